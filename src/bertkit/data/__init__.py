@@ -1,0 +1,1 @@
+"""Corpora, prepared shards, instances, masks and batches."""

@@ -1,0 +1,1 @@
+"""Devices, seeding, atomic files, console: what every floor stands on."""

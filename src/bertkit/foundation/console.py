@@ -1,0 +1,83 @@
+"""What a person sees while work goes on, all on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+_SILENT_SECONDS = 30.0
+"""Between two lines where standard error is no terminal."""
+
+
+def note(message: str) -> None:
+    """Print one line."""
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(message)
+
+
+class _RateColumn(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{_short(speed)} {self.unit}/s" if speed else "")
+
+
+def _short(value: float) -> str:
+    for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.1f}{suffix}"
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+class ProgressBar:
+    """One bar; `advance` moves it, `describe` changes the text after it."""
+
+    def __init__(self, description: str, total: float | None, unit: str, bar: Progress | None) -> None:
+        self._description, self._total, self._unit, self._bar = description, total, unit, bar
+        self._task = bar.add_task(description, total=total, details="") if bar else None
+        self._done, self._start = 0.0, time.monotonic()
+        self._next_line = self._start + _SILENT_SECONDS
+
+    def advance(self, amount: float = 1.0) -> None:
+        """Say that `amount` more is done."""
+        self._done += amount
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task, amount)
+        elif time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + _SILENT_SECONDS
+            rate = self._done / (time.monotonic() - self._start)
+            left = ""
+            if self._total:
+                left = f" of {_short(self._total)}, {(self._total - self._done) / max(rate, 1e-9):.0f} s left"
+            note(f"{self._description}: {_short(self._done)}{left} ({_short(rate)} {self._unit}/s)")
+
+    def describe(self, details: str) -> None:
+        """Show `details` behind the bar."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, details=details)
+
+
+@contextmanager
+def progress(description: str, total: float | None, unit: str) -> Iterator[ProgressBar]:
+    """Show a bar with rate and time left; where standard error is no terminal, a line now and then."""
+    if not sys.stderr.isatty():
+        yield ProgressBar(description, total, unit, None)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        _RateColumn(unit),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[details]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield ProgressBar(description, total, unit, bar)

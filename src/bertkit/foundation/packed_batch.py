@@ -1,0 +1,63 @@
+"""Sequences laid end to end: the only form in which a model sees text."""
+# T tokens, B sequences.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Sequences without padding.
+
+    `input_ids`, `token_type_ids` and `position_ids` are int64 (T,); `cu_seqlens` is int32 (B+1,), where sequence b
+    holds the tokens from `cu_seqlens[b]` up to `cu_seqlens[b + 1]`; `max_seqlen` is the longest length.
+    """
+
+    input_ids: Tensor
+    token_type_ids: Tensor
+    position_ids: Tensor
+    cu_seqlens: Tensor
+    max_seqlen: int
+
+    @classmethod
+    def from_arrays(
+        cls, input_ids: NDArray[np.integer], token_type_ids: NDArray[np.integer], lengths: NDArray[np.integer]
+    ) -> PackedBatch:
+        """Build from ids (T,), segment ids (T,) and the sequences' lengths (B,), which sum to T."""
+        cu_seqlens = np.zeros(len(lengths) + 1, np.int32)
+        np.cumsum(lengths, out=cu_seqlens[1:])
+        assert cu_seqlens[-1] == len(input_ids) == len(token_type_ids)
+        positions = np.arange(len(input_ids), dtype=np.int64) - np.repeat(cu_seqlens[:-1].astype(np.int64), lengths)
+        return cls(
+            input_ids=torch.from_numpy(np.ascontiguousarray(input_ids, np.int64)),
+            token_type_ids=torch.from_numpy(np.ascontiguousarray(token_type_ids, np.int64)),
+            position_ids=torch.from_numpy(positions),
+            cu_seqlens=torch.from_numpy(cu_seqlens),
+            max_seqlen=int(np.max(lengths, initial=0)),
+        )
+
+    @property
+    def num_sequences(self) -> int:
+        """B."""
+        return len(self.cu_seqlens) - 1
+
+    @property
+    def num_tokens(self) -> int:
+        """T."""
+        return len(self.input_ids)
+
+    def to(self, device: torch.device) -> PackedBatch:
+        """Copy to a device."""
+        return PackedBatch(
+            self.input_ids.to(device, non_blocking=True),
+            self.token_type_ids.to(device, non_blocking=True),
+            self.position_ids.to(device, non_blocking=True),
+            self.cu_seqlens.to(device, non_blocking=True),
+            self.max_seqlen,
+        )

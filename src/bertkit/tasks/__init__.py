@@ -1,0 +1,1 @@
+"""The task contract, its families, the benchmark table and metrics."""

@@ -1,0 +1,1 @@
+"""Vocabularies, tokenisation and sentence splitting."""

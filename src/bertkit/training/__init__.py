@@ -1,0 +1,1 @@
+"""The loop, optimiser, schedule, checkpoints and metric log."""
