@@ -1,0 +1,146 @@
+"""WordPiece: text to ids and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.foundation.errors import InputError
+from bertkit.text.encoded_example import EncodedExample
+from bertkit.text.sequence import SequenceBuilder
+from bertkit.text.tokenizer_folder import read_wordpiece, write_wordpiece
+from bertkit.text.vocabulary_training import VocabularyOptions, train_vocabulary
+from bertkit.text.wordpiece import CONTINUATION, WordPiece, WordPieceRules
+
+
+class Tokenizer:
+    """BERT's WordPiece tokenizer over the `tokenizers` library."""
+
+    def __init__(self, wordpiece: WordPiece) -> None:
+        self._wordpiece = wordpiece
+        self._ids = {token: index for index, token in enumerate(wordpiece.vocabulary)}
+        self._library = wordpiece.library_tokenizer(keep_added_tokens=True)
+        self._sequences = SequenceBuilder(cls_token_id=self._ids["[CLS]"], sep_token_id=self._ids["[SEP]"])
+        self.fingerprint = wordpiece.fingerprint
+        self.lowercase = wordpiece.rules.lowercase
+        self.vocab_size = len(wordpiece.vocabulary)
+        self.pad_token_id = self._ids["[PAD]"]
+        self.unk_token_id = self._ids["[UNK]"]
+        self.cls_token_id = self._ids["[CLS]"]
+        self.sep_token_id = self._ids["[SEP]"]
+        self.mask_token_id = self._ids["[MASK]"]
+
+    @classmethod
+    def train(
+        cls,
+        corpus: Iterable[str],
+        vocab_size: int = 30522,
+        lowercase: bool = True,
+        min_frequency: int = 2,
+        limit_alphabet: int = 1000,
+    ) -> Tokenizer:
+        """Train on lines of text, read once; the same lines give the same vocabulary, `vocab_size` entries at most.
+
+        Raises `InputError` for an empty corpus and for a size that cannot hold the corpus's alphabet.
+        """
+        rules = WordPieceRules(lowercase=lowercase)
+        options = VocabularyOptions(vocab_size=vocab_size, min_frequency=min_frequency, limit_alphabet=limit_alphabet)
+        return cls(WordPiece(vocabulary=tuple(train_vocabulary(corpus, rules, options)), rules=rules))
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, lowercase: bool | None = None) -> Tokenizer:
+        """Read a model or tokenizer folder, a `tokenizer.json` or a `vocab.txt`.
+
+        `lowercase` None takes what the files say; a `vocab.txt` alone is cased if an entry has a capital letter.
+        Raises `InputError` for what is missing, broken or not BERT's WordPiece.
+        """
+        return cls(read_wordpiece(Path(path), lowercase))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `tokenizer.json`, `tokenizer_config.json` and `vocab.txt` as Hugging Face's `AutoTokenizer` reads."""
+        write_wordpiece(self._wordpiece, Path(folder))
+
+    def encode(
+        self,
+        text: str,
+        text_pair: str | None = None,
+        *,
+        max_length: int | None = None,
+        split_special_tokens: bool = False,
+    ) -> EncodedExample:
+        """Encode one text or pair; see `encode_batch`."""
+        pairs = None if text_pair is None else [text_pair]
+        return self.encode_batch([text], pairs, max_length=max_length, split_special_tokens=split_special_tokens)[0]
+
+    def encode_batch(
+        self,
+        texts: Sequence[str],
+        text_pairs: Sequence[str] | None = None,
+        *,
+        max_length: int | None = None,
+        split_special_tokens: bool = False,
+    ) -> list[EncodedExample]:
+        """Encode texts or pairs, in order, with [CLS] and [SEP], cut to `max_length` tokens longest segment first.
+
+        A special token written in a text is that token unless `split_special_tokens`.
+        Raises `InputError` if `max_length` has no room for [CLS] and [SEP] or a text is not valid Unicode.
+        """
+        library = self._plain_library if split_special_tokens else self._library
+        first = _encode_segments(library, texts)
+        if text_pairs is None:
+            return [self._sequences.build(a, None, max_length) for a in first]
+        second = _encode_segments(library, text_pairs)
+        return [self._sequences.build(a, b, max_length) for a, b in zip(first, second, strict=True)]
+
+    def plain_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of texts without [CLS] and [SEP], special tokens read as plain text."""
+        with _unicode_checked(texts):
+            encodings = self._plain_library.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
+        """Text of token ids, pieces joined and spaces before punctuation removed."""
+        text: str = self._library.decode([int(i) for i in ids], skip_special_tokens=skip_special_tokens)
+        return text
+
+    def token_to_id(self, token: str) -> int | None:
+        """Id of a vocabulary entry, None if there is no such entry."""
+        return self._ids.get(token)
+
+    def id_to_token(self, token_id: int) -> str:
+        """Vocabulary entry of an id."""
+        return self._wordpiece.vocabulary[token_id]
+
+    def continuation_mask(self) -> NDArray[np.bool_]:
+        """(vocab_size,) True for the `##` pieces, which continue a word."""
+        return np.array([token.startswith(CONTINUATION) for token in self._wordpiece.vocabulary])
+
+    @cached_property
+    def _plain_library(self) -> Any:
+        return self._wordpiece.library_tokenizer(keep_added_tokens=False)
+
+
+def _encode_segments(library: Any, texts: Sequence[str]) -> list[Any]:
+    with _unicode_checked(texts):
+        encodings: list[Any] = library.encode_batch(texts, add_special_tokens=False)
+    return encodings
+
+
+@contextmanager
+def _unicode_checked(texts: Sequence[str]) -> Iterator[None]:
+    """Say which text cannot be encoded; the library only says that one of them is not a string."""
+    try:
+        yield
+    except TypeError:
+        for index, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InputError(f"text {index} is {text!r}: give a string") from None
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise InputError(f"text {index} has a lone surrogate, which is not valid Unicode: replace it") from None
+        raise

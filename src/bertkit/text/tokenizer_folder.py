@@ -1,0 +1,111 @@
+"""Hugging Face's tokenizer files: `tokenizer.json`, `tokenizer_config.json`, `vocab.txt`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import atomic_path, read_json, write_json
+from bertkit.text.wordpiece import CONTINUATION, MAX_CHARS_PER_WORD, SPECIAL_TOKENS, WordPiece, WordPieceRules
+
+MODEL_MAX_LENGTH = 512
+
+
+def read_wordpiece(path: Path, lowercase: bool | None = None) -> WordPiece:
+    """Read a folder (`tokenizer.json` first, else `vocab.txt` with `tokenizer_config.json`) or one such file."""
+    if path.is_dir():
+        if (path / "tokenizer.json").is_file():
+            return _read_tokenizer_json(path / "tokenizer.json", lowercase)
+        if (path / "vocab.txt").is_file():
+            config = path / "tokenizer_config.json"
+            return _read_vocab_txt(path / "vocab.txt", read_json(config) if config.is_file() else {}, lowercase)
+        raise InputError(f"{path} has neither tokenizer.json nor vocab.txt: give a tokenizer or model folder")
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: give a tokenizer folder, a vocab.txt or a tokenizer.json")
+    if path.suffix == ".json":
+        return _read_tokenizer_json(path, lowercase)
+    return _read_vocab_txt(path, {}, lowercase)
+
+
+def write_wordpiece(wordpiece: WordPiece, folder: Path) -> None:
+    """Write the three files so that Hugging Face's `AutoTokenizer` gives the same ids."""
+    library = wordpiece.library_tokenizer(keep_added_tokens=True)
+    for name, text in {
+        "vocab.txt": "".join(f"{token}\n" for token in wordpiece.vocabulary),
+        "tokenizer.json": library.to_str(pretty=True) + "\n",
+    }.items():
+        with atomic_path(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    rules = wordpiece.rules
+    config = {
+        "tokenizer_class": "BertTokenizer",
+        "do_lower_case": rules.lowercase,
+        "strip_accents": rules.strip_accents,
+        "tokenize_chinese_chars": rules.handle_chinese_chars,
+        "clean_text": rules.clean_text,
+        "model_max_length": MODEL_MAX_LENGTH,
+    }
+    config |= {f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS}
+    write_json(folder / "tokenizer_config.json", config)
+
+
+def _read_vocab_txt(path: Path, config: dict[str, Any], lowercase: bool | None) -> WordPiece:
+    try:
+        # Not splitlines(): an entry may be a character that Python counts as a line end.
+        lines = path.read_bytes().decode("utf-8").replace("\r\n", "\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 (byte {error.start}): give a vocabulary with one entry a line") from None
+    vocabulary = tuple(lines[:-1] if lines[-1] == "" else lines)
+    if lowercase is None:
+        lowercase = config.get("do_lower_case")
+    if lowercase is None:
+        lowercase = not any(t != t.lower() for t in vocabulary if not (t.startswith("[") and t.endswith("]")))
+    rules = WordPieceRules(
+        lowercase=lowercase,
+        strip_accents=config.get("strip_accents"),
+        clean_text=config.get("clean_text", True),
+        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+    )
+    return _checked(path, vocabulary, rules, SPECIAL_TOKENS)
+
+
+def _read_tokenizer_json(path: Path, lowercase: bool | None) -> WordPiece:
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict) or "vocab" not in content["model"]:
+        raise InputError(f"{path} is not a tokenizer.json: it has no model with a vocab")
+    model, normalizer, splitter = (content.get(part) or {} for part in ("model", "normalizer", "pre_tokenizer"))
+    # Files of early versions name no type: WordPiece is the one with a continuation prefix and a word length.
+    kind = model.get("type") or ("WordPiece" if "max_input_chars_per_word" in model else "unknown")
+    for what, found, wanted in (
+        ("model", kind, "WordPiece"),
+        ("normalizer", normalizer.get("type"), "BertNormalizer"),
+        ("pre_tokenizer", splitter.get("type"), "BertPreTokenizer"),
+        ("continuation prefix", model.get("continuing_subword_prefix"), CONTINUATION),
+        ("unknown token", model.get("unk_token"), "[UNK]"),
+        ("longest word", model.get("max_input_chars_per_word"), MAX_CHARS_PER_WORD),
+    ):
+        if found != wanted:
+            raise InputError(f"{path} has {what} {found}, not BERT's {wanted}: give a BERT tokenizer")
+    entries = dict(model["vocab"])
+    added = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
+    by_id = {index: token for token, index in (entries | added).items()}
+    if sorted(by_id) != list(range(len(entries | added))):
+        raise InputError(f"{path} has gaps or repeats in its ids: they must run from 0 to the vocabulary's size - 1")
+    rules = WordPieceRules(
+        lowercase=normalizer.get("lowercase", True) if lowercase is None else lowercase,
+        strip_accents=normalizer.get("strip_accents"),
+        clean_text=normalizer.get("clean_text", True),
+        handle_chinese_chars=normalizer.get("handle_chinese_chars", True),
+    )
+    extra = tuple(token for token in sorted(added, key=added.__getitem__) if token not in SPECIAL_TOKENS)
+    return _checked(path, tuple(by_id[i] for i in range(len(by_id))), rules, SPECIAL_TOKENS + extra)
+
+
+def _checked(
+    path: Path, vocabulary: tuple[str, ...], rules: WordPieceRules, added_tokens: tuple[str, ...]
+) -> WordPiece:
+    try:
+        return WordPiece(vocabulary=vocabulary, rules=rules, added_tokens=added_tokens)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

@@ -1,0 +1,99 @@
+"""WordPiece vocabularies from raw text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import tokenizers
+from tokenizers import models, pre_tokenizers, trainers
+
+from bertkit.foundation.errors import InputError
+from bertkit.text.wordpiece import CONTINUATION, MAX_CHARS_PER_WORD, SPECIAL_TOKENS, WordPieceRules
+
+_MAX_DISTINCT_CHUNKS = 500_000
+_MAX_LINE_CHARS = 1_000_000
+_WORDS_PER_LINE = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyOptions:
+    """How large a vocabulary is and what may enter it."""
+
+    vocab_size: int = 30522
+    min_frequency: int = 2
+    """How often two pieces must stand side by side in the corpus to become one entry."""
+
+    limit_alphabet: int = 1000
+    """Most different characters; words with a rarer character are [UNK]."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("min_frequency", self.min_frequency), ("limit_alphabet", self.limit_alphabet)):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
+
+
+def train_vocabulary(lines: Iterable[str], rules: WordPieceRules, options: VocabularyOptions) -> list[str]:
+    """Entries in id order: special tokens, characters, `##` characters, then merges of the most frequent pairs.
+
+    The same lines give the same entries. Raises `InputError` for a corpus without words and too small a size.
+    """
+    words = count_words(lines, rules)
+    if not words:
+        raise InputError("the corpus has no words: give a text with at least one")
+    characters: Counter[str] = Counter()
+    for word, count in words.items():
+        for character in word:
+            characters[character] += count
+    alphabet = set(sorted(characters, key=lambda c: (-characters[c], c))[: options.limit_alphabet])
+    spelled = sorted(word for word in words if alphabet.issuperset(word))
+    continuations = sorted({CONTINUATION + character for word in spelled for character in word[1:]})
+    base = [*SPECIAL_TOKENS, *sorted(alphabet), *continuations]
+    if options.vocab_size < len(base):
+        raise InputError(
+            f"vocab_size {options.vocab_size} cannot hold the corpus's {len(alphabet)} characters: "
+            f"give at least {len(base)} or a smaller limit_alphabet"
+        )
+    library = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    library.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    # The trainer breaks ties between pairs by id and gives the ids of `##` characters in hash-map order, so its result
+    # changes from run to run (huggingface/tokenizers issue 1794). Naming them up front fixes their ids and the result.
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=options.vocab_size,
+        min_frequency=options.min_frequency,
+        special_tokens=base,
+        show_progress=False,
+    )
+    library.train_from_iterator(_repeated(spelled, words), trainer)
+    ids = library.get_vocab()
+    return sorted(ids, key=ids.__getitem__)
+
+
+def count_words(lines: Iterable[str], rules: WordPieceRules) -> Counter[str]:
+    """How often each word occurs after cleaning and splitting; holds the distinct words, not the lines."""
+    normalizer, splitter = rules.normalizer(), pre_tokenizers.BertPreTokenizer()
+    words: Counter[str] = Counter()
+    chunks: Counter[str] = Counter()
+
+    def fold() -> None:
+        for chunk, count in chunks.items():
+            for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(chunk)):
+                if len(word) <= MAX_CHARS_PER_WORD:
+                    words[word] += count
+        chunks.clear()
+
+    # No step of the cleaning looks across a space: each distinct piece between spaces is cleaned once.
+    for line in lines:
+        chunks.update(line.split(" "))
+        if len(chunks) > _MAX_DISTINCT_CHUNKS or len(line) > _MAX_LINE_CHARS:
+            fold()
+    fold()
+    return words
+
+
+def _repeated(spelled: list[str], counts: Counter[str]) -> Iterator[str]:
+    for word in spelled:
+        whole, rest = divmod(counts[word], _WORDS_PER_LINE)
+        for times in [_WORDS_PER_LINE] * whole + [rest]:
+            yield f"{word} " * times
