@@ -1,135 +1,138 @@
 """Bidirectional attention over packed sequences: the only place that knows where a sequence ends."""
-# T tokens, B sequences, A heads, D head size, n sequences of one group, L tokens of each.
+# T tokens, B sequences, A heads, D head size; a run is n neighbouring sequences of equal length L.
 
 from __future__ import annotations
 
 import math
-from itertools import groupby
+from itertools import groupby, pairwise
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.attention.varlen import varlen_attn
 
-from bertkit.model.dropout import keep_mask
+from bertkit.model.dropout import keep_mask, kept_share
+
+_FLASH_FROM_LENGTH = 256
+"""From this length on the processor's flash kernel beats forming the scores, where no gradient is needed."""
 
 
-def _groups(cu_seqlens: Tensor) -> list[tuple[int, int, int]]:
-    """Runs of neighbouring sequences of equal length as (first token, sequences, length).
+class _Run(NamedTuple):
+    first_token: int
+    sequences: int
+    length: int
 
-    Within a run no padding is needed; batches sorted by length have few and long runs.
-    """
-    bounds = cu_seqlens.tolist()
-    lengths = [end - start for start, end in zip(bounds, bounds[1:], strict=False)]
-    runs, first = [], 0
-    for length, members in groupby(lengths):
-        count = len(list(members))
+    def rows(self, packed: Tensor) -> Tensor:
+        """This run's part (n, L, ...) of a packed tensor (T, ...), without a copy."""
+        tokens = packed[self.first_token : self.first_token + self.sequences * self.length]
+        return tokens.view(self.sequences, self.length, *packed.shape[1:])
+
+    def heads(self, packed: Tensor) -> Tensor:
+        """The same of (T, A, D) as (n, A, L, D)."""
+        return self.rows(packed).transpose(1, 2)
+
+
+def _runs(cu_seqlens: Tensor) -> list[_Run]:
+    """Cut a batch into runs, inside which no padding is needed; a batch sorted by length has few and long ones."""
+    runs, first_token = [], 0
+    for length, members in groupby(end - start for start, end in pairwise(cu_seqlens.tolist())):
+        sequences = sum(1 for _ in members)
         if length:
-            runs.append((first, count, length))
-        first += count * length
+            runs.append(_Run(first_token, sequences, length))
+        first_token += sequences * length
     return runs
 
 
-def _split_group(qkv: Tensor, first: int, count: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Query, key and value of one run, each (n, A, L, D)."""
-    group = qkv[first : first + count * length].view(count, length, *qkv.shape[1:])
-    query, key, value = group.permute(2, 0, 3, 1, 4).unbind(0)
-    return query, key, value
+def packed_attention(query_key_value: Tensor, cu_seqlens: Tensor, max_seqlen: int, drop_rate: float) -> Tensor:
+    """Scaled dot-product attention inside each sequence (Vaswani et al. 2017, section 3.2).
 
-
-@torch.library.custom_op("bertkit::cpu_attention", mutates_args=())
-def cpu_attention(qkv: Tensor, cu_seqlens: Tensor, drop_rate: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Context (T, A, D) and what backward needs: log-sum-exp or probabilities, and the dropout mask.
-
-    Without dropout each run goes through the processor's flash kernel; that kernel has no dropout, so with
-    dropout the probabilities are formed and kept.
+    `query_key_value` is (T, 3, A, D), the result (T, A, D); `drop_rate` drops attention probabilities.
     """
-    tokens, _, heads, size = qkv.shape
-    context = qkv.new_empty(tokens, heads, size)
-    saved: list[Tensor] = []
-    masks: list[Tensor] = []
-    for first, count, length in _groups(cu_seqlens):
-        query, key, value = _split_group(qkv, first, count, length)
-        out = context[first : first + count * length].view(count, length, heads, size).transpose(1, 2)
-        if drop_rate == 0.0:
-            result, logsumexp = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value)
-            out.copy_(result)
-            saved.append(logsumexp.flatten())
-            continue
-        scores = torch.matmul(query * (1 / math.sqrt(size)), key.transpose(-1, -2))
-        probabilities = torch.softmax(scores, -1)
-        mask = keep_mask(probabilities, drop_rate)
-        out.copy_(torch.matmul(probabilities * mask, value) * (1 / (1 - drop_rate)))
-        saved.append(probabilities.flatten())
-        masks.append(mask.flatten())
-    empty = qkv.new_empty(0)
-    return context, torch.cat(saved) if saved else empty, torch.cat(masks) if masks else empty.bool()
+    if query_key_value.is_cuda and drop_rate == 0.0 and query_key_value.dtype != torch.float32:
+        query, key, value = query_key_value.unbind(1)
+        return _as_tensor(varlen_attn(query, key, value, cu_seqlens, cu_seqlens, max_seqlen, max_seqlen))
+    with torch.autocast(query_key_value.device.type, enabled=False):  # the softmax stays in the given precision
+        if torch.is_grad_enabled() and query_key_value.requires_grad:
+            return _as_tensor(_RunAttention.apply(query_key_value, cu_seqlens, drop_rate))  # type: ignore[no-untyped-call]
+        return _attention_without_gradient(query_key_value, cu_seqlens, drop_rate)
 
 
-@cpu_attention.register_fake
-def _(qkv: Tensor, cu_seqlens: Tensor, drop_rate: float) -> tuple[Tensor, Tensor, Tensor]:
-    tokens, _, heads, size = qkv.shape
-    saved = torch.library.get_ctx().new_dynamic_size()
-    masks = torch.library.get_ctx().new_dynamic_size()
-    return (
-        qkv.new_empty(tokens, heads, size),
-        qkv.new_empty(saved, dtype=qkv.dtype if drop_rate else torch.float32),
-        qkv.new_empty(masks, dtype=torch.bool),
-    )
+def _as_tensor(value: object) -> Tensor:
+    assert isinstance(value, Tensor)
+    return value
 
 
-@torch.library.custom_op("bertkit::cpu_attention_backward", mutates_args=())
-def _cpu_attention_backward(
-    grad: Tensor, qkv: Tensor, context: Tensor, saved: Tensor, masks: Tensor, cu_seqlens: Tensor, drop_rate: float
-) -> Tensor:
-    _, _, heads, size = qkv.shape
-    grad_qkv = torch.empty_like(qkv)
-    offset = 0
-    for first, count, length in _groups(cu_seqlens):
-        query, key, value = _split_group(qkv, first, count, length)
-        grad_query, grad_key, grad_value = _split_group(grad_qkv, first, count, length)
-        rows = slice(first, first + count * length)
-        grad_out = grad[rows].view(count, length, heads, size).transpose(1, 2)
-        if drop_rate == 0.0:
-            out = context[rows].view(count, length, heads, size).transpose(1, 2)
-            logsumexp = saved[offset : offset + count * heads * length].view(count, length, heads).transpose(1, 2)
-            logsumexp = saved[offset : offset + count * heads * length].view(count, heads, length)
-            offset += count * heads * length
-            results = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-                grad_out, query, key, value, out, logsumexp, 0.0, False
-            )
-            grad_query.copy_(results[0])
-            grad_key.copy_(results[1])
-            grad_value.copy_(results[2])
-            continue
-        end = offset + count * heads * length * length
-        probabilities = saved[offset:end].view(count, heads, length, length)
-        mask = masks[offset:end].view(count, heads, length, length)
-        offset = end
-        grad_out = grad_out * (1 / (1 - drop_rate))
-        grad_value.copy_(torch.matmul((probabilities * mask).transpose(-1, -2), grad_out))
-        grad_probabilities = torch.matmul(grad_out, value.transpose(-1, -2)).mul_(mask)
-        grad_scores = torch._softmax_backward_data(grad_probabilities, probabilities, -1, probabilities.dtype)
-        grad_scores *= 1 / math.sqrt(size)
-        grad_query.copy_(torch.matmul(grad_scores, key))
-        grad_key.copy_(torch.matmul(grad_scores.transpose(-1, -2), query))
-    return grad_qkv
+def _attention_without_gradient(query_key_value: Tensor, cu_seqlens: Tensor, drop_rate: float) -> Tensor:
+    context = torch.empty_like(query_key_value[:, 0])
+    for run in _runs(cu_seqlens):
+        query, key, value = (run.heads(part) for part in query_key_value.unbind(1))
+        if run.length >= _FLASH_FROM_LENGTH and drop_rate == 0.0:
+            result = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+        else:
+            probabilities = _probabilities(query, key)
+            if drop_rate:
+                probabilities *= keep_mask(probabilities.shape, drop_rate, probabilities.device)
+                probabilities /= kept_share(drop_rate)
+            result = torch.matmul(probabilities, value)
+        run.heads(context).copy_(result)
+    return context
 
 
-@_cpu_attention_backward.register_fake
-def _(
-    grad: Tensor, qkv: Tensor, context: Tensor, saved: Tensor, masks: Tensor, cu_seqlens: Tensor, drop_rate: float
-) -> Tensor:
-    return torch.empty_like(qkv)
+def _probabilities(query: Tensor, key: Tensor) -> Tensor:
+    """Attention probabilities (n, A, L, L)."""
+    scores = torch.matmul(query * (1.0 / math.sqrt(query.shape[-1])), key.transpose(-1, -2))
+    return torch.softmax(scores, -1)
 
 
-def _setup(ctx, inputs, output) -> None:
-    qkv, cu_seqlens, drop_rate = inputs
-    ctx.save_for_backward(qkv, cu_seqlens, *output)
-    ctx.drop_rate = drop_rate
+class _RunAttention(torch.autograd.Function):
+    """Forward and backward over runs; keeps the probabilities and, with dropout, which of them were kept.
 
+    The processor's own flash kernel has no dropout, and at BERT's lengths its backward pass is slower than this.
+    """
 
-def _backward(ctx, grad, *_):
-    qkv, cu_seqlens, context, saved, masks = ctx.saved_tensors
-    return _cpu_attention_backward(grad.contiguous(), qkv, context, saved, masks, cu_seqlens, ctx.drop_rate), None, None
+    @staticmethod
+    def forward(ctx: Any, query_key_value: Tensor, cu_seqlens: Tensor, drop_rate: float) -> Tensor:
+        context = torch.empty_like(query_key_value[:, 0])
+        runs = _runs(cu_seqlens)
+        saved = []
+        for run in runs:
+            query, key, value = (run.heads(part) for part in query_key_value.unbind(1))
+            probabilities = _probabilities(query, key)
+            saved.append(probabilities)
+            if drop_rate:
+                mask = keep_mask(probabilities.shape, drop_rate, probabilities.device)
+                saved.append(mask)
+                result = torch.matmul(probabilities * mask, value).mul_(1.0 / kept_share(drop_rate))
+            else:
+                result = torch.matmul(probabilities, value)
+            run.heads(context).copy_(result)
+        ctx.save_for_backward(query_key_value, *saved)
+        ctx.runs, ctx.drop_rate = runs, drop_rate
+        return context
 
-
-cpu_attention.register_autograd(_backward, setup_context=_setup)
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_context: Tensor) -> tuple[Tensor, None, None]:
+        query_key_value, *saved = ctx.saved_tensors
+        grad_query_key_value = torch.empty_like(query_key_value)
+        tensors = iter(saved)
+        for run in ctx.runs:
+            query, key, value = (run.heads(part) for part in query_key_value.unbind(1))
+            grad_query, grad_key, grad_value = (run.heads(part) for part in grad_query_key_value.unbind(1))
+            grad_result = run.heads(grad_context)
+            probabilities = next(tensors)
+            if ctx.drop_rate:
+                mask = next(tensors)
+                grad_result = grad_result * (1.0 / kept_share(ctx.drop_rate))
+                grad_value.copy_(torch.matmul((probabilities * mask).transpose(-1, -2), grad_result))
+                grad_probabilities = torch.matmul(grad_result, value.transpose(-1, -2)).mul_(mask)
+            else:
+                grad_value.copy_(torch.matmul(probabilities.transpose(-1, -2), grad_result))
+                grad_probabilities = torch.matmul(grad_result, value.transpose(-1, -2))
+            # Jacobian of softmax: P * (dP - sum(dP * P)), with the scale of the scores folded in.
+            grad_scores = torch._softmax_backward_data(grad_probabilities, probabilities, -1, probabilities.dtype)
+            grad_scores *= 1.0 / math.sqrt(query.shape[-1])
+            grad_query.copy_(torch.matmul(grad_scores, key))
+            grad_key.copy_(torch.matmul(grad_scores.transpose(-1, -2), query))
+        return grad_query_key_value, None, None

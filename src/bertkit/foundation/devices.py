@@ -1,0 +1,65 @@
+"""Where computation runs and in which precision."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.precision import Precision
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_TOP_PAD_BYTES = 256 << 20
+
+
+def default_device() -> torch.device:
+    """The first CUDA device where there is one, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 matrices in hardware."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Literal["bf16", "float32"]:
+    """Turn "auto" into bf16 where the device is fast at it, else float32."""
+    if precision not in ("auto", "bf16", "float32"):
+        raise InputError(f"precision {precision!r} is unknown: use auto, bf16 or float32")
+    if precision == "auto":
+        return "bf16" if has_fast_bf16(device) else "float32"
+    return precision
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """Matrix products in bf16 over float32 weights, or nothing for float32."""
+    enabled = resolve_precision(precision, device) == "bf16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+def tune_allocator() -> None:
+    """Keep freed memory in the process instead of handing every large tensor's pages back to the kernel.
+
+    A training step frees and takes the same tensors again; with glibc's defaults each of them is unmapped and
+    page-faulted anew, which costs a small model more than its matrix products (`benchmarks/training_step.py`
+    prints both). Does nothing where the C library is not glibc.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_TOP_PAD, _TOP_PAD_BYTES)
+
+
+def seed_torch(key: int) -> None:
+    """Start every torch generator of this process from `key`."""
+    torch.manual_seed(key & (2**63 - 1))

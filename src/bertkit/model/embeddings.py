@@ -1,0 +1,29 @@
+"""Token, segment and position embeddings (Devlin et al. 2019, figure 2)."""
+# T tokens, H hidden.
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.model.config import BertConfig
+from bertkit.model.dropout import Dropout
+
+
+class BertEmbeddings(nn.Module):
+    """Sum of the three embeddings, LayerNorm, dropout."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        """Embed a batch as (T, H)."""
+        summed = self.word_embeddings(batch.input_ids)
+        summed = summed + self.token_type_embeddings(batch.token_type_ids)
+        summed = summed + self.position_embeddings(batch.position_ids)
+        return self.dropout(self.norm(summed))  # type: ignore[no-any-return]

@@ -1,0 +1,54 @@
+"""The post-LayerNorm Transformer block (Vaswani et al. 2017, section 3.1; Devlin et al. 2019, section 3)."""
+# T tokens, H hidden, I intermediate, A heads, D head size.
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.model.attention import packed_attention
+from bertkit.model.config import BertConfig
+from bertkit.model.dropout import Dropout
+
+
+def activation(name: str) -> nn.Module:
+    """GELU in its exact or tanh form, by Hugging Face's name."""
+    return nn.GELU(approximate="tanh" if name == "gelu_new" else "none")
+
+
+class BertAttention(nn.Module):
+    """Multi-head self-attention with one matrix for query, key and value."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.heads, self.drop_rate = config.num_attention_heads, config.attention_probs_dropout_prob
+        self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.output = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+        """(T, H) to (T, H)."""
+        tokens, width = hidden.shape
+        projected = self.query_key_value(hidden).view(tokens, 3, self.heads, width // self.heads)  # (T, 3, A, D)
+        drop_rate = self.drop_rate if self.training else 0.0
+        context = packed_attention(projected, batch.cu_seqlens, batch.max_seqlen, drop_rate)
+        return self.output(context.view(tokens, width))  # type: ignore[no-any-return]
+
+
+class BertLayer(nn.Module):
+    """Attention and feed-forward network, each with dropout, residual and LayerNorm."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.attention = BertAttention(config)
+        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.intermediate = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = activation(config.hidden_act)
+        self.output = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.output_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+        """(T, H) to (T, H)."""
+        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, batch)))
+        expanded = self.activation(self.intermediate(hidden))  # (T, I)
+        return self.output_norm(hidden + self.dropout(self.output(expanded)))  # type: ignore[no-any-return]

@@ -1,0 +1,52 @@
+"""What stands on an encoder; a head sees hidden states and knows no backbone."""
+# M masked positions, B sequences, H hidden, V vocabulary, C classes.
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bertkit.model.config import BertConfig
+from bertkit.model.dropout import Dropout
+from bertkit.model.encoder import activation
+
+
+class MaskedLMHead(nn.Module):
+    """Dense, GELU, LayerNorm and a decoder tied to the word embeddings, with a bias for each entry."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = activation(config.hidden_act)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, masked_hidden: Tensor, word_embeddings: Tensor) -> Tensor:
+        """Logits (M, V) of the masked positions' hidden states (M, H), with the embedding matrix (V, H)."""
+        return F.linear(self.norm(self.activation(self.dense(masked_hidden))), word_embeddings, self.bias)
+
+
+class NextSentenceHead(nn.Module):
+    """Two-way linear on the pooled output: 0 says that B follows A, 1 that B is random."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, 2)
+
+    def forward(self, pooler_output: Tensor) -> Tensor:
+        """(B, H) to logits (B, 2)."""
+        return self.dense(pooler_output)  # type: ignore[no-any-return]
+
+
+class ClassificationHead(nn.Module):
+    """Dropout and a linear layer on the pooled output; one output for regression."""
+
+    def __init__(self, config: BertConfig, num_labels: int) -> None:
+        super().__init__()
+        self.dropout = Dropout(config.hidden_dropout_prob)
+        self.dense = nn.Linear(config.hidden_size, num_labels)
+
+    def forward(self, pooler_output: Tensor) -> Tensor:
+        """(B, H) to logits (B, C)."""
+        return self.dense(self.dropout(pooler_output))  # type: ignore[no-any-return]

@@ -1,0 +1,28 @@
+"""The encoder with the two heads of pre-training."""
+# M masked positions, B sequences, V vocabulary.
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.model.bert import BertModel
+from bertkit.model.config import BertConfig
+from bertkit.model.heads import MaskedLMHead, NextSentenceHead
+
+
+class PretrainingModel(nn.Module):
+    """Masked-LM head and, unless left out, next-sentence head over one encoder (Devlin et al. 2019, section 3.1)."""
+
+    def __init__(self, config: BertConfig, *, next_sentence: bool = True) -> None:
+        super().__init__()
+        self.bert = BertModel(config)
+        self.masked_lm = MaskedLMHead(config)
+        self.next_sentence = NextSentenceHead(config) if next_sentence else None
+
+    def forward(self, batch: PackedBatch, masked_positions: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits (M, V) at `masked_positions` (M,) of the packed tokens alone, and next-sentence logits (B, 2)."""
+        output = self.bert(batch)
+        masked_hidden = output.last_hidden_state[masked_positions]
+        logits = self.masked_lm(masked_hidden, self.bert.embeddings.word_embeddings.weight)
+        return logits, self.next_sentence(output.pooler_output) if self.next_sentence is not None else None

@@ -1,0 +1,37 @@
+"""What a step minimises: sums over items of a micro-batch, so that any split of a batch gives the same loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from torch import Tensor, nn
+
+MicroBatchT_contra = TypeVar("MicroBatchT_contra", contravariant=True)
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """Loss summed over a micro-batch's items (scalar), how many of them were predicted right, or None."""
+
+    total: Tensor
+    correct: Tensor | None = None
+
+
+class Objective(Protocol[MicroBatchT_contra]):
+    """The loss of a step is the sum over terms of (sum over the whole batch's items) / (their count)."""
+
+    module: nn.Module
+
+    def counts(self, micro_batch: MicroBatchT_contra) -> Mapping[str, int]:
+        """Items of each term, known before the forward pass."""
+
+    def tokens(self, micro_batch: MicroBatchT_contra) -> int:
+        """Tokens that go through the encoder."""
+
+    def flops(self, micro_batch: MicroBatchT_contra) -> float:
+        """Floating-point operations of forward and backward that the model needs."""
+
+    def terms(self, micro_batch: MicroBatchT_contra) -> Mapping[str, LossTerm]:
+        """Run the forward pass."""

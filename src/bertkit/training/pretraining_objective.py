@@ -1,0 +1,52 @@
+"""Masked LM and next sentence (Devlin et al. 2019, section 3.1)."""
+# M masked positions, B sequences, V vocabulary.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from bertkit.data.pretraining_batch import PretrainingBatch
+from bertkit.model.pretraining import PretrainingModel
+from bertkit.training.flops import training_flops
+from bertkit.training.objective import LossTerm
+
+MASKED_LM, NEXT_SENTENCE = "masked_lm", "next_sentence"
+
+
+class PretrainingObjective:
+    """Mean cross-entropy over the predicted positions plus, where the model has the head, over the pairs."""
+
+    def __init__(self, module: PretrainingModel) -> None:
+        self.module = module
+
+    def counts(self, micro_batch: PretrainingBatch) -> Mapping[str, int]:
+        """Predicted positions and pairs."""
+        counts = {MASKED_LM: len(micro_batch.masked_labels)}
+        if micro_batch.next_sentence_labels is not None:
+            counts[NEXT_SENTENCE] = len(micro_batch.next_sentence_labels)
+        return counts
+
+    def tokens(self, micro_batch: PretrainingBatch) -> int:
+        """T."""
+        return micro_batch.inputs.num_tokens
+
+    def flops(self, micro_batch: PretrainingBatch) -> float:
+        """Operations of forward and backward."""
+        return training_flops(self.module.bert.config, micro_batch.inputs.cu_seqlens, len(micro_batch.masked_labels))
+
+    def terms(self, micro_batch: PretrainingBatch) -> Mapping[str, LossTerm]:
+        """Losses and right answers of one micro-batch."""
+        logits, next_logits = self.module(micro_batch.inputs, micro_batch.masked_positions)
+        terms = {MASKED_LM: _cross_entropy(logits, micro_batch.masked_labels)}
+        if micro_batch.next_sentence_labels is not None:
+            assert next_logits is not None
+            terms[NEXT_SENTENCE] = _cross_entropy(next_logits, micro_batch.next_sentence_labels)
+        return terms
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> LossTerm:
+    total = F.cross_entropy(logits.float(), labels, reduction="sum")
+    return LossTerm(total, (logits.detach().argmax(-1) == labels).sum())
