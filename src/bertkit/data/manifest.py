@@ -1,0 +1,74 @@
+"""The record of a prepared corpus: what is in it, and the checksum of every file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import read_json, write_json
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardRecord:
+    """One shard: its counts, and size and SHA-256 of its files by name."""
+
+    name: str
+    documents: int
+    sentences: int
+    tokens: int
+    files: dict[str, dict[str, Any]]
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ShardRecord:
+        """Take the form that `dataclasses.asdict` gives."""
+        return cls(**value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A whole prepared corpus; `manifest.json` is written last, so a folder without one is not finished."""
+
+    vocab_size: int
+    tokenizer_fingerprint: str
+    options: dict[str, Any]
+    """What decided the contents besides the tokenizer and the text."""
+    sources: list[dict[str, Any]]
+    """Name and size of the files that were read."""
+    shards: list[ShardRecord]
+
+    @property
+    def documents(self) -> int:
+        """Number of documents."""
+        return sum(shard.documents for shard in self.shards)
+
+    @property
+    def sentences(self) -> int:
+        """Number of sentences."""
+        return sum(shard.sentences for shard in self.shards)
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens, special ones not counted."""
+        return sum(shard.tokens for shard in self.shards)
+
+    def write(self, folder: Path) -> None:
+        """Write `manifest.json`, whole or not at all."""
+        counts = {"documents": self.documents, "sentences": self.sentences, "tokens": self.tokens}
+        write_json(folder / "manifest.json", {"format": FORMAT, "counts": counts, **asdict(self)})
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Read `manifest.json`; a folder without one raises `InputError`."""
+        path = folder / "manifest.json"
+        if not path.is_file():
+            raise InputError(f"{folder} is no prepared corpus (no manifest.json): run `bertkit prepare` into it")
+        value = read_json(path)
+        if value.pop("format", None) != FORMAT:
+            raise InputError(f"{path} has another format than {FORMAT}: prepare the corpus again with this version")
+        del value["counts"]
+        shards = [ShardRecord.from_json(shard) for shard in value.pop("shards")]
+        return cls(shards=shards, **value)

@@ -1,0 +1,156 @@
+"""Which tokens are hidden for masked-LM training, drawn anew for every sequence."""
+# T tokens, B sequences, C candidates (tokens that may be masked), M masked positions, W words.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.randomness import derive_key, uniforms
+from bertkit.text.tokenizer import Tokenizer
+
+_MAX_LENGTH = 1 << 20
+"""More than any sequence has tokens: draws are numbered sequence by sequence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskingOptions:
+    """Which tokens are hidden for masked-LM training, and how."""
+
+    select_rate: float = 0.15
+    """Share of a sequence's tokens to predict, [CLS] and [SEP] counted though never chosen."""
+
+    mask_rate: float = 0.8
+    """Share of the chosen tokens that become [MASK]."""
+
+    random_rate: float = 0.1
+    """Share of the chosen tokens that become a random entry of the vocabulary; the others stay."""
+
+    whole_word: bool = False
+    """Choose all pieces of a word or none."""
+
+    max_predictions: int | None = None
+    """Most predictions a sequence; None for no limit (BERT's 20 at 128 and 80 at 512 are never reached at 15 %)."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.select_rate < 1:
+            raise InputError(f"select_rate must lie in (0, 1), got {self.select_rate}")
+        if self.mask_rate < 0 or self.random_rate < 0 or self.mask_rate + self.random_rate > 1:
+            raise InputError(
+                f"mask_rate and random_rate must be shares that sum to at most 1, "
+                f"got {self.mask_rate} and {self.random_rate}"
+            )
+        if self.max_predictions is not None and self.max_predictions < 1:
+            raise InputError(f"max_predictions must be at least 1, got {self.max_predictions}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MaskingVocabulary:
+    """What masking has to know of the vocabulary; `continuation` bool (V,) marks the '##' pieces."""
+
+    mask_token_id: int
+    continuation: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> MaskingVocabulary:
+        """Take it from a tokenizer."""
+        return cls(mask_token_id=tokenizer.mask_token_id, continuation=tokenizer.continuation_mask())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MaskedTokens:
+    """`input_ids` int64 (T,) after masking; `positions` (M,), ascending, and `labels` (M,), what stood there."""
+
+    input_ids: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+def mask_tokens(
+    input_ids: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    is_special: NDArray[np.bool_],
+    *,
+    numbers: NDArray[np.int64],
+    key: int,
+    options: MaskingOptions,
+    vocabulary: MaskingVocabulary,
+) -> MaskedTokens:
+    """Mask packed sequences: `input_ids` and `is_special` (T,), `lengths` (B,).
+
+    Draws depend on `key` and a sequence's entry of `numbers` (B,), not on the sequences beside it.
+    """
+    limit = np.inf if options.max_predictions is None else options.max_predictions
+    wanted = np.minimum(np.maximum(np.rint(options.select_rate * lengths), 1), limit).astype(np.int64)  # (B,)
+    starts = np.cumsum(lengths) - lengths
+    candidates = np.flatnonzero(~is_special)  # (C,)
+    sequence = np.repeat(np.arange(len(lengths)), lengths)[candidates]
+    counters = (numbers[sequence] * _MAX_LENGTH + candidates - starts[sequence]).astype(np.uint64)
+
+    if options.whole_word:
+        chosen = _choose_words(input_ids, candidates, sequence, counters, wanted, key, vocabulary.continuation)
+    else:
+        chosen = _choose_tokens(sequence, counters, wanted, key)
+    positions = candidates[chosen]
+    labels = input_ids[positions]
+
+    draws = uniforms(derive_key(key, "replacement"), counters[chosen])
+    vocab_size = len(vocabulary.continuation)
+    random_ids = (uniforms(derive_key(key, "random token"), counters[chosen]) * vocab_size).astype(np.int64)
+    replacements = np.where(draws < options.mask_rate + options.random_rate, random_ids, labels)
+    masked = input_ids.copy()
+    masked[positions] = np.where(draws < options.mask_rate, vocabulary.mask_token_id, replacements)
+    return MaskedTokens(input_ids=masked, positions=positions, labels=labels)
+
+
+def _choose_tokens(
+    sequence: NDArray[np.int64], counters: NDArray[np.uint64], wanted: NDArray[np.int64], key: int
+) -> NDArray[np.int64]:
+    """Indices into the candidates, ascending: of each sequence the `wanted` (B,) ones that drew the least."""
+    order = np.argsort(sequence + uniforms(key, counters))
+    return np.sort(order[_ranks(sequence) < wanted[sequence]])
+
+
+def _choose_words(
+    input_ids: NDArray[np.int64],
+    candidates: NDArray[np.int64],
+    sequence: NDArray[np.int64],
+    counters: NDArray[np.uint64],
+    wanted: NDArray[np.int64],
+    key: int,
+    continuation: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """Indices into the candidates, ascending: whole words in random order, skipping those that exceed `wanted`."""
+    # A '##' piece at the start of a segment, whose word was cut, counts as a word.
+    begins = ~continuation[input_ids[candidates]]
+    begins[:1] = True
+    begins[1:] |= np.diff(candidates) > 1
+    word_starts = np.flatnonzero(begins)  # (W,)
+    sizes = np.diff(word_starts, append=len(candidates))
+    word_sequence = sequence[word_starts]
+    order = np.argsort(word_sequence + uniforms(key, counters[word_starts]))
+
+    # All sequences take their next word at the same time.
+    counts = np.bincount(word_sequence, minlength=len(wanted))
+    cursor = np.cumsum(counts) - counts
+    stop = cursor + counts
+    left = wanted.copy()
+    taken = np.zeros(len(word_starts), bool)
+    active = np.flatnonzero(counts)
+    while len(active):
+        words = order[cursor[active]]
+        fits = sizes[words] <= left[active]
+        taken[words[fits]] = True
+        left[active[fits]] -= sizes[words[fits]]
+        cursor[active] += 1
+        active = active[(left[active] > 0) & (cursor[active] < stop[active])]
+    return np.flatnonzero(np.repeat(taken, sizes))
+
+
+def _ranks(sequence: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place of each entry in the run of equal values that it belongs to."""
+    counts = np.bincount(sequence)
+    return np.arange(len(sequence)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -1,0 +1,155 @@
+"""A prepared corpus opened for reading."""
+# N tokens, S sentences, D documents; offsets count over all shards.
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.data.manifest import Manifest
+from bertkit.data.shard import DOCUMENTS, SENTENCES, TOKENS, shard_file, token_dtype
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import sha256
+from bertkit.foundation.randomness import derive_key, uniforms
+from bertkit.text.tokenizer import Tokenizer
+
+_MAX_OPEN_SHARDS = 512
+"""A mapped file holds a file descriptor, of which a process usually has 1,024."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PreparedCorpus:
+    """Documents of sentences of token ids; a view of some of the documents shares everything else.
+
+    `documents` int64, ascending, are the documents that belong to this view; `document_sentences` int64 (D+1,) says
+    at which sentence each document starts, `sentence_tokens` int64 (S+1,) at which token each sentence starts.
+    """
+
+    folder: Path
+    manifest: Manifest
+    documents: NDArray[np.int64]
+    document_sentences: NDArray[np.int64]
+    sentence_tokens: NDArray[np.int64]
+    shard_tokens: NDArray[np.int64]
+    """Token at which each shard starts, and the end of the last."""
+
+    @classmethod
+    def open(cls, folder: str | Path, verify: bool = True) -> PreparedCorpus:
+        """Open a folder that `prepare` finished; `verify` reads every file once to compare its SHA-256."""
+        folder = Path(folder)
+        manifest = Manifest.read(folder)
+        _check_files(folder, manifest, verify)
+        sentence_tokens = _joined(folder, manifest, SENTENCES)
+        document_sentences = _joined(folder, manifest, DOCUMENTS)
+        return cls(
+            folder=folder,
+            manifest=manifest,
+            documents=np.arange(manifest.documents),
+            document_sentences=document_sentences,
+            sentence_tokens=sentence_tokens,
+            shard_tokens=np.cumsum([0, *(shard.tokens for shard in manifest.shards)]),
+        )
+
+    @property
+    def num_documents(self) -> int:
+        """Documents of this view."""
+        return len(self.documents)
+
+    @property
+    def num_sentences(self) -> int:
+        """Sentences of this view."""
+        starts, stops = self.document_sentences[self.documents], self.document_sentences[self.documents + 1]
+        return int((stops - starts).sum())
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of this view, special ones not counted."""
+        bounds = self.sentence_tokens[self.document_sentences]
+        return int((bounds[self.documents + 1] - bounds[self.documents]).sum())
+
+    @property
+    def vocab_size(self) -> int:
+        """Size of the vocabulary that the corpus was prepared with."""
+        return self.manifest.vocab_size
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        """`Tokenizer.fingerprint` of the tokenizer that the corpus was prepared with."""
+        return self.manifest.tokenizer_fingerprint
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that the corpus was prepared with."""
+        tokenizer = Tokenizer.from_pretrained(self.folder / "tokenizer")
+        if tokenizer.fingerprint != self.tokenizer_fingerprint:
+            raise InputError(f"{self.folder / 'tokenizer'} was changed since the corpus was prepared: prepare it again")
+        return tokenizer
+
+    def tokens(self, start: int, stop: int) -> NDArray[np.unsignedinteger[Any]]:
+        """Token ids from `start` up to `stop`, uint16 or uint32."""
+        assert 0 <= start <= stop <= self.shard_tokens[-1], (start, stop)
+        shard = int(np.searchsorted(self.shard_tokens, start, side="right")) - 1
+        parts = []
+        while start < stop:
+            base, end = int(self.shard_tokens[shard]), min(stop, int(self.shard_tokens[shard + 1]))
+            parts.append(
+                _mapped(self.folder / shard_file(self.manifest.shards[shard].name, TOKENS))[start - base : end - base]
+            )
+            start, shard = end, shard + 1
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else np.empty(0, token_dtype(self.vocab_size))
+
+    def _shard(self, index: int) -> NDArray[np.unsignedinteger[Any]]:
+        record = self.manifest.shards[index]
+        name = shard_file(record.name, TOKENS)
+        return _mapped(self.folder / name, record.files[name]["sha256"])
+
+    def split(self, held_out_share: float, seed: int) -> tuple[PreparedCorpus, PreparedCorpus]:
+        """Cut into (the rest, about `held_out_share` of the documents), at random but the same for a seed.
+
+        Both parts get at least two documents where there are four, for next-sentence pairs need two.
+        """
+        if not 0 < held_out_share < 1:
+            raise InputError(f"the held-out share must lie in (0, 1), got {held_out_share}")
+        if self.num_documents < 2:
+            raise InputError(f"{self.folder} has one document, of which none can be held out: add documents")
+        count = max(1, min(max(round(held_out_share * self.num_documents), 2), self.num_documents - 2))
+        draws = uniforms(derive_key(seed, "held-out"), self.documents.astype(np.uint64))
+        chosen = np.zeros(self.num_documents, bool)
+        chosen[np.argsort(draws, kind="stable")[:count]] = True
+        return replace(self, documents=self.documents[~chosen]), replace(self, documents=self.documents[chosen])
+
+
+@lru_cache(maxsize=_MAX_OPEN_SHARDS)
+def _mapped(path: Path, checksum: str) -> NDArray[np.unsignedinteger[Any]]:
+    # The checksum is part of the key: a file written anew under the same name is another array.
+    del checksum
+    # A plain view, for slicing an `np.memmap` costs ten times as much.
+    return np.asarray(np.load(path, mmap_mode="r"))
+
+
+def _joined(folder: Path, manifest: Manifest, part: str) -> NDArray[np.int64]:
+    """Offsets of all shards as one ascending array."""
+    parts = [np.zeros(1, np.int64)]
+    for shard in manifest.shards:
+        parts.append(np.load(folder / shard_file(shard.name, part))[1:] + parts[-1][-1])
+    return np.concatenate(parts)
+
+
+def _check_files(folder: Path, manifest: Manifest, verify: bool) -> None:
+    for shard in manifest.shards:
+        for name, record in shard.files.items():
+            path = folder / name
+            remedy = "remove the folder and prepare the corpus again"
+            if not path.is_file():
+                raise InputError(f"{path} is missing: {remedy}")
+            if path.stat().st_size != record["bytes"]:
+                raise InputError(f"{path} has {path.stat().st_size} bytes instead of {record['bytes']}: {remedy}")
+            if verify and sha256(path) != record["sha256"]:
+                raise InputError(f"{path} was changed since it was prepared (SHA-256 differs): {remedy}")

@@ -1,0 +1,57 @@
+"""One shard of a prepared corpus: token ids, sentence offsets and document offsets as three `.npy` files."""
+# N tokens, S sentences, D documents.
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.data.manifest import ShardRecord
+from bertkit.foundation.files import atomic_path, sha256
+
+TOKENS, SENTENCES, DOCUMENTS = "tokens", "sentences", "documents"
+
+
+def shard_name(index: int) -> str:
+    """Name of the shard with this number."""
+    return f"shard-{index:05d}"
+
+
+def shard_file(name: str, part: str) -> str:
+    """File name of one part of a shard."""
+    return f"{name}.{part}.npy"
+
+
+def token_dtype(vocab_size: int) -> type[np.uint16] | type[np.uint32]:
+    """Smallest unsigned type that holds every id."""
+    return np.uint16 if vocab_size <= 1 << 16 else np.uint32
+
+
+def write_shard(
+    folder: Path, name: str, ids: NDArray[Any], sentence_lengths: NDArray[Any], document_lengths: NDArray[Any]
+) -> ShardRecord:
+    """Write a shard's files: ids (N,), tokens of each sentence (S,), sentences of each document (D,).
+
+    The offsets in the files are int64 (S+1,) and (D+1,), counted from the shard's start.
+    """
+    assert sentence_lengths.sum() == len(ids) and document_lengths.sum() == len(sentence_lengths)
+    arrays = {TOKENS: ids, SENTENCES: offsets(sentence_lengths), DOCUMENTS: offsets(document_lengths)}
+    files = {}
+    for part, array in arrays.items():
+        path = folder / shard_file(name, part)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.save(file, array)
+        files[path.name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    return ShardRecord(
+        name=name, documents=len(document_lengths), sentences=len(sentence_lengths), tokens=len(ids), files=files
+    )
+
+
+def offsets(lengths: NDArray[Any]) -> NDArray[np.int64]:
+    """Where each part starts, and the end of the last: (n,) -> (n+1,)."""
+    result = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=result[1:])
+    return result
