@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from bertkit.foundation.errors import InputError
 from bertkit.text.encoded_example import EncodedExample
 from bertkit.text.sequence import SequenceBuilder
 from bertkit.text.tokenizer_folder import read_wordpiece, write_wordpiece
+from bertkit.text.valid_unicode import check_unicode
 from bertkit.text.vocabulary_training import VocabularyOptions, train_vocabulary
 from bertkit.text.wordpiece import CONTINUATION, WordPiece, WordPieceRules
 
@@ -23,9 +23,9 @@ class Tokenizer:
     """BERT's WordPiece tokenizer over the `tokenizers` library."""
 
     def __init__(self, wordpiece: WordPiece) -> None:
-        self._wordpiece = wordpiece
+        self.wordpiece = wordpiece
         self._ids = {token: index for index, token in enumerate(wordpiece.vocabulary)}
-        self._library = wordpiece.library_tokenizer(keep_added_tokens=True)
+        self._library = wordpiece.library_tokenizer(wordpiece.added_tokens)
         self._sequences = SequenceBuilder(cls_token_id=self._ids["[CLS]"], sep_token_id=self._ids["[SEP]"])
         self.fingerprint = wordpiece.fingerprint
         self.lowercase = wordpiece.rules.lowercase
@@ -64,7 +64,7 @@ class Tokenizer:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `tokenizer.json`, `tokenizer_config.json` and `vocab.txt` as Hugging Face's `AutoTokenizer` reads."""
-        write_wordpiece(self._wordpiece, Path(folder))
+        write_wordpiece(self.wordpiece, Path(folder))
 
     def encode(
         self,
@@ -98,12 +98,6 @@ class Tokenizer:
         second = _encode_segments(library, text_pairs)
         return [self._sequences.build(a, b, max_length) for a, b in zip(first, second, strict=True)]
 
-    def plain_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of texts without [CLS] and [SEP], special tokens read as plain text."""
-        with _unicode_checked(texts):
-            encodings = self._plain_library.encode_batch_fast(texts, add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
-
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
         """Text of token ids, pieces joined and spaces before punctuation removed."""
         text: str = self._library.decode([int(i) for i in ids], skip_special_tokens=skip_special_tokens)
@@ -115,32 +109,25 @@ class Tokenizer:
 
     def id_to_token(self, token_id: int) -> str:
         """Vocabulary entry of an id."""
-        return self._wordpiece.vocabulary[token_id]
+        return self.wordpiece.vocabulary[token_id]
 
     def continuation_mask(self) -> NDArray[np.bool_]:
         """(vocab_size,) True for the `##` pieces, which continue a word."""
-        return np.array([token.startswith(CONTINUATION) for token in self._wordpiece.vocabulary])
+        return np.array([token.startswith(CONTINUATION) for token in self.wordpiece.vocabulary])
 
     @cached_property
     def _plain_library(self) -> Any:
-        return self._wordpiece.library_tokenizer(keep_added_tokens=False)
+        return self.wordpiece.library_tokenizer([])
 
 
 def _encode_segments(library: Any, texts: Sequence[str]) -> list[Any]:
-    with _unicode_checked(texts):
-        encodings: list[Any] = library.encode_batch(texts, add_special_tokens=False)
-    return encodings
-
-
-@contextmanager
-def _unicode_checked(texts: Sequence[str]) -> Iterator[None]:
-    """Say which text cannot be encoded; the library only says that one of them is not a string."""
     try:
-        yield
+        encodings: list[Any] = library.encode_batch(texts, add_special_tokens=False)
     except TypeError:
+        # The library only says that one of them is not a string.
         for index, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InputError(f"text {index} is {text!r}: give a string") from None
-            if any("\ud800" <= character <= "\udfff" for character in text):
-                raise InputError(f"text {index} has a lone surrogate, which is not valid Unicode: replace it") from None
+            check_unicode(text)
         raise
+    return encodings

@@ -30,7 +30,7 @@ def read_wordpiece(path: Path, lowercase: bool | None = None) -> WordPiece:
 
 def write_wordpiece(wordpiece: WordPiece, folder: Path) -> None:
     """Write the three files so that Hugging Face's `AutoTokenizer` gives the same ids."""
-    library = wordpiece.library_tokenizer(keep_added_tokens=True)
+    library = wordpiece.library_tokenizer(wordpiece.added_tokens)
     for name, text in {
         "vocab.txt": "".join(f"{token}\n" for token in wordpiece.vocabulary),
         "tokenizer.json": library.to_str(pretty=True) + "\n",

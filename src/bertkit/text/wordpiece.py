@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,8 +75,8 @@ class WordPiece:
         ]
         return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
 
-    def library_tokenizer(self, *, keep_added_tokens: bool) -> Any:
-        """A `tokenizers.Tokenizer`; without `keep_added_tokens` a "[MASK]" in the text is ordinary text."""
+    def library_tokenizer(self, added_tokens: Sequence[str]) -> Any:
+        """A `tokenizers.Tokenizer` that keeps `added_tokens` whole and reads everything else as plain text."""
         ids = {token: index for index, token in enumerate(self.vocabulary)}
         library = tokenizers.Tokenizer(
             models.WordPiece(
@@ -94,6 +95,5 @@ class WordPiece:
             pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
             special_tokens=[(token, ids[token]) for token in ("[CLS]", "[SEP]")],
         )
-        if keep_added_tokens:
-            library.add_special_tokens(list(self.added_tokens))
+        library.add_special_tokens(list(added_tokens))
         return library
