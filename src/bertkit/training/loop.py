@@ -1,0 +1,162 @@
+"""The training loop of pre-training and fine-tuning."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from bertkit.foundation.console import note, progress
+from bertkit.foundation.devices import autocast, seed_torch
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import atomic_path
+from bertkit.foundation.randomness import derive_key
+from bertkit.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
+from bertkit.training.metrics_log import MetricsLog
+from bertkit.training.objective import MicroBatchT_contra, Objective
+from bertkit.training.optimizer import AdamW
+from bertkit.training.options import TrainingOptions
+from bertkit.training.schedule import learning_rate
+from bertkit.training.step_figures import StepFigures
+
+_BEST_FILE = "best.safetensors"
+
+
+@dataclass
+class TrainingResult:
+    """Figures of the last and of the best evaluation, and the seconds spent over all restarts."""
+
+    evaluation: dict[str, float] = field(default_factory=dict)
+    best: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def train(
+    objective: Objective[MicroBatchT_contra],
+    batches: Callable[[int, int], Iterator[Sequence[MicroBatchT_contra]]],
+    options: TrainingOptions,
+    run: Path,
+    *,
+    evaluate: Callable[[], Mapping[str, float]] | None = None,
+    description: str = "training",
+) -> TrainingResult:
+    """Train `objective.module` in place, going on from the newest checkpoint in `run` where there is one.
+
+    `batches(start, stop)` yields the micro-batches of every step from `start` up to `stop`. A run that was killed and
+    started again ends with the same bits as one that was not. With `options.select_by` the module holds the weights
+    of the best evaluation in the end, otherwise those of the last step.
+    """
+    module = objective.module
+    optimizer = AdamW(module.named_parameters(), options.optimizer)
+    first_step, result = _resume(module, optimizer, run)
+    figures = StepFigures()
+    module.train()
+    with MetricsLog(run, first_step) as log, progress(description, options.steps, "steps") as bar:
+        bar.advance(first_step)
+        clock = time.perf_counter()
+        for step, micro_batches in enumerate(batches(first_step, options.steps), first_step):
+            seed_torch(derive_key(options.seed, "step", step))
+            rate = learning_rate(step, options.steps, options.optimizer)
+            _accumulate_gradients(objective, micro_batches, options, figures)
+            norm = optimizer.step(rate)
+            figures.add_work(seconds=time.perf_counter() - clock)
+            result.seconds += time.perf_counter() - clock
+            clock = time.perf_counter()
+
+            done = step + 1
+            last = done == options.steps
+            bar.advance()
+            if done % options.log_every == 0 or last:
+                line = {"learning_rate": rate, "gradient_norm": float(norm), "seconds": result.seconds} | figures.take()
+                if not math.isfinite(line["gradient_norm"]):
+                    raise InputError(
+                        f"training diverged by step {done}: lower learning_rate {options.optimizer.learning_rate}"
+                    )
+                log.write(done, "train", line)
+                bar.describe(_summary(line))
+            if evaluate is not None and (done % options.evaluate_every == 0 or last):
+                _evaluate(module, evaluate, options, run, result)
+                log.write(done, "evaluation", {"seconds": result.seconds} | result.evaluation)
+                note(f"step {done}: {_summary(result.evaluation)}")
+            if done % options.checkpoint_every == 0 or last:
+                checkpoint = Checkpoint(done, module.state_dict(), optimizer.state(), asdict(result))
+                save_checkpoint(run / "checkpoints", checkpoint, options.keep_checkpoints)
+            clock = time.perf_counter()
+    if options.select_by is not None and result.best:
+        module.load_state_dict(load_file(run / _BEST_FILE))
+    return result
+
+
+def _accumulate_gradients(
+    objective: Objective[MicroBatchT_contra],
+    micro_batches: Sequence[MicroBatchT_contra],
+    options: TrainingOptions,
+    figures: StepFigures,
+) -> None:
+    """Add up the gradients of one step, whose loss does not depend on how its batch is cut."""
+    device = next(objective.module.parameters()).device
+    counts = [objective.counts(micro_batch) for micro_batch in micro_batches]
+    in_batch: dict[str, int] = defaultdict(int)
+    for in_micro_batch in counts:
+        for name, count in in_micro_batch.items():
+            in_batch[name] += count
+    for micro_batch, in_micro_batch in zip(micro_batches, counts, strict=True):
+        with autocast(options.precision, device):
+            terms = objective.terms(micro_batch)
+            loss = torch.stack([term.total / in_batch[name] for name, term in terms.items()]).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for name, term in terms.items():
+            figures.add_term(name, term, in_micro_batch[name])
+        figures.add_work(objective.tokens(micro_batch), objective.flops(micro_batch))
+
+
+def _resume(module: nn.Module, optimizer: AdamW, run: Path) -> tuple[int, TrainingResult]:
+    """Load the newest whole checkpoint, if there is one; return the first step to take and the figures so far."""
+    checkpoint = newest_checkpoint(run / "checkpoints")
+    if checkpoint is None:
+        return 0, TrainingResult()
+    module.load_state_dict(dict(checkpoint.weights))
+    optimizer.load_state(checkpoint.optimizer)
+    note(f"going on from step {checkpoint.step} of {run}")
+    return checkpoint.step, TrainingResult(**checkpoint.progress)
+
+
+def _evaluate(
+    module: nn.Module,
+    evaluate: Callable[[], Mapping[str, float]],
+    options: TrainingOptions,
+    run: Path,
+    result: TrainingResult,
+) -> None:
+    """Fill in `result` and keep the weights where they are the best so far."""
+    module.eval()
+    with torch.no_grad():
+        result.evaluation = dict(evaluate())
+    module.train()
+    chosen = options.select_by
+    if chosen is None:
+        return
+    if not result.best or result.evaluation[chosen] > result.best[chosen]:
+        result.best = result.evaluation
+        with atomic_path(run / _BEST_FILE) as path:
+            save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, path)
+
+
+def _summary(figures: Mapping[str, float]) -> str:
+    """The figures that a person follows, in one line."""
+    parts = []
+    for name, value in figures.items():
+        if name == "flops_per_second":
+            parts.append(f"{value / 1e9:.0f} GFLOP/s")
+        elif name == "tokens_per_second":
+            parts.append(f"{value:,.0f} tokens/s")
+        elif name not in ("learning_rate", "gradient_norm", "seconds"):
+            parts.append(f"{name} {value:.4g}")
+    return ", ".join(parts)
