@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import read_json, write_json
+from bertkit.foundation.files import read_json, sha256, write_json
 
 FORMAT = 1
 
@@ -22,10 +22,17 @@ class ShardRecord:
     tokens: int
     files: dict[str, dict[str, Any]]
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> ShardRecord:
-        """Take the form that `dataclasses.asdict` gives."""
-        return cls(**value)
+    def damage(self, folder: Path, verify: bool) -> str | None:
+        """What is wrong with the shard's files, None if nothing; `verify` compares SHA-256 besides sizes."""
+        for name, expected in self.files.items():
+            path = folder / name
+            if not path.is_file():
+                return f"{path} is missing"
+            if path.stat().st_size != expected["bytes"]:
+                return f"{path} has {path.stat().st_size} bytes instead of {expected['bytes']}"
+            if verify and sha256(path) != expected["sha256"]:
+                return f"{path} was changed since it was prepared (its SHA-256 differs)"
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +62,10 @@ class Manifest:
         """Number of tokens, special ones not counted."""
         return sum(shard.tokens for shard in self.shards)
 
+    def damage(self, folder: Path, verify: bool) -> str | None:
+        """What is wrong with the first damaged shard, None if none is."""
+        return next(filter(None, (shard.damage(folder, verify) for shard in self.shards)), None)
+
     def write(self, folder: Path) -> None:
         """Write `manifest.json`, whole or not at all."""
         counts = {"documents": self.documents, "sentences": self.sentences, "tokens": self.tokens}
@@ -70,5 +81,5 @@ class Manifest:
         if value.pop("format", None) != FORMAT:
             raise InputError(f"{path} has another format than {FORMAT}: prepare the corpus again with this version")
         del value["counts"]
-        shards = [ShardRecord.from_json(shard) for shard in value.pop("shards")]
+        shards = [ShardRecord(**shard) for shard in value.pop("shards")]
         return cls(shards=shards, **value)

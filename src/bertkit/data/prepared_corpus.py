@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from bertkit.data.manifest import Manifest
 from bertkit.data.shard import DOCUMENTS, SENTENCES, TOKENS, shard_file, token_dtype
 from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import sha256
 from bertkit.foundation.randomness import derive_key, uniforms
 from bertkit.text.tokenizer import Tokenizer
 
@@ -43,7 +42,8 @@ class PreparedCorpus:
         """Open a folder that `prepare` finished; `verify` reads every file once to compare its SHA-256."""
         folder = Path(folder)
         manifest = Manifest.read(folder)
-        _check_files(folder, manifest, verify)
+        if (damage := manifest.damage(folder, verify)) is not None:
+            raise InputError(f"{damage}: run the same `bertkit prepare` again, which writes it anew")
         sentence_tokens = _joined(folder, manifest, SENTENCES)
         document_sentences = _joined(folder, manifest, DOCUMENTS)
         return cls(
@@ -97,9 +97,7 @@ class PreparedCorpus:
         parts = []
         while start < stop:
             base, end = int(self.shard_tokens[shard]), min(stop, int(self.shard_tokens[shard + 1]))
-            parts.append(
-                _mapped(self.folder / shard_file(self.manifest.shards[shard].name, TOKENS))[start - base : end - base]
-            )
+            parts.append(self._shard(shard)[start - base : end - base])
             start, shard = end, shard + 1
         if len(parts) == 1:
             return parts[0]
@@ -140,16 +138,3 @@ def _joined(folder: Path, manifest: Manifest, part: str) -> NDArray[np.int64]:
     for shard in manifest.shards:
         parts.append(np.load(folder / shard_file(shard.name, part))[1:] + parts[-1][-1])
     return np.concatenate(parts)
-
-
-def _check_files(folder: Path, manifest: Manifest, verify: bool) -> None:
-    for shard in manifest.shards:
-        for name, record in shard.files.items():
-            path = folder / name
-            remedy = "remove the folder and prepare the corpus again"
-            if not path.is_file():
-                raise InputError(f"{path} is missing: {remedy}")
-            if path.stat().st_size != record["bytes"]:
-                raise InputError(f"{path} has {path.stat().st_size} bytes instead of {record['bytes']}: {remedy}")
-            if verify and sha256(path) != record["sha256"]:
-                raise InputError(f"{path} was changed since it was prepared (SHA-256 differs): {remedy}")

@@ -1,0 +1,121 @@
+"""Documents of a corpus, streaming, whatever files they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertkit.data.rows import RowOptions, read_rows
+from bertkit.data.sources import Source, SourceFile, resolve_sources
+from bertkit.data.text_stream import BytesSeen, text_blocks
+from bertkit.foundation.errors import InputError
+from bertkit.text.sentences import split_sentences
+
+_MAX_DOCUMENT_CHARS = 1 << 26
+"""A document is held in memory as a whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusOptions:
+    """How files are read as documents of sentences."""
+
+    lines: str = "sentence"
+    """What a line of a text file is: a "sentence" or a "paragraph", a blank line between documents, or a "document"."""
+
+    text_column: str = "text"
+    """Column of CSV, TSV, JSONL, Parquet and hub rows; every row is a document."""
+
+    encoding_errors: str = "strict"
+    """What becomes of bytes that are not UTF-8: "strict" refuses them, "replace" puts U+FFFD."""
+
+    split: str = "train"
+    """Split of a hub data set."""
+
+    def __post_init__(self) -> None:
+        if self.lines not in ("sentence", "paragraph", "document"):
+            raise InputError(f"lines must be sentence, paragraph or document, got {self.lines!r}")
+        if self.encoding_errors not in ("strict", "replace"):
+            raise InputError(f"encoding_errors must be strict or replace, got {self.encoding_errors!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class RawDocument:
+    """A document before its sentences are split; lines are sentences already where `is_split`."""
+
+    text: str
+    is_split: bool
+
+    def sentences(self) -> list[str]:
+        """Sentences without surrounding white space; empty ones are left out."""
+        lines = [stripped for line in self.text.split("\n") if (stripped := line.strip())]
+        if self.is_split:
+            return lines
+        return [sentence for line in lines for sentence in split_sentences(line)]
+
+
+def read_documents(sources: Sequence[str | Path], options: CorpusOptions) -> Iterator[list[str]]:
+    """Yield each document of files, folders, globs and hub data sets as the list of its sentences.
+
+    Raises `InputError` for what does not exist or cannot be read, and for a corpus without text.
+    """
+    for document in read_raw_documents(resolve_sources(sources), options):
+        if sentences := document.sentences():
+            yield sentences
+
+
+def read_raw_documents(
+    sources: Sequence[Source], options: CorpusOptions, bytes_seen: BytesSeen = lambda count: None
+) -> Iterator[RawDocument]:
+    """Yield each document unsplit, so that the splitting can be done elsewhere."""
+    empty = True
+    for source in sources:
+        is_text = isinstance(source, SourceFile) and source.format == "text"
+        documents = _text_documents if is_text else _row_documents
+        for document in documents(source, options, bytes_seen):  # type: ignore[arg-type]
+            empty = False
+            yield document
+    if empty:
+        raise InputError(f"the corpus is empty: {_names(sources)} holds no text")
+
+
+def _text_documents(source: SourceFile, options: CorpusOptions, bytes_seen: BytesSeen) -> Iterator[RawDocument]:
+    is_split = options.lines == "sentence"
+    lines: list[str] = []
+    size = 0
+    for block in text_blocks(source.path, options.encoding_errors, bytes_seen):
+        for line in block.removesuffix("\n").split("\n"):
+            blank = not line or line.isspace()
+            if not blank:
+                lines.append(line)
+                size += len(line)
+                if size > _MAX_DOCUMENT_CHARS:
+                    raise InputError(
+                        f"{source.path} has a document of more than {_MAX_DOCUMENT_CHARS >> 20} million characters: "
+                        "put a blank line between documents, or say --lines document"
+                    )
+            if lines and (blank or options.lines == "document"):
+                yield RawDocument("\n".join(lines), is_split)
+                lines, size = [], 0
+    if lines:
+        yield RawDocument("\n".join(lines), is_split)
+
+
+def _row_documents(source: Source, options: CorpusOptions, bytes_seen: BytesSeen) -> Iterator[RawDocument]:
+    row_options = RowOptions(
+        columns=(options.text_column,), encoding_errors=options.encoding_errors, split=options.split
+    )
+    for number, (text,) in read_rows(source, row_options, bytes_seen):
+        if text is None:
+            continue
+        if not isinstance(text, str):
+            raise InputError(
+                f"{_names([source])}, row {number}: the column {options.text_column!r} holds {text!r}, not text"
+            )
+        if not text.isspace() and text:
+            # JSON can spell half a surrogate pair, which is no character.
+            yield RawDocument(text.encode("utf-8", "replace").decode("utf-8"), is_split=False)
+
+
+def _names(sources: Sequence[Source]) -> str:
+    return ", ".join(str(source.path) if isinstance(source, SourceFile) else source.name for source in sources)

@@ -1,0 +1,160 @@
+"""Rows of CSV, TSV, JSONL, Parquet and hub data sets, column by name or place."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertkit.data.sources import HubDataset, Source, SourceFile
+from bertkit.data.text_stream import BytesSeen, text_lines
+from bertkit.foundation.errors import InputError
+
+Row = tuple[int, tuple[Any, ...]]
+"""Row number (that of the line in text files, counted from 1) and the values of the columns asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowOptions:
+    """Which columns of a table are read, and how."""
+
+    columns: tuple[str | int, ...]
+    """Names, or places counted from 0."""
+
+    header: bool = True
+    """Whether a CSV or TSV file's first line names the columns."""
+
+    encoding_errors: str = "strict"
+    split: str = "train"
+    """Split of a hub data set."""
+
+
+def read_rows(source: Source, options: RowOptions, bytes_seen: BytesSeen = lambda count: None) -> Iterator[Row]:
+    """Yield the rows of one source in order, streaming.
+
+    CSV fields may be quoted; TSV fields may not: a tab always ends one, as in GLUE's files. A missing column raises
+    `InputError` with those there are, a row without the column one with the row's number.
+    """
+    if isinstance(source, HubDataset):
+        yield from _hub_rows(source, options)
+    elif source.format == "parquet":
+        yield from _parquet_rows(source, options, bytes_seen)
+    elif source.format == "jsonl":
+        yield from _jsonl_rows(source.path, options, bytes_seen)
+    elif source.format in ("csv", "tsv"):
+        yield from _delimited_rows(source, options, bytes_seen)
+    else:
+        raise InputError(f"{source.path} is no table: give .csv, .tsv, .jsonl or .parquet")
+
+
+def _delimited_rows(source: SourceFile, options: RowOptions, bytes_seen: BytesSeen) -> Iterator[Row]:
+    lines = text_lines(source.path, options.encoding_errors, bytes_seen)
+    rows = _csv_rows(lines, source.path) if source.format == "csv" else _tsv_rows(lines)
+    names: list[str] | None = None
+    if options.header:
+        names = next(rows, (0, []))[1]
+    places = _places(options.columns, names, str(source.path))
+    for number, fields in rows:
+        if len(fields) <= max(places):
+            column = next(column for column, place in zip(options.columns, places, strict=True) if place >= len(fields))
+            raise InputError(
+                f"{source.path}, row {number} has {len(fields)} fields and no column {column!r}: mend or remove the row"
+            )
+        yield number, tuple(fields[place] for place in places)
+
+
+def _csv_rows(lines: Iterator[str], path: Path) -> Iterator[tuple[int, list[str]]]:
+    csv.field_size_limit(sys.maxsize)  # the library's default refuses texts of over 128 kB
+    reader = csv.reader(lines, strict=True)
+    number = 1
+    try:
+        for fields in reader:
+            if fields:
+                yield number, fields
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"{path}, row {number} is not valid CSV ({error}): mend its quotes") from None
+
+
+def _tsv_rows(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    for number, line in enumerate(lines, 1):
+        if content := line.removesuffix("\n").removesuffix("\r"):
+            yield number, content.split("\t")
+
+
+def _jsonl_rows(path: Path, options: RowOptions, bytes_seen: BytesSeen) -> Iterator[Row]:
+    for number, line in enumerate(text_lines(path, options.encoding_errors, bytes_seen), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}, row {number} is not valid JSON ({error}): give one object a line") from None
+        if not isinstance(record, dict):
+            raise InputError(f"{path}, row {number} is no JSON object: give one object a line")
+        yield number, _values(record, options.columns, f"{path}, row {number}")
+
+
+def _parquet_rows(source: SourceFile, options: RowOptions, bytes_seen: BytesSeen) -> Iterator[Row]:
+    import pyarrow as pa  # noqa: PLC0415  # 25 MB that other formats do not need
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        with pq.ParquetFile(source.path) as file:
+            places = _places(options.columns, file.schema_arrow.names, str(source.path))
+            names = [file.schema_arrow.names[place] for place in places]
+            number = 0
+            for batch in file.iter_batches(batch_size=1024, columns=names):
+                values = [batch.column(name).to_pylist() for name in names]
+                for row in zip(*values, strict=True):
+                    number += 1
+                    yield number, row
+                bytes_seen(source.num_bytes * batch.num_rows // file.metadata.num_rows)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{source.path} is no readable Parquet file ({error}): write it again") from None
+
+
+def _hub_rows(source: HubDataset, options: RowOptions) -> Iterator[Row]:
+    import datasets  # noqa: PLC0415  # two seconds that local files do not need
+
+    name, _, configuration = source.name.partition(":")
+    try:
+        rows = datasets.load_dataset(name, configuration or None, split=options.split, streaming=True)
+    except Exception as error:  # the library raises many types, for a typing error as for a missing network
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{source.name} is neither a file nor a data set that could be loaded ({reason}): check the name, "
+            "the split and the network"
+        ) from error
+    for number, record in enumerate(rows, 1):
+        yield number, _values(record, options.columns, f"{source.name}, row {number}")
+
+
+def _values(record: dict[str, Any], columns: Sequence[str | int], place: str) -> tuple[Any, ...]:
+    try:
+        return tuple(record[column] for column in columns)  # type: ignore[index]  # a number is no key and raises
+    except KeyError:
+        _places(columns, list(record), place)
+        raise
+
+
+def _places(columns: Sequence[str | int], names: list[str] | None, place: str) -> list[int]:
+    """Where the columns are; `names` is None where the table has no header."""
+    result = []
+    for column in columns:
+        if isinstance(column, int):
+            result.append(column)
+        elif names is None:
+            raise InputError(f"{place} is read without a header: give columns by number from 0, not {column!r}")
+        elif column not in names:
+            near = difflib.get_close_matches(column, names, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "name one of these."
+            raise InputError(f"{place} has no column {column!r} but {', '.join(map(repr, names)) or 'none'}: {hint}")
+        else:
+            result.append(names.index(column))
+    return result
