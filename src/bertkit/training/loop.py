@@ -64,7 +64,7 @@ def train(
         for step, micro_batches in enumerate(batches(first_step, options.steps), first_step):
             seed_torch(derive_key(options.seed, "step", step))
             rate = learning_rate(step, options.steps, options.optimizer)
-            _accumulate_gradients(objective, micro_batches, options, figures)
+            accumulate_gradients(objective, micro_batches, options, figures)
             norm = optimizer.step(rate)
             figures.add_work(seconds=time.perf_counter() - clock)
             result.seconds += time.perf_counter() - clock
@@ -94,7 +94,7 @@ def train(
     return result
 
 
-def _accumulate_gradients(
+def accumulate_gradients(
     objective: Objective[MicroBatchT_contra],
     micro_batches: Sequence[MicroBatchT_contra],
     options: TrainingOptions,

@@ -22,7 +22,9 @@ class LossTerm:
 class Objective(Protocol[MicroBatchT_contra]):
     """The loss of a step is the sum over terms of (sum over the whole batch's items) / (their count)."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module:
+        """What is trained."""
 
     def counts(self, micro_batch: MicroBatchT_contra) -> Mapping[str, int]:
         """Items of each term, known before the forward pass."""

@@ -1,0 +1,90 @@
+"""The `bertkit` command: commands load when they run, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from cyclopts import App, CycloptsError
+from cyclopts.config import Yaml
+
+from bertkit import __version__
+from bertkit.foundation.errors import InputError
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+_COMMANDS = {
+    "demo": "Run the whole path on the documentation that every Python carries.",
+    "vocab": "Train a WordPiece vocabulary.",
+    "prepare": "Turn a corpus into memory-mapped shards of token ids.",
+    "pretrain": "Pre-train a BERT: masked LM and next-sentence prediction.",
+    "finetune": "Fine-tune a model on a benchmark or on your own table.",
+    "evaluate": "Measure a fine-tuned model on labelled data.",
+    "predict": "Label texts or pairs of texts.",
+    "fill-mask": "Fill in [MASK].",
+    "embed": "Turn texts into vectors.",
+}
+
+
+def build_app() -> App:
+    """The application with every command registered by name and loaded on use."""
+    app = App(
+        name="bertkit",
+        help="BERT from raw text to a working model. Any command takes its options from a file: --config FILE.yaml",
+        version=__version__,
+        help_format="plaintext",
+    )
+    for name, summary in _COMMANDS.items():
+        module = name.replace("-", "_")
+        app.command(f"bertkit.cli.{module}:{module}", name=name, help=summary)
+    return app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; a user's mistake is one line and exit code 2."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return the exit code."""
+    app = build_app()
+    try:
+        arguments, config = _take_config(arguments)
+        if config is not None:
+            app.config = (Yaml(config, use_commands_as_keys=False, must_exist=True),)
+        app(arguments, exit_on_error=False, print_error=False)
+    except InputError as error:
+        return _say(str(error))
+    except CycloptsError as error:
+        cause = error.__cause__
+        return _say(str(cause) if isinstance(cause, InputError) else str(error))
+    except BrokenPipeError:
+        # The reader has gone (`| head`): nothing more can be said, not even by the interpreter's last flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        _say("interrupted; the same command goes on where a run left off")
+        return INTERRUPTED
+    return 0
+
+
+def _take_config(arguments: list[str]) -> tuple[list[str], Path | None]:
+    for index, argument in enumerate(arguments):
+        if argument == "--config":
+            if index + 1 == len(arguments):
+                raise InputError("--config needs a file: --config FILE.yaml")
+            path, rest = Path(arguments[index + 1]), [*arguments[:index], *arguments[index + 2 :]]
+        elif argument.startswith("--config="):
+            path, rest = Path(argument.removeprefix("--config=")), [*arguments[:index], *arguments[index + 1 :]]
+        else:
+            continue
+        if not path.is_file():
+            raise InputError(f"{path} does not exist: give --config a YAML file of options")
+        return rest, path
+    return arguments, None
+
+
+def _say(message: str) -> int:
+    print(f"bertkit: error: {' '.join(message.split())}", file=sys.stderr)
+    return USER_ERROR

@@ -1,0 +1,146 @@
+"""`bertkit pretrain`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from bertkit.data.instances import InstanceOptions
+from bertkit.data.masking import MaskingOptions
+from bertkit.foundation.precision import Precision
+from bertkit.model.presets import PRESETS
+from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.training.options import OptimizerOptions, TrainingOptions
+
+_FLAT = Parameter(name="*")
+
+
+def pretrain(
+    data: Path,
+    /,
+    *,
+    out: Path,
+    steps: int,
+    preset: Literal["tiny", "mini", "small", "medium", "base", "large"] = "base",
+    batch_size: int = 256,
+    nsp: bool = True,
+    seq_length: int = 128,
+    short_seq_prob: float = 0.1,
+    masking: Annotated[MaskingOptions, _FLAT] = MaskingOptions(),
+    optimizer: Annotated[OptimizerOptions, _FLAT] = OptimizerOptions(),
+    hidden_dropout: float | None = None,
+    attention_dropout: float | None = None,
+    max_position_embeddings: int | None = None,
+    initial_model: Path | None = None,
+    held_out: list[Path] | None = None,
+    held_out_share: float = 0.005,
+    evaluation_sequences: int = 1024,
+    micro_batch_tokens: int = 4096,
+    seed: int = 0,
+    precision: Precision = "auto",
+    log_every: int = 20,
+    evaluate_every: int = 500,
+    checkpoint_every: int = 500,
+    keep_checkpoints: int = 2,
+    resume: bool | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Pre-train a BERT on a prepared corpus: masked LM and next-sentence prediction.
+
+    A run that was stopped goes on when the same command is given again. The model is OUT/model in the end.
+
+    Parameters
+    ----------
+    data
+        Folder that `bertkit prepare` wrote.
+    out
+        Run folder: config.yaml, metrics.jsonl, tensorboard/, checkpoints/, model/.
+    steps
+        Updates of the weights.
+    preset
+        Size of the model.
+    batch_size
+        Sequences an update.
+    nsp
+        Learn next-sentence prediction too; needs at least two documents.
+    seq_length
+        Longest sequence in tokens, special ones counted.
+    short_seq_prob
+        Share of the documents whose sequences aim at a random shorter length.
+    hidden_dropout
+        Dropout of hidden states, in place of the preset's 0.1.
+    attention_dropout
+        Dropout of attention probabilities, in place of the preset's 0.1.
+    max_position_embeddings
+        Positions that the model knows, in place of the preset's 512.
+    initial_model
+        Model folder to go on from, with its sizes and its vocabulary.
+    held_out
+        Prepared corpora to evaluate on; without any, a share of the documents is held out.
+    held_out_share
+        That share.
+    evaluation_sequences
+        Sequences of each held-out corpus in one evaluation.
+    micro_batch_tokens
+        Tokens that go through the model at once; changes memory, not results.
+    seed
+        Decides every random draw.
+    precision
+        auto is bf16 where the device multiplies it in hardware.
+    log_every
+        Steps between two log lines.
+    evaluate_every
+        Steps between two evaluations.
+    checkpoint_every
+        Steps between two checkpoints.
+    keep_checkpoints
+        Newest checkpoints to keep.
+    resume
+        --resume insists that there is a run to go on with, --no-resume starts over.
+    dry_run
+        Print the plan and stop.
+    """
+    model = PRESETS[preset]
+    if initial_model is not None:
+        from bertkit.model.folder import ModelFolder
+
+        model = ModelFolder.open(initial_model).config
+    changes = {
+        "hidden_dropout_prob": hidden_dropout,
+        "attention_probs_dropout_prob": attention_dropout,
+        "max_position_embeddings": max_position_embeddings,
+    }
+    model = replace(model, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
+    options = PretrainOptions(
+        model=model,
+        training=TrainingOptions(
+            steps=steps,
+            optimizer=optimizer,
+            seed=seed,
+            precision=precision,
+            log_every=log_every,
+            evaluate_every=evaluate_every,
+            checkpoint_every=checkpoint_every,
+            keep_checkpoints=keep_checkpoints,
+        ),
+        instances=InstanceOptions(seq_length=seq_length, short_seq_prob=short_seq_prob, next_sentence=nsp),
+        masking=masking,
+        batch_size=batch_size,
+        micro_batch_tokens=micro_batch_tokens,
+        held_out=tuple(held_out or ()),
+        held_out_share=held_out_share,
+        evaluation_sequences=evaluation_sequences,
+        initial_model=initial_model,
+    )
+    from bertkit.recipes import pretrain as recipe
+
+    if dry_run:
+        print(recipe.plan(data, options))
+        return
+    result = recipe.pretrain(data, out, options, resume=resume)
+    for name, value in result.evaluation.items():
+        print(f"{name}: {value:.4f}")
+    print(f"model: {result.model}")

@@ -1,0 +1,52 @@
+"""`bertkit vocab`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bertkit.data.corpus import CorpusOptions
+
+
+def vocab(
+    *corpus: str,
+    out: Path,
+    size: int = 30522,
+    cased: bool = False,
+    min_frequency: int = 2,
+    limit_alphabet: int = 1000,
+    reading: Annotated[CorpusOptions, Parameter(name="*")] = CorpusOptions(),
+) -> None:
+    """Train a WordPiece vocabulary; the same corpus gives the same files.
+
+    Parameters
+    ----------
+    corpus
+        Files (.txt, .jsonl, .csv, .tsv, .parquet, also .gz, .xz, .zst), folders, globs or hub data sets.
+    out
+        Folder for tokenizer.json, tokenizer_config.json and vocab.txt.
+    size
+        Entries, special tokens counted.
+    cased
+        Keep case and accents.
+    min_frequency
+        Least number of times that a merged piece occurs.
+    limit_alphabet
+        Most characters that stand in the vocabulary by themselves.
+    """
+    from bertkit.data.corpus import read_raw_documents
+    from bertkit.data.sources import resolve_sources
+    from bertkit.foundation.console import progress
+    from bertkit.text.tokenizer import Tokenizer
+
+    sources = resolve_sources(corpus)
+    with progress("reading words", sum(source.num_bytes for source in sources) or None, "B") as bar:
+        documents = read_raw_documents(sources, reading, bar.advance)
+        lines = (line for document in documents for line in document.text.split("\n"))
+        tokenizer = Tokenizer.train(
+            lines, size, lowercase=not cased, min_frequency=min_frequency, limit_alphabet=limit_alphabet
+        )
+    tokenizer.save_pretrained(out)
+    print(f"{tokenizer.vocab_size:,} entries: {out}")

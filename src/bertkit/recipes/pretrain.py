@@ -1,0 +1,189 @@
+"""Pre-training, from a prepared corpus to a model folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from bertkit.data.evaluation_batches import evaluation_batches
+from bertkit.data.loader import PretrainingLoader
+from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.pretraining_batch import PretrainingBatch
+from bertkit.foundation.console import note
+from bertkit.foundation.devices import autocast, default_device, resolve_precision, tune_allocator
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import atomic_folder, exclusive
+from bertkit.model.folder import ModelFolder, write_model_folder
+from bertkit.model.initialization import initialize
+from bertkit.model.pretraining import PretrainingModel
+from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.text.tokenizer import Tokenizer
+from bertkit.training.loop import accumulate_gradients, train
+from bertkit.training.optimizer import AdamW
+from bertkit.training.pretraining_objective import PretrainingObjective
+from bertkit.training.run_config import settle_config
+from bertkit.training.step_figures import StepFigures
+
+_PLAN_STEPS = 3
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """Where the model is, the last held-out figures and the seconds of training."""
+
+    model: Path
+    evaluation: Mapping[str, float]
+    seconds: float
+
+
+def pretrain(data: Path, out: Path, options: PretrainOptions, *, resume: bool | None = None) -> PretrainResult:
+    """Pre-train on the prepared corpus `data` and write `out/model` (Devlin et al. 2019, section 3.1).
+
+    `resume` None goes on with a run of the same options in `out`, True insists on one, False starts over.
+    """
+    tune_allocator()
+    setup = _Setup.of(data, options)
+    with exclusive(out):
+        settle_config(out, setup.config(), resume)
+        note(setup.describe())
+        result = train(
+            setup.objective,
+            setup.batches,
+            setup.options.training,
+            out,
+            evaluate=setup.evaluate,
+            description="pre-training",
+        )
+        with atomic_folder(out / "model") as folder:
+            next_sentence = setup.options.instances.next_sentence
+            architecture = "BertForPreTraining" if next_sentence else "BertForMaskedLM"
+            write_model_folder(folder, setup.objective.module, setup.options.model, architecture=architecture)
+            setup.corpus.tokenizer.save_pretrained(folder)
+    return PretrainResult(out / "model", result.evaluation, result.seconds)
+
+
+def plan(data: Path, options: PretrainOptions) -> str:
+    """Say what a run would be: model, corpus, epochs, memory, and the time that a few real steps foretell."""
+    tune_allocator()
+    setup = _Setup.of(data, options)
+    setup.objective.module.train()
+    training, optimizer = (
+        setup.options.training,
+        AdamW(setup.objective.module.named_parameters(), options.training.optimizer),
+    )
+    seconds = []
+    for micro_batches in setup.batches(0, _PLAN_STEPS):
+        start = time.perf_counter()
+        accumulate_gradients(setup.objective, micro_batches, training, StepFigures())
+        optimizer.step(0.0)
+        seconds.append(time.perf_counter() - start)
+    weights = sum(parameter.numel() for parameter in setup.objective.module.parameters())
+    minutes = min(seconds) * training.steps / 60
+    return (
+        f"{setup.describe()}\n"
+        f"{4 * 4 * weights / 2**20:,.0f} MiB for weights, gradients and moments\n"
+        f"{min(seconds):.2f} s a step here: {minutes:,.0f} minutes for {training.steps:,} steps"
+    )
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """All that a run needs, made from its options."""
+
+    data: Path
+    options: PretrainOptions
+    corpus: PreparedCorpus
+    held_out: Mapping[str, PreparedCorpus]
+    loader: PretrainingLoader
+    objective: PretrainingObjective
+    device: torch.device
+
+    @classmethod
+    def of(cls, data: Path, options: PretrainOptions) -> _Setup:
+        corpus = PreparedCorpus.open(data)
+        options = replace(options, model=replace(options.model, vocab_size=corpus.vocab_size))
+        module = _new_module(options, corpus.tokenizer)
+        if options.held_out:
+            training_part, held_out = corpus, {path.name: _open_held_out(path, corpus) for path in options.held_out}
+        else:
+            training_part, rest = corpus.split(options.held_out_share, options.training.seed)
+            held_out = {"held_out": rest}
+        loader = PretrainingLoader(
+            training_part,
+            options.instances,
+            options.masking,
+            batch_size=options.batch_size,
+            micro_batch_tokens=options.micro_batch_tokens,
+            seed=options.training.seed,
+        )
+        device = default_device()
+        return cls(data, options, training_part, held_out, loader, PretrainingObjective(module.to(device)), device)
+
+    def config(self) -> dict[str, object]:
+        return {"data": self.data, "tokenizer": self.corpus.tokenizer_fingerprint, **asdict(self.options)}
+
+    def describe(self) -> str:
+        options = self.options
+        return (
+            f"{sum(parameter.numel() for parameter in self.objective.module.parameters()):,} parameters, "
+            f"vocabulary {self.corpus.vocab_size:,}, {self.corpus.num_documents:,} documents, "
+            f"{self.corpus.num_tokens:,} tokens, {options.training.steps:,} steps of {options.batch_size} sequences "
+            f"({options.training.steps / self.loader.steps_per_epoch:.2f} epochs), "
+            f"{resolve_precision(options.training.precision, self.device)} on {self.device.type}"
+        )
+
+    def batches(self, start: int, stop: int) -> Iterator[Sequence[PretrainingBatch]]:
+        for step in self.loader.batches(start, stop):
+            yield [micro_batch.to(self.device) for micro_batch in step]
+
+    def evaluate(self) -> Mapping[str, float]:
+        """Figures of every held-out corpus, named `corpus/figure`."""
+        figures = {}
+        for name, part in self.held_out.items():
+            for figure, value in self._evaluate(part).items():
+                figures[f"{name}/{figure}"] = value
+        return figures
+
+    def _evaluate(self, part: PreparedCorpus) -> dict[str, float]:
+        figures = StepFigures()
+        for batch in evaluation_batches(
+            part,
+            self.options.instances,
+            self.options.masking,
+            micro_batch_tokens=self.options.micro_batch_tokens,
+            seed=self.options.training.seed,
+            max_sequences=self.options.evaluation_sequences,
+        ):
+            counts = self.objective.counts(batch)
+            with autocast(self.options.training.precision, self.device):
+                for name, term in self.objective.terms(batch.to(self.device)).items():
+                    figures.add_term(name, term, counts[name])
+        return figures.take()
+
+
+def _open_held_out(path: Path, corpus: PreparedCorpus) -> PreparedCorpus:
+    part = PreparedCorpus.open(path)
+    if part.tokenizer_fingerprint != corpus.tokenizer_fingerprint:
+        raise InputError(f"{path} was prepared with another vocabulary than {corpus.folder}: prepare it again")
+    return part
+
+
+def _new_module(options: PretrainOptions, tokenizer: Tokenizer) -> PretrainingModel:
+    module = PretrainingModel(options.model, next_sentence=options.instances.next_sentence)
+    initialize(module, options.model.initializer_range, options.training.seed)
+    if options.initial_model is None:
+        return module
+    folder = ModelFolder.open(options.initial_model)
+    if Tokenizer.from_pretrained(options.initial_model).fingerprint != tokenizer.fingerprint:
+        raise InputError(
+            f"the corpus was prepared with another vocabulary than {options.initial_model} has: "
+            f"prepare it with --tokenizer {options.initial_model}"
+        )
+    lacking = folder.load_into(module, may_lack=("masked_lm.", "next_sentence.", "bert.pooler."))
+    if lacking:
+        note(f"newly made, for {options.initial_model} lacks them: {', '.join(lacking)}")
+    return module

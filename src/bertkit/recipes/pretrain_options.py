@@ -1,0 +1,42 @@
+"""Everything that decides a pre-training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bertkit.data.instances import InstanceOptions
+from bertkit.data.masking import MaskingOptions
+from bertkit.foundation.errors import InputError
+from bertkit.model.config import BertConfig
+from bertkit.training.options import TrainingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainOptions:
+    """The model, its data and its training; `model.vocab_size` is taken from the corpus."""
+
+    model: BertConfig
+    training: TrainingOptions
+    instances: InstanceOptions = field(default_factory=InstanceOptions)
+    masking: MaskingOptions = field(default_factory=MaskingOptions)
+    batch_size: int = 256
+    """Sequences an update."""
+    micro_batch_tokens: int = 4096
+    """Tokens that go through the model at once; a batch is cut so that it fits, which changes no result."""
+    held_out: tuple[Path, ...] = ()
+    """Prepared corpora to evaluate on; without any, a share of the documents is held out."""
+    held_out_share: float = 0.005
+    evaluation_sequences: int = 1024
+    """Sequences of each held-out corpus in one evaluation."""
+    initial_model: Path | None = None
+    """Model folder whose weights the run starts from, in place of random ones."""
+
+    def __post_init__(self) -> None:
+        if self.instances.seq_length > self.model.max_position_embeddings:
+            raise InputError(
+                f"seq_length {self.instances.seq_length} is over the model's {self.model.max_position_embeddings} "
+                f"positions: lower it or raise max_position_embeddings"
+            )
+        if self.evaluation_sequences < 1:
+            raise InputError(f"evaluation_sequences must be at least 1, got {self.evaluation_sequences}")

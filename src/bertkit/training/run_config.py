@@ -1,0 +1,54 @@
+"""The resolved options of a run, kept in its folder and held against a later start."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import atomic_path
+
+_FILE = "config.yaml"
+
+
+def settle_config(run: Path, config: Mapping[str, Any], resume: bool | None = None) -> None:
+    """Write `config` into a new run folder, or make sure that an old one was started with the same.
+
+    `resume` None goes on with a run that is there, True asks for one to be there, False removes it first.
+    """
+    path = run / _FILE
+    plain: dict[str, Any] = json.loads(json.dumps(config, default=str))
+    if resume is False:
+        for entry in run.iterdir() if run.is_dir() else ():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != ".lock":
+                entry.unlink()
+    if path.exists():
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for name, old, new in _differences(before, plain):
+            raise InputError(
+                f"{run} was started with {name} = {old!r}, now it is {new!r}: "
+                f"use the same options, another folder, or --no-resume to start over"
+            )
+        return
+    if resume:
+        raise InputError(f"{run} holds no run to go on with: leave out --resume to start one")
+    if any(entry.name != ".lock" for entry in run.iterdir()):
+        raise InputError(f"{run} is not empty and holds no run: choose a new folder")
+    with atomic_path(path) as temporary:
+        temporary.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        found = []
+        for key in [*now, *(key for key in before if key not in now)]:
+            found += _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+        return found
+    return [] if before == now else [(name, before, now)]
