@@ -55,7 +55,10 @@ class Assembler:
         lengths = a_length + b_length + (3 if next_sentence else 2)
         ends = np.cumsum(lengths)
         starts = ends - lengths
-        input_ids = self._gather(plan, rows, starts, int(ends[-1]))
+        input_ids = np.empty(ends[-1], np.int64)
+        self.corpus.copy_tokens(plan.a_start[rows], a_length, input_ids, starts + 1)
+        if next_sentence:
+            self.corpus.copy_tokens(plan.b_start[rows], b_length, input_ids, starts + 2 + a_length)
         is_special = np.zeros(len(input_ids), bool)
         input_ids[starts] = self.cls_token_id
         input_ids[ends - 1] = input_ids[starts + 1 + a_length] = self.sep_token_id
@@ -90,23 +93,3 @@ class Assembler:
                 )
             )
         return batches
-
-    def _gather(
-        self, plan: InstancePlan, rows: NDArray[np.int64], starts: NDArray[np.int64], total: int
-    ) -> NDArray[np.int64]:
-        """Copy the segments' tokens to their places among `total` tokens; the special tokens' places are not set."""
-        input_ids = np.empty(total, np.int64)
-        segments = (
-            starts + 1,
-            plan.a_start[rows],
-            plan.a_length[rows],
-            starts + 2 + plan.a_length[rows],
-            plan.b_start[rows],
-            plan.b_length[rows],
-        )
-        read = self.corpus.tokens
-        for a, a_from, a_length, b, b_from, b_length in zip(*(column.tolist() for column in segments), strict=True):
-            input_ids[a : a + a_length] = read(a_from, a_from + a_length)
-            if b_length:
-                input_ids[b : b + b_length] = read(b_from, b_from + b_length)
-        return input_ids

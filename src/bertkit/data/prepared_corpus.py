@@ -103,6 +103,20 @@ class PreparedCorpus:
             return parts[0]
         return np.concatenate(parts) if parts else np.empty(0, token_dtype(self.vocab_size))
 
+    def copy_tokens(
+        self,
+        starts: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        target: NDArray[np.int64],
+        places: NDArray[np.int64],
+    ) -> None:
+        """Copy many ranges, each within one document, to their places in `target`; all but `target` (n,)."""
+        shards = np.searchsorted(self.shard_tokens, starts, side="right") - 1
+        arrays = {index: self._shard(index) for index in np.unique(shards).tolist()}
+        columns = (shards, starts - self.shard_tokens[shards], lengths, places)
+        for shard, start, length, place in zip(*(column.tolist() for column in columns), strict=True):
+            target[place : place + length] = arrays[shard][start : start + length]
+
     def _shard(self, index: int) -> NDArray[np.unsignedinteger[Any]]:
         record = self.manifest.shards[index]
         name = shard_file(record.name, TOKENS)

@@ -136,11 +136,10 @@ def _hub_rows(source: HubDataset, options: RowOptions) -> Iterator[Row]:
 
 
 def _values(record: dict[str, Any], columns: Sequence[str | int], place: str) -> tuple[Any, ...]:
-    try:
-        return tuple(record[column] for column in columns)  # type: ignore[index]  # a number is no key and raises
-    except KeyError:
-        _places(columns, list(record), place)
-        raise
+    for column in columns:
+        if column not in record:
+            raise _missing(column, list(record), place)
+    return tuple(record[column] for column in columns)  # type: ignore[index]  # a number is no key: refused above
 
 
 def _places(columns: Sequence[str | int], names: list[str] | None, place: str) -> list[int]:
@@ -152,9 +151,14 @@ def _places(columns: Sequence[str | int], names: list[str] | None, place: str) -
         elif names is None:
             raise InputError(f"{place} is read without a header: give columns by number from 0, not {column!r}")
         elif column not in names:
-            near = difflib.get_close_matches(column, names, 1)
-            hint = f"did you mean {near[0]!r}?" if near else "name one of these."
-            raise InputError(f"{place} has no column {column!r} but {', '.join(map(repr, names)) or 'none'}: {hint}")
+            raise _missing(column, names, place)
         else:
             result.append(names.index(column))
     return result
+
+
+def _missing(column: str | int, names: list[str], place: str) -> InputError:
+    near = difflib.get_close_matches(str(column), names, 1)
+    hint = f"did you mean {near[0]!r}?" if near else "name one of these"
+    there = ", ".join(map(repr, names)) or "no column at all"
+    return InputError(f"{place} has no column {column!r}; it has {there}: {hint}")

@@ -1,0 +1,55 @@
+"""Users' labelled tables, held in memory by column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertkit.data.rows import RowOptions, read_rows
+from bertkit.data.sources import HubDataset, resolve_sources
+from bertkit.foundation.errors import InputError
+
+
+@dataclass(frozen=True)
+class Table:
+    """Values by column, as the file has them (text in CSV and TSV), and where each row stands."""
+
+    columns: dict[str | int, list[Any]]
+    origins: list[tuple[str, int]]
+    """File or data set and row number (in text files the line's, counted from 1) of each row."""
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def place(self, index: int) -> str:
+        """Where a row stands, for messages."""
+        source, row = self.origins[index]
+        return f"{source}, row {row}"
+
+
+def read_table(
+    source: str | Path,
+    *,
+    columns: Sequence[str | int],
+    header: bool = True,
+    encoding_errors: str = "strict",
+    split: str = "train",
+) -> Table:
+    """Read columns, by name or place from 0, of a file, folder, glob or hub data set.
+
+    CSV fields may be quoted; TSV is split at tabs and nothing else. `header` False is for CSV and TSV without a line
+    of names. Raises `InputError` for a missing column (naming those there are), a short row (naming it) or no rows.
+    """
+    options = RowOptions(columns=tuple(columns), header=header, encoding_errors=encoding_errors, split=split)
+    rows: list[tuple[Any, ...]] = []
+    origins: list[tuple[str, int]] = []
+    for part in resolve_sources([source]):
+        name = part.name if isinstance(part, HubDataset) else str(part.path)
+        for number, values in read_rows(part, options):
+            rows.append(values)
+            origins.append((name, number))
+    if not rows:
+        raise InputError(f"{source} has no rows: check the file")
+    return Table({column: [row[i] for row in rows] for i, column in enumerate(columns)}, origins)
