@@ -10,6 +10,7 @@ import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from bertkit.foundation.errors import InputError
+from bertkit.text.valid_unicode import check_unicode
 from bertkit.text.wordpiece import CONTINUATION, MAX_CHARS_PER_WORD, SPECIAL_TOKENS, WordPieceRules
 
 _MAX_DISTINCT_CHUNKS = 500_000
@@ -78,6 +79,7 @@ def count_words(lines: Iterable[str], rules: WordPieceRules) -> Counter[str]:
 
     def fold() -> None:
         for chunk, count in chunks.items():
+            check_unicode(chunk)
             for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(chunk)):
                 if len(word) <= MAX_CHARS_PER_WORD:
                     words[word] += count
