@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertkit.foundation.errors import InputError
-from bertkit.text import chunk_encoder
+from bertkit.text import chunk_encoder, long_lines
 from bertkit.text.chunk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
 
@@ -75,6 +75,14 @@ def test_a_word_of_a_million_characters_is_unknown_and_not_kept(tokenizer: Token
     assert as_lists(encoder.encode_lines(["x" * 1_000_000])) == [[tokenizer.unk_token_id]]
     encoder.encode_lines(["fox"])
     assert sum(map(len, encoder._numbers)) == 3
+
+
+@settings(max_examples=200, deadline=None)
+@given(lines=LINES)
+def test_breaking_up_very_long_lines_changes_nothing(tokenizer: Tokenizer, lines):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(long_lines, "_LONG_LINE_CHARS", 0)
+        assert as_lists(ChunkEncoder(tokenizer).encode_lines(lines)) == whole_lines(tokenizer, lines)
 
 
 def test_no_lines_give_no_ids(tokenizer: Tokenizer):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.text.growing_array import GrowingArray
+from bertkit.text.long_lines import with_breaks
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.text.valid_unicode import check_unicode
 
@@ -49,6 +50,7 @@ class ChunkEncoder:
             return np.empty(0, np.uint32), np.empty(0, np.int32)
         if len(self._numbers) > _MAX_CHUNKS or self._chars > _MAX_CHARS:
             self._forget()
+        lines = with_breaks(lines)
         # C chunks: joining by a space and splitting at spaces gives each line's chunks, one more than its spaces.
         text = " ".join(lines)
         check_unicode(text)

@@ -10,6 +10,7 @@ import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from bertkit.foundation.errors import InputError
+from bertkit.text.long_lines import with_breaks
 from bertkit.text.valid_unicode import check_unicode
 from bertkit.text.wordpiece import CONTINUATION, MAX_CHARS_PER_WORD, SPECIAL_TOKENS, WordPieceRules
 
@@ -87,7 +88,8 @@ def count_words(lines: Iterable[str], rules: WordPieceRules) -> Counter[str]:
 
     # No step of the cleaning looks across a space: each distinct piece between spaces is cleaned once.
     for line in lines:
-        chunks.update(line.split(" "))
+        for part in with_breaks([line]):
+            chunks.update(part.split(" "))
         if len(chunks) > _MAX_DISTINCT_CHUNKS or len(line) > _MAX_LINE_CHARS:
             fold()
     fold()
