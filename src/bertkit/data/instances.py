@@ -26,8 +26,8 @@ class InstanceOptions:
     """Pairs of segments for next-sentence prediction; otherwise one segment a sequence."""
 
     def __post_init__(self) -> None:
-        if self.seq_length < 8:
-            raise InputError(f"seq_length must be at least 8, got {self.seq_length}")
+        if not 8 <= self.seq_length <= 1 << 14:
+            raise InputError(f"seq_length must lie between 8 and {1 << 14}, got {self.seq_length}")
         if not 0 <= self.short_seq_prob <= 1:
             raise InputError(f"short_seq_prob must lie in [0, 1], got {self.short_seq_prob}")
 

@@ -146,11 +146,11 @@ def _places(columns: Sequence[str | int], names: list[str] | None, place: str) -
     """Where the columns are; `names` is None where the table has no header."""
     result = []
     for column in columns:
-        if isinstance(column, int):
+        if isinstance(column, int) and column >= 0 and (names is None or column < len(names)):
             result.append(column)
         elif names is None:
             raise InputError(f"{place} is read without a header: give columns by number from 0, not {column!r}")
-        elif column not in names:
+        elif isinstance(column, int) or column not in names:
             raise _missing(column, names, place)
         else:
             result.append(names.index(column))

@@ -1,0 +1,282 @@
+"""Speed and memory of `prepare`.
+
+    python benchmarks/prepare.py speed TEXT --vocab TOKENIZER --google-bert CHECKOUT
+    python benchmarks/prepare.py memory CORPUS... --vocab TOKENIZER
+
+`speed`: `prepare` and one epoch of masked instances against `create_pretraining_data.py` of google-research/bert
+(`git clone https://github.com/google-research/bert CHECKOUT`) on the same text and vocabulary, each run a process of
+its own on one core, A B A B. The script's TensorFlow is replaced by a stub, for its work is plain Python; writing its
+record files is not counted. `memory`: all processes of `prepare` at a quarter, half and the whole of the corpus.
+Results go to benchmarks/results as JSON and a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import types
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+MEGABYTE = 1_000_000
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    arguments = _parse()
+    if arguments.trial:
+        seconds_and_counts = {"ours": _run_ours, "peer": _run_peer, "prepare": _run_prepare}[arguments.trial](arguments)
+        print(json.dumps(seconds_and_counts))
+        return
+    result = _compare_speed(arguments) if arguments.what == "speed" else _measure_memory(arguments)
+    result = {"machine": _machine(), "command": " ".join(["python", *sys.argv]), **result}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"prepare_{arguments.what}.json").write_text(json.dumps(result, indent=2) + "\n")
+    table = _markdown(result["rows"])
+    (RESULTS / f"prepare_{arguments.what}.md").write_text(f"`{result['command']}` on {result['machine']}\n\n{table}")
+    print(table)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["speed", "memory"])
+    parser.add_argument("corpus", nargs="+")
+    parser.add_argument("--vocab", required=True, help="tokenizer folder")
+    parser.add_argument("--google-bert", help="checkout of google-research/bert")
+    parser.add_argument("--megabytes", type=float, default=4.0, help="size of the text sample of `speed`")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2, help="worker processes of `memory`")
+    parser.add_argument("--trial", choices=["ours", "peer", "prepare"], help=argparse.SUPPRESS)
+    parser.add_argument("--out", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _machine() -> str:
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    name = models[0].split(":")[1].strip() if models else platform.processor()
+    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def _markdown(rows: list[dict[str, Any]]) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+# Speed ---------------------------------------------------------------------------------------------------------
+
+
+def _compare_speed(arguments: argparse.Namespace) -> dict[str, Any]:
+    if not arguments.google_bert:
+        raise SystemExit("--google-bert is needed: a checkout of github.com/google-research/bert")
+    with tempfile.TemporaryDirectory() as folder:
+        sample = Path(folder) / "sample.txt"
+        size = _write_sample(arguments.corpus, sample, int(arguments.megabytes * MEGABYTE))
+        runs: dict[str, list[dict[str, float]]] = {"ours": [], "peer": []}
+        for number in range(arguments.rounds):
+            for name, trials in runs.items():
+                trials.append(_trial(arguments, name, [str(sample)], f"{folder}/out{number}"))
+                print(name, trials[-1], file=sys.stderr)
+    rows = []
+    for name, label in (("ours", "bertkit"), ("peer", "google-research/bert")):
+        seconds = statistics.median(run["seconds"] for run in runs[name])
+        rows.append(
+            {
+                "": label,
+                "seconds": round(seconds, 2),
+                "MB/s a core": round(size / MEGABYTE / seconds, 3),
+                "tokens": runs[name][0]["tokens"],
+                "instances": runs[name][0]["instances"],
+                "predictions": runs[name][0]["predictions"],
+            }
+        )
+    ratio = rows[1]["seconds"] / rows[0]["seconds"]
+    for row in rows:
+        row["times the peer"] = round(rows[1]["seconds"] / row["seconds"], 1)
+    return {"rows": rows, "ratio": ratio, "bytes": size, "runs": runs}
+
+
+def _write_sample(names: list[str], path: Path, num_bytes: int) -> int:
+    """Write whole documents of the corpus until `num_bytes` are reached."""
+    from bertkit.data.corpus import CorpusOptions, read_documents
+
+    size = 0
+    with path.open("w", encoding="utf-8") as file:
+        for sentences in read_documents(names, CorpusOptions()):
+            size += len("\n".join(sentences).encode()) + 2
+            file.write("\n".join(sentences) + "\n\n")
+            if size >= num_bytes:
+                break
+    return path.stat().st_size
+
+
+def _trial(arguments: argparse.Namespace, name: str, corpus: list[str], out: str) -> dict[str, float]:
+    command = [sys.executable, __file__, arguments.what, *corpus, "--trial", name, "--out", out]
+    command += ["--vocab", arguments.vocab]
+    if arguments.google_bert:
+        command += ["--google-bert", arguments.google_bert]
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+    core = min(os.sched_getaffinity(0))
+    done = subprocess.run(
+        command,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+    )
+    return dict(json.loads(done.stdout))
+
+
+def _run_ours(arguments: argparse.Namespace) -> dict[str, float]:
+    from bertkit.data.instances import InstanceOptions
+    from bertkit.data.loader import PretrainingLoader
+    from bertkit.data.masking import MaskingOptions
+    from bertkit.data.prepare import prepare
+    from bertkit.data.prepared_corpus import PreparedCorpus
+    from bertkit.text.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.from_pretrained(arguments.vocab)
+    start = time.perf_counter()
+    prepare(arguments.corpus, tokenizer, arguments.out)
+    corpus = PreparedCorpus.open(arguments.out)
+    loader = PretrainingLoader(
+        corpus, InstanceOptions(), MaskingOptions(), batch_size=256, micro_batch_tokens=8192, seed=1
+    )
+    instances = predictions = 0
+    for step in range(loader.steps_per_epoch):
+        for batch in loader.batch(step):
+            instances += batch.inputs.num_sequences
+            predictions += len(batch.masked_positions)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "tokens": corpus.num_tokens, "instances": instances, "predictions": predictions}
+
+
+def _run_peer(arguments: argparse.Namespace) -> dict[str, float]:
+    sys.modules["tensorflow"] = _tensorflow_stub()
+    sys.modules["six"] = types.SimpleNamespace(PY2=False, PY3=True)  # type: ignore[assignment]
+    sys.path.insert(0, arguments.google_bert)
+    import create_pretraining_data
+    import tokenization
+
+    tokenizer = tokenization.FullTokenizer(f"{arguments.vocab}/vocab.txt", do_lower_case=True)
+    tokens = 0
+    tokenize = tokenizer.tokenize
+
+    def counted(line: str) -> list[str]:
+        nonlocal tokens
+        pieces: list[str] = tokenize(line)
+        tokens += len(pieces)
+        return pieces
+
+    tokenizer.tokenize = counted
+    start = time.perf_counter()
+    instances = create_pretraining_data.create_training_instances(
+        arguments.corpus, tokenizer, 128, 1, 0.1, 0.15, 20, random.Random(1)
+    )
+    seconds = time.perf_counter() - start
+    predictions = sum(len(instance.masked_lm_positions) for instance in instances)
+    return {"seconds": seconds, "tokens": tokens, "instances": len(instances), "predictions": predictions}
+
+
+def _tensorflow_stub() -> types.ModuleType:
+    """Hold what the script takes from TensorFlow before it writes records: flags and files."""
+    stub: Any = types.ModuleType("tensorflow")
+    define = {f"DEFINE_{kind}": lambda *_: None for kind in ("string", "bool", "integer", "float")}
+    stub.flags = types.SimpleNamespace(FLAGS=types.SimpleNamespace(do_whole_word_mask=False), **define)
+    stub.gfile = types.SimpleNamespace(GFile=functools.partial(open, encoding="utf-8"))
+    return stub  # type: ignore[no-any-return]
+
+
+# Memory --------------------------------------------------------------------------------------------------------
+
+
+def _measure_memory(arguments: argparse.Namespace) -> dict[str, Any]:
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        whole = _write_sample(arguments.corpus, Path(folder) / "1.txt", sys.maxsize)
+        for share in (0.25, 0.5, 1.0):
+            sample = Path(folder) / f"{share:g}.txt"
+            size = whole if share == 1 else _write_sample(arguments.corpus, sample, int(share * whole))
+            command = [sys.executable, __file__, "memory", str(sample), "--trial", "prepare"]
+            command += ["--vocab", arguments.vocab, "--workers", str(arguments.workers), "--out", f"{folder}/{share}"]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+                sampler = _MemorySampler(process.pid)
+                sampler.start()
+                output = process.communicate()[0]
+                sampler.join()
+            seconds = json.loads(output)["seconds"]
+            rows.append(
+                {
+                    "MB of text": round(size / MEGABYTE, 1),
+                    "workers": arguments.workers,
+                    "seconds": round(seconds, 1),
+                    "MB/s": round(size / MEGABYTE / seconds, 2),
+                    "peak MB, all processes": round(sampler.peak_sum / MEGABYTE),
+                    "peak MB, largest process": round(sampler.peak_process / MEGABYTE),
+                }
+            )
+            print(rows[-1], file=sys.stderr)
+    return {"rows": rows}
+
+
+def _run_prepare(arguments: argparse.Namespace) -> dict[str, float]:
+    from bertkit.data.prepare import PrepareOptions, prepare
+    from bertkit.text.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.from_pretrained(arguments.vocab)
+    start = time.perf_counter()
+    prepare(arguments.corpus, tokenizer, arguments.out, PrepareOptions(workers=arguments.workers))
+    return {"seconds": time.perf_counter() - start}
+
+
+class _MemorySampler(threading.Thread):
+    """Watches the resident memory of a process and its children; pages that they share count for each."""
+
+    def __init__(self, root: int) -> None:
+        super().__init__(daemon=True)
+        self._root = root
+        self.peak_sum = self.peak_process = 0
+
+    def run(self) -> None:
+        """Sample until the process has ended."""
+        while sizes := [_resident(pid) for pid in _family(self._root)]:
+            self.peak_sum = max(self.peak_sum, sum(sizes))
+            self.peak_process = max(self.peak_process, *sizes, 0)
+            time.sleep(0.02)
+
+
+def _family(root: int) -> list[int]:
+    """Return a running process and all its descendants."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            if state != "Z":
+                parents[int(folder.name)] = int(parent)
+    members = [root] if root in parents else []
+    for member in members:  # grows while it is read
+        members += [child for child, parent in parents.items() if parent == member]
+    return members
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+if __name__ == "__main__":
+    main()
