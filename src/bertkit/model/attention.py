@@ -1,11 +1,10 @@
-"""Bidirectional attention over packed sequences: the only place that knows where a sequence ends."""
-# T tokens, B sequences, A heads, D head size; a run is n neighbouring sequences of equal length L.
+"""Bidirectional attention over packed sequences."""
+# T tokens, A heads, D head size; a tile is n sequences of L rows.
 
 from __future__ import annotations
 
 import math
-from itertools import groupby, pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,49 +12,21 @@ from torch.autograd.function import once_differentiable
 from torch.nn.attention.varlen import varlen_attn
 
 from bertkit.model.dropout import keep_mask, kept_share
-
-_FLASH_FROM_LENGTH = 256
-"""From this length on the processor's flash kernel beats forming the scores, where no gradient is needed."""
+from bertkit.model.sequence_layout import SequenceLayout, Tile
 
 
-class _Run(NamedTuple):
-    first_token: int
-    sequences: int
-    length: int
-
-    def rows(self, packed: Tensor) -> Tensor:
-        """This run's part (n, L, ...) of a packed tensor (T, ...), without a copy."""
-        tokens = packed[self.first_token : self.first_token + self.sequences * self.length]
-        return tokens.view(self.sequences, self.length, *packed.shape[1:])
-
-    def heads(self, packed: Tensor) -> Tensor:
-        """The same of (T, A, D) as (n, A, L, D)."""
-        return self.rows(packed).transpose(1, 2)
-
-
-def _runs(cu_seqlens: Tensor) -> list[_Run]:
-    """Cut a batch into runs, inside which no padding is needed; a batch sorted by length has few and long ones."""
-    runs, first_token = [], 0
-    for length, members in groupby(end - start for start, end in pairwise(cu_seqlens.tolist())):
-        sequences = sum(1 for _ in members)
-        if length:
-            runs.append(_Run(first_token, sequences, length))
-        first_token += sequences * length
-    return runs
-
-
-def packed_attention(query_key_value: Tensor, cu_seqlens: Tensor, max_seqlen: int, drop_rate: float) -> Tensor:
+def packed_attention(query_key_value: Tensor, layout: SequenceLayout, drop_rate: float) -> Tensor:
     """Scaled dot-product attention inside each sequence (Vaswani et al. 2017, section 3.2).
 
-    `query_key_value` is (T, 3, A, D), the result (T, A, D); `drop_rate` drops attention probabilities.
+    `query_key_value` is (T, 3, A, D), the result (T, A, D); `drop_rate` drops attention probabilities. Rows that
+    belong to no sequence come out as 0.
     """
     if query_key_value.is_cuda and drop_rate == 0.0 and query_key_value.dtype != torch.float32:
         query, key, value = query_key_value.unbind(1)
-        return _as_tensor(varlen_attn(query, key, value, cu_seqlens, cu_seqlens, max_seqlen, max_seqlen))
+        bounds, longest = layout.cu_seqlens, layout.max_seqlen
+        return _as_tensor(varlen_attn(query, key, value, bounds, bounds, longest, longest))
     with torch.autocast(query_key_value.device.type, enabled=False):  # the softmax stays in the given precision
-        if torch.is_grad_enabled() and query_key_value.requires_grad:
-            return _as_tensor(_RunAttention.apply(query_key_value, cu_seqlens, drop_rate))  # type: ignore[no-untyped-call]
-        return _attention_without_gradient(query_key_value, cu_seqlens, drop_rate)
+        return _as_tensor(_TileAttention.apply(query_key_value, layout, drop_rate))  # type: ignore[no-untyped-call]
 
 
 def _as_tensor(value: object) -> Tensor:
@@ -63,42 +34,33 @@ def _as_tensor(value: object) -> Tensor:
     return value
 
 
-def _attention_without_gradient(query_key_value: Tensor, cu_seqlens: Tensor, drop_rate: float) -> Tensor:
-    context = torch.empty_like(query_key_value[:, 0])
-    for run in _runs(cu_seqlens):
-        query, key, value = (run.heads(part) for part in query_key_value.unbind(1))
-        if run.length >= _FLASH_FROM_LENGTH and drop_rate == 0.0:
-            result = torch.nn.functional.scaled_dot_product_attention(query, key, value)
-        else:
-            probabilities = _probabilities(query, key)
-            if drop_rate:
-                probabilities *= keep_mask(probabilities.shape, drop_rate, probabilities.device)
-                probabilities /= kept_share(drop_rate)
-            result = torch.matmul(probabilities, value)
-        run.heads(context).copy_(result)
-    return context
+def _heads(tile: Tile, query_key_value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Query, key and value of a tile, each (n, A, L, D)."""
+    query, key, value = tile.take(query_key_value).permute(2, 0, 3, 1, 4)
+    return query, key, value
 
 
-def _probabilities(query: Tensor, key: Tensor) -> Tensor:
-    """Attention probabilities (n, A, L, L)."""
+def _probabilities(query: Tensor, key: Tensor, tile: Tile) -> Tensor:
+    """Attention probabilities (n, A, L, L); padding gets none."""
     scores = torch.matmul(query * (1.0 / math.sqrt(query.shape[-1])), key.transpose(-1, -2))
+    if tile.padding is not None:
+        scores.masked_fill_(tile.padding[:, None, None, :], -math.inf)
     return torch.softmax(scores, -1)
 
 
-class _RunAttention(torch.autograd.Function):
-    """Forward and backward over runs; keeps the probabilities and, with dropout, which of them were kept.
+class _TileAttention(torch.autograd.Function):
+    """Forward and backward over tiles; keeps the probabilities and, with dropout, which of them were kept.
 
     The processor's own flash kernel has no dropout, and at BERT's lengths its backward pass is slower than this.
     """
 
     @staticmethod
-    def forward(ctx: Any, query_key_value: Tensor, cu_seqlens: Tensor, drop_rate: float) -> Tensor:
-        context = torch.empty_like(query_key_value[:, 0])
-        runs = _runs(cu_seqlens)
+    def forward(ctx: Any, query_key_value: Tensor, layout: SequenceLayout, drop_rate: float) -> Tensor:
+        context = torch.zeros_like(query_key_value[:, 0])
         saved = []
-        for run in runs:
-            query, key, value = (run.heads(part) for part in query_key_value.unbind(1))
-            probabilities = _probabilities(query, key)
+        for tile in layout.tiles:
+            query, key, value = _heads(tile, query_key_value)
+            probabilities = _probabilities(query, key, tile)
             saved.append(probabilities)
             if drop_rate:
                 mask = keep_mask(probabilities.shape, drop_rate, probabilities.device)
@@ -106,33 +68,37 @@ class _RunAttention(torch.autograd.Function):
                 result = torch.matmul(probabilities * mask, value).mul_(1.0 / kept_share(drop_rate))
             else:
                 result = torch.matmul(probabilities, value)
-            run.heads(context).copy_(result)
-        ctx.save_for_backward(query_key_value, *saved)
-        ctx.runs, ctx.drop_rate = runs, drop_rate
+            tile.put(context, result.transpose(1, 2))
+        if query_key_value.requires_grad:
+            ctx.save_for_backward(query_key_value, *saved)
+        ctx.layout, ctx.drop_rate = layout, drop_rate
         return context
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_context: Tensor) -> tuple[Tensor, None, None]:
         query_key_value, *saved = ctx.saved_tensors
-        grad_query_key_value = torch.empty_like(query_key_value)
+        grad_query_key_value = torch.zeros_like(query_key_value)
         tensors = iter(saved)
-        for run in ctx.runs:
-            query, key, value = (run.heads(part) for part in query_key_value.unbind(1))
-            grad_query, grad_key, grad_value = (run.heads(part) for part in grad_query_key_value.unbind(1))
-            grad_result = run.heads(grad_context)
+        for tile in ctx.layout.tiles:
+            query, key, value = _heads(tile, query_key_value)
             probabilities = next(tensors)
+            grad_result = tile.take(grad_context).transpose(1, 2)  # (n, A, L, D)
+            if tile.padding is not None:
+                grad_result = grad_result.masked_fill(tile.padding[:, None, :, None], 0.0)
             if ctx.drop_rate:
                 mask = next(tensors)
                 grad_result = grad_result * (1.0 / kept_share(ctx.drop_rate))
-                grad_value.copy_(torch.matmul((probabilities * mask).transpose(-1, -2), grad_result))
+                grad_value = torch.matmul((probabilities * mask).transpose(-1, -2), grad_result)
                 grad_probabilities = torch.matmul(grad_result, value.transpose(-1, -2)).mul_(mask)
             else:
-                grad_value.copy_(torch.matmul(probabilities.transpose(-1, -2), grad_result))
+                grad_value = torch.matmul(probabilities.transpose(-1, -2), grad_result)
                 grad_probabilities = torch.matmul(grad_result, value.transpose(-1, -2))
             # Jacobian of softmax: P * (dP - sum(dP * P)), with the scale of the scores folded in.
             grad_scores = torch._softmax_backward_data(grad_probabilities, probabilities, -1, probabilities.dtype)
             grad_scores *= 1.0 / math.sqrt(query.shape[-1])
-            grad_query.copy_(torch.matmul(grad_scores, key))
-            grad_key.copy_(torch.matmul(grad_scores.transpose(-1, -2), query))
+            grad_query = torch.matmul(grad_scores, key)
+            grad_key = torch.matmul(grad_scores.transpose(-1, -2), query)
+            grad_heads = torch.stack((grad_query, grad_key, grad_value))  # (3, n, A, L, D)
+            tile.put(grad_query_key_value, grad_heads.permute(1, 3, 0, 2, 4))
         return grad_query_key_value, None, None

@@ -12,6 +12,8 @@ from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.model.config import BertConfig
 from bertkit.model.embeddings import BertEmbeddings
 from bertkit.model.encoder import BertLayer
+from bertkit.model.row_padding import pad_rows
+from bertkit.model.sequence_layout import SequenceLayout
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,13 @@ class BertModel(nn.Module):
 
     def forward(self, batch: PackedBatch, *, output_hidden_states: bool = False) -> EncoderOutput:
         """Encode a batch whose longest sequence fits `max_position_embeddings`."""
-        hidden = self.embeddings(batch)
-        kept = [hidden]
+        hidden = pad_rows(self.embeddings(batch))
+        layout = SequenceLayout(batch)
+        kept = [hidden[: batch.num_tokens]]
         for layer in self.layers:
-            hidden = layer(hidden, batch)
+            hidden = layer(hidden, layout)
             if output_hidden_states:
-                kept.append(hidden)
+                kept.append(hidden[: batch.num_tokens])
+        hidden = hidden[: batch.num_tokens]
         pooled = self.pooler(hidden[batch.cu_seqlens[:-1]])
         return EncoderOutput(hidden, pooled, tuple(kept) if output_hidden_states else None)

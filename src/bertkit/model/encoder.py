@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.model.attention import packed_attention
 from bertkit.model.config import BertConfig
 from bertkit.model.dropout import Dropout
+from bertkit.model.sequence_layout import SequenceLayout
 
 
 def activation(name: str) -> nn.Module:
@@ -25,12 +25,12 @@ class BertAttention(nn.Module):
         self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, hidden: Tensor, layout: SequenceLayout) -> Tensor:
         """(T, H) to (T, H)."""
         tokens, width = hidden.shape
         projected = self.query_key_value(hidden).view(tokens, 3, self.heads, width // self.heads)  # (T, 3, A, D)
         drop_rate = self.drop_rate if self.training else 0.0
-        context = packed_attention(projected, batch.cu_seqlens, batch.max_seqlen, drop_rate)
+        context = packed_attention(projected, layout, drop_rate)
         return self.output(context.view(tokens, width))  # type: ignore[no-any-return]
 
 
@@ -47,8 +47,8 @@ class BertLayer(nn.Module):
         self.output_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, batch: PackedBatch) -> Tensor:
+    def forward(self, hidden: Tensor, layout: SequenceLayout) -> Tensor:
         """(T, H) to (T, H)."""
-        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, batch)))
+        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, layout)))
         expanded = self.activation(self.intermediate(hidden))  # (T, I)
         return self.output_norm(hidden + self.dropout(self.output(expanded)))  # type: ignore[no-any-return]

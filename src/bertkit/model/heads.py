@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from bertkit.model.config import BertConfig
 from bertkit.model.dropout import Dropout
 from bertkit.model.encoder import activation
+from bertkit.model.row_padding import pad_rows
 
 
 class MaskedLMHead(nn.Module):
@@ -24,7 +25,8 @@ class MaskedLMHead(nn.Module):
 
     def forward(self, masked_hidden: Tensor, word_embeddings: Tensor) -> Tensor:
         """Logits (M, V) of the masked positions' hidden states (M, H), with the embedding matrix (V, H)."""
-        return F.linear(self.norm(self.activation(self.dense(masked_hidden))), word_embeddings, self.bias)
+        hidden = self.norm(self.activation(self.dense(pad_rows(masked_hidden))))
+        return F.linear(hidden, word_embeddings, self.bias)[: len(masked_hidden)]
 
 
 class NextSentenceHead(nn.Module):

@@ -1,0 +1,107 @@
+"""Where the sequences of a packed batch lie, cut into tiles of few different shapes."""
+# T tokens, B sequences; a tile is n sequences of L rows each, some of which may be padding.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bertkit.foundation.packed_batch import PackedBatch
+
+_LARGEST_TILE_TOKENS = 2048
+"""More sequences at once do not fit the processor's second-level cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """Sequences that attention handles together.
+
+    Without `index` the tile is `n * L` neighbouring tokens from `first_token` on. With it, `index` (n * L,) says which
+    token each row takes and `padding` (n, L) which rows are no token.
+    """
+
+    sequences: int
+    length: int
+    first_token: int
+    index: Tensor | None = None
+    padding: Tensor | None = None
+
+    def take(self, packed: Tensor) -> Tensor:
+        """Rows (n, L, ...) of a packed tensor (T, ...); a view where there is no padding."""
+        count = self.sequences * self.length
+        rows = packed[self.first_token : self.first_token + count] if self.index is None else packed[self.index]
+        return rows.view(self.sequences, self.length, *packed.shape[1:])
+
+    def put(self, packed: Tensor, rows: Tensor) -> None:
+        """Write rows (n, L, ...) that are tokens into a packed tensor (T, ...)."""
+        if self.index is None or self.padding is None:
+            self.take(packed).copy_(rows)
+        else:
+            tokens = ~self.padding.flatten()
+            packed[self.index[tokens]] = rows.flatten(0, 1)[tokens]
+
+
+class SequenceLayout:
+    """The boundaries of a batch's sequences, and on demand its tiles.
+
+    The processor's matrix library builds a kernel for every shape it meets, which costs more than running it, so
+    tiles have lengths in steps and powers of two as counts. Sorted batches have the least padding: none where
+    neighbours are equally long.
+    """
+
+    def __init__(self, batch: PackedBatch) -> None:
+        self.cu_seqlens, self.max_seqlen = batch.cu_seqlens, batch.max_seqlen
+
+    @cached_property
+    def tiles(self) -> Sequence[Tile]:
+        """Tiles that hold every token once."""
+        bounds = self.cu_seqlens.cpu().numpy().astype(np.int64)
+        starts, lengths = bounds[:-1], np.diff(bounds)
+        order = np.argsort(-lengths, kind="stable")
+        order = order[lengths[order] > 0]
+        return [
+            _tile(starts[members], lengths[members], self.cu_seqlens.device) for members in _cut(order, lengths[order])
+        ]
+
+
+def _cut(order: NDArray[np.int64], lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Cut sequences, longest first, into groups of power-of-two size: equally long ones, else at least half as long."""
+    first = 0
+    while first < len(order):
+        longest = int(lengths[first])
+        equal = int(np.searchsorted(-lengths, -longest, side="right")) - first
+        similar = int(np.searchsorted(-lengths, -(longest // 2), side="right")) - first
+        most = max(1, _LARGEST_TILE_TOKENS // padded_length(longest))
+        count = 1 << (min(equal if equal > 1 else similar, most).bit_length() - 1)
+        yield order[first : first + count]
+        first += count
+
+
+def padded_length(length: int) -> int:
+    """The next length in steps of 16, of 64 from 128 on."""
+    step = 16 if length <= 128 else 64
+    return -(-length // step) * step
+
+
+def _tile(starts: NDArray[np.int64], lengths: NDArray[np.int64], device: torch.device) -> Tile:
+    longest = int(lengths[0])
+    padded = padded_length(longest)
+    neighbours = np.array_equal(starts, starts[0] + longest * np.arange(len(starts)))
+    if neighbours and lengths[-1] == longest == padded:
+        return Tile(len(starts), longest, int(starts[0]))
+    rows = np.arange(padded)
+    index = starts[:, None] + np.minimum(rows, lengths[:, None] - 1)
+    padding = rows >= lengths[:, None]
+    return Tile(
+        len(starts),
+        padded,
+        int(starts[0]),
+        torch.from_numpy(index.ravel()).to(device),
+        torch.from_numpy(padding).to(device),
+    )
