@@ -1,0 +1,49 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+.PHONY: demo test check format lint types bench torture clean
+
+demo: $(VENV)/.run  ## The whole path on an embedded corpus, in at most ten minutes
+	$(BIN)/bertkit demo --out runs/demo
+
+test: $(VENV)/.test  ## All tests
+	$(BIN)/python -m pytest
+
+check: lint types test  ## What continuous integration runs
+
+lint: $(VENV)/.test  ## Format and lint, without changing a file
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(VENV)/.test  ## Format, and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: $(VENV)/.test  ## Strict types
+	$(BIN)/mypy
+
+torture: $(VENV)/.test  ## Kill preparation and training twenty times; the results must be the same bits
+	$(BIN)/python -m pytest -m torture tests/torture
+
+bench: $(VENV)/.bench  ## Every benchmark against its peer
+	$(BIN)/python benchmarks/run_all.py
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(INSTALL) --editable ".[test,check]"
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.run
+	$(INSTALL) --editable ".[bench]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build dist
