@@ -1,0 +1,87 @@
+"""`bertkit evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bertkit.foundation.precision import Precision
+
+
+def evaluate(
+    model: Path,
+    /,
+    *,
+    data: str,
+    task: str | None = None,
+    split: str | None = None,
+    text: str | None = None,
+    text_pair: str | None = None,
+    label: str | None = None,
+    header: bool | None = None,
+    micro_batch_tokens: int = 4096,
+    precision: Precision = "auto",
+    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Measure a fine-tuned model on labelled data.
+
+    Parameters
+    ----------
+    model
+        Folder that `bertkit finetune` wrote, or a fine-tuned model of Hugging Face's.
+    data
+        Table with labels (file or hub data set), or the folder of a benchmark.
+    task
+        Benchmark that the folder holds; the one that the model was fine-tuned on unless given.
+    split
+        train, dev or test of a benchmark (unless given, test where it has labels, else dev), or a hub split.
+    text
+        Column of the text; like the other columns it is the one of fine-tuning unless given.
+    text_pair
+        Column of the second text, for pairs.
+    label
+        Column of the class or score.
+    header
+        Whether the first line of CSV and TSV names the columns.
+    micro_batch_tokens
+        Tokens that go through the model at once.
+    precision
+        auto is bf16 where the device multiplies it in hardware.
+    json_output
+        Print the figures as JSON.
+    """
+    from bertkit.foundation.devices import default_device, tune_allocator
+    from bertkit.tasks.benchmarks import find_benchmark
+    from bertkit.tasks.evaluation import evaluate as measure
+    from bertkit.tasks.folder import load_task_model
+    from bertkit.tasks.labelled_examples import read_examples
+    from bertkit.text.tokenizer import Tokenizer
+
+    tune_allocator()
+    task_model, its_task = load_task_model(model)
+    benchmark = task or (its_task.benchmark if Path(data).is_dir() else None)
+    if benchmark is not None:
+        row = find_benchmark(benchmark)
+        examples = row.read(Path(data), split or ("test" if row.test else "dev"))
+    else:
+        columns = its_task.columns.changed(text=text, text_pair=text_pair, label=label, header=header)
+        examples = read_examples(data, columns, split=split or "test")
+    encoded = examples.encode(Tokenizer.from_pretrained(model), its_task.max_length)
+    targets = its_task.targets(examples.labels, examples.place)
+    figures = measure(
+        task_model.to(default_device()),
+        its_task,
+        encoded,
+        targets,
+        max_tokens=micro_batch_tokens,
+        precision=precision,
+    )
+    if json_output:
+        print(json.dumps({"examples": len(targets), **figures}, indent=2))
+        return
+    print(f"examples: {len(targets):,}")
+    for name, value in figures.items():
+        print(f"{name}: {value:.4f}")

@@ -1,0 +1,98 @@
+"""`bertkit finetune`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bertkit.foundation.errors import InputError
+from bertkit.recipes.finetune_options import FinetuneOptions
+
+
+def finetune(
+    model: Path,
+    /,
+    *,
+    out: Path,
+    task: str | None = None,
+    data: Path | None = None,
+    train: str | None = None,
+    dev: str | None = None,
+    test: str | None = None,
+    text: str = "text",
+    text_pair: str | None = None,
+    label: str = "label",
+    header: bool = True,
+    regression: bool = False,
+    metrics: list[str] | None = None,
+    options: Annotated[FinetuneOptions, Parameter(name="*")] = FinetuneOptions(),
+    resume: bool | None = None,
+    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Fine-tune a model on a benchmark (--task, --data) or on your own tables (--train, --dev, --test).
+
+    A run that was stopped goes on when the same command is given again. The model of the seed that is best on dev is
+    OUT/model in the end.
+
+    Parameters
+    ----------
+    model
+        Model folder to start from.
+    out
+        Run folder: config.yaml, results.json, model/, and a folder a seed.
+    task
+        Benchmark by name: SST-2, SST-2-sentences, CoLA, MRPC, STS-B, RTE, WNLI, QNLI, IMDb, SICK-entailment,
+        SICK-relatedness.
+    data
+        Folder with the benchmark's files.
+    train
+        Your own CSV, TSV, JSONL or Parquet file, or hub data set.
+    dev
+        The same to choose the best weights by; without one a share of the training examples is held out.
+    test
+        The same to measure the chosen weights on.
+    text
+        Column of the text.
+    text_pair
+        Column of the second text, for pairs.
+    label
+        Column of the class or score.
+    header
+        Whether the first line of CSV and TSV names the columns; with --no-header columns are places from 0.
+    regression
+        Predict the label as a number.
+    metrics
+        What to measure, the first one choosing the weights: accuracy, f1, macro_f1, matthews; or pearson, spearman.
+    resume
+        --resume insists that there is a run to go on with, --no-resume starts over.
+    json_output
+        Print the results as JSON.
+    """
+    if (task is None) != (data is None):
+        raise InputError("--task NAME and --data FOLDER belong together: give both, or --train FILE for your own table")
+    if (task is None) == (train is None):
+        raise InputError("give either --task NAME --data FOLDER or --train FILE")
+
+    from rich.console import Console
+
+    from bertkit.recipes import finetune as recipe
+    from bertkit.tasks.benchmarks import find_benchmark
+    from bertkit.tasks.columns import Columns
+    from bertkit.tasks.task_data import read_task_data
+
+    if task is not None and data is not None:
+        task_data = find_benchmark(task).data(data)
+    else:
+        assert train is not None
+        columns = Columns.named(text, text_pair, label, header=header)
+        names = None if metrics is None else tuple(metrics)
+        task_data = read_task_data(train, dev, test, columns=columns, regression=regression, metric_names=names)
+    result = recipe.finetune(model, task_data, out, options, resume=resume)
+    if json_output:
+        print(json.dumps(result.to_json(), indent=2))
+    else:
+        Console().print(result.table())
+        print(f"model: {result.model}")

@@ -1,0 +1,239 @@
+"""Fine-tuning, from a model folder and labelled examples to a model folder with a task."""
+# N examples.
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bertkit.foundation.console import note
+from bertkit.foundation.devices import default_device, resolve_precision, tune_allocator
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import atomic_folder, exclusive, read_json, sha256, write_json
+from bertkit.model.bert import BertModel
+from bertkit.model.config import BertConfig
+from bertkit.model.folder import WEIGHTS_FILE, ModelFolder
+from bertkit.model.initialization import initialize
+from bertkit.recipes.finetune_loader import FinetuneLoader
+from bertkit.recipes.finetune_objective import FinetuneObjective
+from bertkit.recipes.finetune_options import FinetuneOptions
+from bertkit.recipes.finetune_result import FinetuneResult, SeedResult
+from bertkit.tasks.contract import Task
+from bertkit.tasks.evaluation import evaluate
+from bertkit.tasks.folder import save_task_model
+from bertkit.tasks.hold_out import hold_out
+from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.tasks.model import TaskModel
+from bertkit.tasks.task_data import TaskData
+from bertkit.text.encoded_example import EncodedExample
+from bertkit.text.tokenizer import Tokenizer
+from bertkit.training.freezing import freeze
+from bertkit.training.loop import train
+from bertkit.training.options import TrainingOptions
+from bertkit.training.run_config import settle_config
+
+_SEED_RESULT = "result.json"
+_POOLER = "bert.pooler."
+
+
+def finetune(
+    model: Path, data: TaskData, out: Path, options: FinetuneOptions, *, resume: bool | None = None
+) -> FinetuneResult:
+    """Fine-tune the encoder in the folder `model` once a seed and write the best seed's to `out/model`.
+
+    `resume` None goes on with a run of the same options in `out` (more seeds than before are added to those that are
+    done), True insists on one, False starts over.
+    """
+    tune_allocator()
+    setup = _Setup.of(model, data, options)
+    with exclusive(out):
+        settle_config(out, setup.config(), resume)
+        note(setup.describe())
+        seeds = range(options.seed, options.seed + options.seeds)
+        results = tuple(setup.run_seed(seed, _seed_folder(out, seed)) for seed in seeds)
+        result = FinetuneResult(
+            name=data.name, model=out / "model", dev=setup.dev_name, select_by=setup.select_by, seeds=results
+        )
+        with atomic_folder(result.model) as folder:
+            shutil.copytree(_seed_folder(out, result.best.seed) / "model", folder, dirs_exist_ok=True)
+        write_json(out / "results.json", result.to_json())
+    return result
+
+
+def _seed_folder(out: Path, seed: int) -> Path:
+    return out / f"seed-{seed}"
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Examples as the model reads them, with targets (N,)."""
+
+    examples: Sequence[EncodedExample]
+    targets: Tensor
+
+    @classmethod
+    def of(cls, labelled: LabelledExamples, task: Task, tokenizer: Tokenizer) -> _Encoded:
+        targets = task.targets(labelled.labels, labelled.place)
+        return cls(labelled.encode(tokenizer, task.max_length), targets)
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What all seeds share; made, and so checked, before anything is written."""
+
+    folder: ModelFolder
+    config_of_model: BertConfig
+    tokenizer: Tokenizer
+    data: TaskData
+    task: Task
+    options: FinetuneOptions
+    dev_name: str
+    select_by: str
+    train: _Encoded
+    dev: _Encoded
+    test: _Encoded | None
+    device: torch.device
+
+    @classmethod
+    def of(cls, model: Path, data: TaskData, options: FinetuneOptions) -> _Setup:
+        folder = ModelFolder.open(model)
+        tokenizer = Tokenizer.from_pretrained(model)
+        _check_model(folder, tokenizer, data, options)
+        task = data.task(options.max_length)
+        select_by = options.select_by or task.metric_names[0]
+        if select_by not in task.metric_names:
+            raise InputError(f"select_by {select_by!r} is not measured here: use one of {', '.join(task.metric_names)}")
+        train, dev, dev_name = data.train, data.dev, "as given"
+        if dev is None:
+            strata = task.targets(train.labels, train.place).tolist() if task.labels else [0] * len(train)
+            train, dev = hold_out(train, strata, options.dev_share, options.seed)
+            dev_name = f"{len(dev):,} of {len(data.train):,} training examples held out"
+        dropout = {
+            "hidden_dropout_prob": options.hidden_dropout,
+            "attention_probs_dropout_prob": options.attention_dropout,
+        }
+        config = replace(folder.config, **{name: rate for name, rate in dropout.items() if rate is not None})  # type: ignore[arg-type]
+        freeze(BertModel(config), options.freeze)  # its names are checked before anything is written
+        parts = [None if part is None else _Encoded.of(part, task, tokenizer) for part in (train, dev, data.test)]
+        assert parts[0] is not None
+        assert parts[1] is not None
+        device = default_device()
+        return cls(
+            folder, config, tokenizer, data, task, options, dev_name, select_by, parts[0], parts[1], parts[2], device
+        )
+
+    def config(self) -> dict[str, Any]:
+        """All that decides a seed's result; how many seeds there are does not."""
+        options = asdict(self.options)
+        del options["seeds"]
+        return {
+            "model": self.folder.path.resolve(),
+            "weights": sha256(self.folder.path / WEIGHTS_FILE),
+            "task": {"name": self.data.name, **self.task.description(), "labels": self.task.labels},
+            "data": _fingerprint(self.train, self.dev, self.test),
+            **options,
+        }
+
+    def describe(self) -> str:
+        sizes = f"{len(self.train.targets):,} training and {len(self.dev.targets):,} dev examples ({self.dev_name})"
+        kind = f"{self.task.num_outputs} classes" if self.task.labels else "a score"
+        cut = sum(len(example) == self.task.max_length for example in self.train.examples) / len(self.train.targets)
+        return (
+            f"{self.data.name}: {kind}, {sizes}, {cut:.1%} at max_length {self.task.max_length}, "
+            f"{'random weights' if self.options.from_random else self.folder.path}, "
+            f"{resolve_precision(self.options.precision, self.device)} on {self.device.type}"
+        )
+
+    def new_model(self, seed: int) -> TaskModel:
+        """The encoder with a new head."""
+        model = TaskModel(BertModel(self.config_of_model), self.task.head(self.config_of_model))
+        initialize(model, self.config_of_model.initializer_range, seed)
+        if not self.options.from_random:
+            encoder = nn.ModuleDict({"bert": model.bert})
+            if self.folder.load_into(encoder, may_lack=(_POOLER,)):
+                note(f"{self.folder.path} has no pooler: it starts from random weights")
+        freeze(model.bert, self.options.freeze)
+        return model.to(self.device)
+
+    def run_seed(self, seed: int, run: Path) -> SeedResult:
+        """Train one seed, or read its result where it is done."""
+        if (run / _SEED_RESULT).is_file():
+            return SeedResult(**read_json(run / _SEED_RESULT))
+        options = self.options
+        model = self.new_model(seed)
+        loader = FinetuneLoader(
+            self.train.examples,
+            self.train.targets,
+            batch_size=options.batch_size,
+            micro_batch_tokens=options.micro_batch_tokens,
+            seed=seed,
+            device=self.device,
+        )
+        every = max(1, loader.steps_per_epoch // options.evaluations_per_epoch)
+        training = TrainingOptions(
+            steps=options.epochs * loader.steps_per_epoch,
+            optimizer=options.optimizer,
+            seed=seed,
+            precision=options.precision,
+            log_every=options.log_every,
+            evaluate_every=every,
+            checkpoint_every=every,
+            select_by=self.select_by,
+        )
+        trained = train(
+            FinetuneObjective(model, self.task),
+            loader.batches,
+            training,
+            run,
+            evaluate=lambda: self.evaluate(model, self.dev),
+            description=f"seed {seed}",
+        )
+        test = None if self.test is None else self.evaluate(model, self.test)
+        save_task_model(run / "model", model, self.task, self.tokenizer)
+        result = SeedResult(seed=seed, dev=trained.best, test=test, seconds=trained.seconds)
+        write_json(run / _SEED_RESULT, asdict(result))
+        shutil.rmtree(run / "checkpoints")
+        return result
+
+    def evaluate(self, model: TaskModel, part: _Encoded) -> Mapping[str, float]:
+        return evaluate(
+            model,
+            self.task,
+            part.examples,
+            part.targets,
+            max_tokens=self.options.micro_batch_tokens,
+            precision=self.options.precision,
+        )
+
+
+def _check_model(folder: ModelFolder, tokenizer: Tokenizer, data: TaskData, options: FinetuneOptions) -> None:
+    config = folder.config
+    if tokenizer.vocab_size > config.vocab_size:
+        raise InputError(
+            f"the tokenizer in {folder.path} has {tokenizer.vocab_size} entries, the model {config.vocab_size}: "
+            f"they do not belong together"
+        )
+    if options.max_length > config.max_position_embeddings:
+        raise InputError(
+            f"max_length {options.max_length} is over the model's {config.max_position_embeddings} positions: "
+            f"lower it to at most that"
+        )
+    if data.train.text_pairs is not None and config.type_vocab_size < 2:
+        raise InputError(f"{folder.path} knows one segment and cannot read pairs of texts: take another model")
+
+
+def _fingerprint(*parts: _Encoded | None) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        if part is not None:
+            for example in part.examples:
+                digest.update(example.input_ids.tobytes())
+            digest.update(part.targets.numpy().tobytes())
+    return digest.hexdigest()

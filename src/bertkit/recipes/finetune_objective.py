@@ -1,0 +1,36 @@
+"""The task's loss as the training loop takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bertkit.recipes.finetune_loader import TaskBatch
+from bertkit.tasks.contract import Task
+from bertkit.tasks.model import TaskModel
+from bertkit.training.flops import training_flops
+from bertkit.training.objective import LossTerm
+
+
+class FinetuneObjective:
+    """Mean loss over the examples of a batch."""
+
+    def __init__(self, module: TaskModel, task: Task) -> None:
+        self.module, self.task = module, task
+
+    def counts(self, micro_batch: TaskBatch) -> Mapping[str, int]:
+        """B."""
+        return {self.task.kind: len(micro_batch.targets)}
+
+    def tokens(self, micro_batch: TaskBatch) -> int:
+        """T."""
+        return micro_batch.inputs.num_tokens
+
+    def flops(self, micro_batch: TaskBatch) -> float:
+        """Operations of forward and backward, as if nothing were frozen."""
+        return training_flops(self.module.bert.config, micro_batch.inputs.cu_seqlens, 0)
+
+    def terms(self, micro_batch: TaskBatch) -> Mapping[str, LossTerm]:
+        """Loss and right answers of one micro-batch."""
+        logits = self.module(micro_batch.inputs)
+        correct = self.task.correct(logits.detach(), micro_batch.targets)
+        return {self.task.kind: LossTerm(self.task.loss(logits, micro_batch.targets), correct)}

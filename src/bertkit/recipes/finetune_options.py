@@ -1,0 +1,70 @@
+"""Everything but the model and the data that decides a fine-tuning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.precision import Precision
+from bertkit.training.options import OptimizerOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneOptions:
+    """Rate, batch and epochs of the paper's grid (Devlin et al. 2019, appendix A.3)."""
+
+    epochs: int = 3
+    batch_size: int = 32
+    """Examples an update."""
+    learning_rate: float = 5e-5
+    """Peak; the paper tries 5e-5, 4e-5, 3e-5 and 2e-5."""
+    warmup_share: float = 0.1
+    """Share of all steps over which the rate rises from 0."""
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    bias_correction: bool = True
+    """Adam's correction of the first moments' bias; the original leaves it out, which makes small sets unstable."""
+    max_length: int = 128
+    """Tokens of the longest sequence, special ones counted; longer texts are cut."""
+    seeds: int = 1
+    """Runs that differ in the head's first weights, the order of the data and dropout."""
+    seed: int = 0
+    """The first run's; the others follow."""
+    freeze: tuple[str, ...] = ()
+    """What is not trained: embeddings, layers:0-5, layers:3, encoder; several by commas."""
+    from_random: bool = False
+    """Start from random weights of the model's sizes, to see what pre-training brings."""
+    hidden_dropout: float | None = None
+    """In place of the model's."""
+    attention_dropout: float | None = None
+    """In place of the model's."""
+    dev_share: float = 0.1
+    """Share of the training examples that is held out where there is no dev set."""
+    evaluations_per_epoch: int = 1
+    select_by: str | None = None
+    """Dev metric that decides which weights are kept; the task's first unless given."""
+    micro_batch_tokens: int = 4096
+    """Tokens that go through the model at once; changes memory, not results."""
+    precision: Precision = "auto"
+    """auto is bf16 where the device multiplies it in hardware."""
+    log_every: int = 20
+    """Steps between two log lines."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "max_length", "seeds", "evaluations_per_epoch", "micro_batch_tokens"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.dev_share <= 0.5:
+            raise InputError(f"dev_share must lie in (0, 0.5], got {self.dev_share}")
+        _ = self.optimizer  # its own checks
+
+    @property
+    def optimizer(self) -> OptimizerOptions:
+        """The part that the optimiser takes."""
+        return OptimizerOptions(
+            learning_rate=self.learning_rate,
+            warmup_share=self.warmup_share,
+            weight_decay=self.weight_decay,
+            bias_correction=self.bias_correction,
+            max_grad_norm=self.max_grad_norm,
+        )

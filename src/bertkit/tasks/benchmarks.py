@@ -1,0 +1,134 @@
+"""The benchmarks that bertkit knows by name, one row each."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertkit.foundation.errors import InputError
+from bertkit.tasks.columns import Columns
+from bertkit.tasks.labelled_examples import LabelledExamples, read_examples
+from bertkit.tasks.task_data import TaskData
+
+_COMPRESSIONS = ("", ".xz", ".gz", ".zst")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """A file of the benchmark's folder, or the rows of it whose column `where[0]` says `where[1]`."""
+
+    file: str
+    where: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """Files, columns, labels and metrics of one data set."""
+
+    name: str
+    columns: Columns
+    metric_names: tuple[str, ...] = ("accuracy",)
+    """The first one decides which weights are best."""
+    regression: bool = False
+    train: Split = Split(file="train.tsv")
+    dev: Split = Split(file="dev.tsv")
+    test: Split | None = None
+    """Only where it has labels: GLUE keeps those of its test sets."""
+
+    def splits(self) -> dict[str, Split]:
+        """The labelled splits by name."""
+        splits = {"train": self.train, "dev": self.dev}
+        return splits if self.test is None else {**splits, "test": self.test}
+
+    def read(self, folder: Path, split: str) -> LabelledExamples:
+        """Read one of `splits()` from the benchmark's folder; a missing file raises `InputError`."""
+        splits = self.splits()
+        if split not in splits:
+            raise InputError(f"{self.name} has no labelled split {split!r}: use one of {', '.join(splits)}")
+        return read_examples(_find(folder, splits[split].file, self.name), self.columns, where=splits[split].where)
+
+    def data(self, folder: Path) -> TaskData:
+        """Read all labelled splits."""
+        return TaskData(
+            name=self.name,
+            train=self.read(folder, "train"),
+            dev=self.read(folder, "dev"),
+            test=self.read(folder, "test") if self.test else None,
+            columns=self.columns,
+            regression=self.regression,
+            metric_names=self.metric_names,
+            benchmark=self.name,
+        )
+
+
+_TEST = Split(file="test.tsv")
+_SENTENCE_PAIR = Columns(text="sentence1", text_pair="sentence2")
+
+BENCHMARKS = (
+    # GLUE (Wang et al. 2019) in its own file layout
+    Benchmark(name="SST-2", columns=Columns(text="sentence")),
+    Benchmark(name="CoLA", columns=Columns(text=3, label=1, header=False), metric_names=("matthews", "accuracy")),
+    Benchmark(
+        name="MRPC",
+        columns=Columns(text="#1 String", text_pair="#2 String", label="Quality"),
+        metric_names=("accuracy", "f1"),
+    ),
+    Benchmark(
+        name="STS-B",
+        columns=Columns(text="sentence1", text_pair="sentence2", label="score"),
+        metric_names=("pearson", "spearman"),
+        regression=True,
+    ),
+    Benchmark(name="RTE", columns=_SENTENCE_PAIR),
+    Benchmark(name="WNLI", columns=_SENTENCE_PAIR),
+    Benchmark(name="QNLI", columns=Columns(text="question", text_pair="sentence")),
+    # SST-2 as sentences alone: no header, labelled test set
+    Benchmark(name="SST-2-sentences", columns=Columns(text=0, label=1, header=False), test=_TEST),
+    # Maas et al. 2011
+    Benchmark(
+        name="IMDb",
+        columns=Columns(text="text"),
+        train=Split(file="train.tsv", where=("subset", "train")),
+        dev=Split(file="train.tsv", where=("subset", "val")),
+        test=_TEST,
+    ),
+    # Marelli et al. 2014
+    Benchmark(
+        name="SICK-entailment",
+        columns=Columns(text="sentence_A", text_pair="sentence_B", label="entailment_judgment"),
+        test=_TEST,
+    ),
+    Benchmark(
+        name="SICK-relatedness",
+        columns=Columns(text="sentence_A", text_pair="sentence_B", label="relatedness_score"),
+        metric_names=("pearson", "spearman"),
+        regression=True,
+        test=_TEST,
+    ),
+)
+
+
+def find_benchmark(name: str) -> Benchmark:
+    """The row called `name`, in any case, with hyphens or without."""
+    rows = {_plain(row.name): row for row in BENCHMARKS}
+    if _plain(name) not in rows:
+        near = difflib.get_close_matches(_plain(name), rows, 1)
+        hint = f"did you mean {rows[near[0]].name}?" if near else "the table has"
+        known = "" if near else f" {', '.join(row.name for row in BENCHMARKS)}"
+        raise InputError(f"there is no benchmark {name!r}: {hint}{known}")
+    return rows[_plain(name)]
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _find(folder: Path, name: str, benchmark: str) -> Path:
+    """The file, compressed or not."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder: give the folder with the files of {benchmark}")
+    for suffix in _COMPRESSIONS:
+        if (path := folder / f"{name}{suffix}").is_file():
+            return path
+    raise InputError(f"{folder} has no {name}, which {benchmark} needs: give the folder with its files")

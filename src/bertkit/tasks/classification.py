@@ -1,0 +1,118 @@
+"""One of several classes for a text or a pair of texts."""
+# B sequences, C classes.
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bertkit.foundation.errors import InputError
+from bertkit.model.config import BertConfig
+from bertkit.model.heads import ClassificationHead
+from bertkit.tasks.contract import Task
+from bertkit.tasks.metrics import CLASSIFICATION_METRICS
+from bertkit.tasks.prediction import ClassPrediction, Prediction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classification(Task):
+    """Cross-entropy over `classes`, whose order is the order of the outputs."""
+
+    kind = "classification"
+    architecture = "BertForSequenceClassification"
+    known_metrics = tuple(CLASSIFICATION_METRICS)
+
+    classes: tuple[str, ...]
+    metric_names: tuple[str, ...] = ("accuracy", "macro_f1")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.classes) < 2:
+            raise InputError(f"classification needs at least 2 labels, there is only {', '.join(self.classes)!r}")
+
+    @property
+    def num_outputs(self) -> int:
+        """C."""
+        return len(self.classes)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes."""
+        return self.classes
+
+    def head(self, config: BertConfig) -> nn.Module:
+        """Dropout and a linear layer."""
+        return ClassificationHead(config, self.num_outputs)
+
+    def targets(self, labels: Sequence[object], place: Callable[[int], str]) -> Tensor:
+        """Places in `classes`, int64 (B,)."""
+        places = {name: index for index, name in enumerate(self.classes)}
+        targets = torch.empty(len(labels), dtype=torch.int64)
+        for index, label in enumerate(labels):
+            name = class_name(label, place(index))
+            if name not in places:
+                known = ", ".join(map(repr, self.classes[:10])) + (", …" if len(self.classes) > 10 else "")
+                raise InputError(f"{place(index)}: label {name!r} is unknown; training has {known}")
+            targets[index] = places[name]
+        return targets
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy, summed."""
+        return F.cross_entropy(logits.float(), targets, reduction="sum")
+
+    def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """How many classes are right."""
+        return (logits.argmax(-1) == targets).sum()
+
+    def decode(self, logits: Tensor) -> list[Prediction]:
+        """Softmax; of equal classes the first."""
+        rows = logits.float().softmax(-1).tolist()
+        best = logits.argmax(-1).tolist()
+        return [
+            ClassPrediction(self.classes[place], dict(zip(self.classes, row, strict=True)))
+            for place, row in zip(best, rows, strict=True)
+        ]
+
+    def metrics(self, logits: Tensor, targets: Tensor) -> dict[str, float]:
+        """Scores of the likeliest classes."""
+        predictions, labels = logits.argmax(-1).numpy(), targets.numpy()
+        return {name: CLASSIFICATION_METRICS[name](predictions, labels) for name in self.metric_names}
+
+
+def class_name(label: object, place: str) -> str:
+    """A label as a table holds it (text, whole number, truth value) to its name; `InputError` for anything else."""
+    if isinstance(label, float) and math.isfinite(label) and label.is_integer():
+        return str(int(label))  # a whole number, from a column that a missing value elsewhere turned into floats
+    if isinstance(label, str) and label.strip():
+        return label
+    if isinstance(label, int):
+        return str(label)
+    raise InputError(f"{place}: label {label!r} is no class: give a word or a whole number, or use --regression")
+
+
+def classes_of(labels: Sequence[object], place: Callable[[int], str]) -> tuple[str, ...]:
+    """The distinct labels in order: whole numbers by size, else alphabetically.
+
+    Raises `InputError` where the labels are fractions, which are scores and no classes.
+    """
+    names = {class_name(label, place(index)) for index, label in enumerate(labels)}
+    numbers = {name: number for name in names if (number := _number(name)) is not None}
+    if len(numbers) < len(names):
+        return tuple(sorted(names))
+    for index, label in enumerate(labels):
+        if not float(numbers[class_name(label, place(index))]).is_integer():
+            raise InputError(f"{place(index)}: label {label!r} is a score and no class: use --regression")
+    return tuple(sorted(names, key=lambda name: (numbers[name], name)))
+
+
+def _number(name: str) -> float | None:
+    try:
+        number = float(name)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
