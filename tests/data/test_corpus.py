@@ -1,0 +1,186 @@
+import gzip
+import json
+import lzma
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import bertkit.data.corpus as corpus_module
+from bertkit.data.corpus import CorpusOptions, read_documents
+from bertkit.foundation.errors import InputError
+
+TEXT = "First one.\nSecond one.\n\n\n  \nThird, in another document.\n"
+SENTENCES = [["First one.", "Second one."], ["Third, in another document."]]
+
+
+def read(*sources, **options):
+    return list(read_documents(sources, CorpusOptions(**options)))
+
+
+@pytest.mark.parametrize("text", [TEXT, TEXT.rstrip(), "\n\n" + TEXT, TEXT.replace("\n", "\r\n"), "\ufeff" + TEXT])
+def test_blank_lines_separate_documents(tmp_path, text):
+    (tmp_path / "a.txt").write_bytes(text.encode())
+    assert read(tmp_path / "a.txt") == SENTENCES
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
+def test_compressed_text_is_read(tmp_path, suffix):
+    path = tmp_path / f"a.txt{suffix}"
+    compress = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": lambda b: pa.compress(b, "zstd", asbytes=True)}
+    path.write_bytes(compress[suffix](TEXT.encode()))
+    assert read(path) == SENTENCES
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
+def test_a_truncated_compressed_file_is_named(tmp_path, suffix):
+    path = tmp_path / f"a.txt{suffix}"
+    compress = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": lambda b: pa.compress(b, "zstd", asbytes=True)}
+    path.write_bytes(compress[suffix](TEXT.encode() * 100)[:-9])
+    with pytest.raises(InputError, match=r"a\.txt.* is truncated or damaged"):
+        read(path)
+    path.write_bytes(b"this is not compressed")
+    with pytest.raises(InputError, match=r"a\.txt.* is truncated or damaged"):
+        read(path)
+
+
+def test_paragraph_lines_are_split_into_sentences(tmp_path):
+    (tmp_path / "a.txt").write_text("It rained. Nobody came.\nThe end was near.\n\nA new day began. It was dry.\n")
+    expected = [["It rained.", "Nobody came.", "The end was near."], ["A new day began.", "It was dry."]]
+    assert read(tmp_path / "a.txt", lines="paragraph") == expected
+
+
+def test_document_lines_are_documents(tmp_path):
+    (tmp_path / "a.txt").write_text("It rained. Nobody came.\n\nThe end was near.\n")
+    assert read(tmp_path / "a.txt", lines="document") == [["It rained.", "Nobody came."], ["The end was near."]]
+
+
+def test_rows_of_every_table_format_are_documents(tmp_path):
+    rows = ["It rained. Nobody came.", 'He said "no, never".\nThen he left.', "  "]
+    expected = [["It rained.", "Nobody came."], ['He said "no, never".', "Then he left."]]
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"id": 1, "body": row}) for row in rows) + "\n")
+    (tmp_path / "a.csv").write_text("id,body\n" + "".join('1,"' + row.replace('"', '""') + '"\n' for row in rows))
+    pq.write_table(pa.table({"id": [1, 2, 3], "body": rows}), tmp_path / "a.parquet")
+    for name in ("a.jsonl", "a.csv", "a.parquet"):
+        assert read(tmp_path / name, text_column="body") == expected, name
+
+
+def test_a_missing_column_is_answered_with_those_there_are(tmp_path):
+    (tmp_path / "a.csv").write_text("id,texts\n1,hello\n")
+    (tmp_path / "a.jsonl").write_text('{"id": 1, "texts": "hello"}\n')
+    pq.write_table(pa.table({"id": [1], "texts": ["hello"]}), tmp_path / "a.parquet")
+    for name in ("a.csv", "a.jsonl", "a.parquet"):
+        with pytest.raises(InputError, match=r"no column 'text'; it has 'id', 'texts': did you mean 'texts'\?"):
+            read(tmp_path / name)
+
+
+def test_a_row_that_is_not_text_is_named(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "hello"}\n\n{"text": 17}\n')
+    with pytest.raises(InputError, match=r"a\.jsonl, row 3.*17"):
+        read(tmp_path / "a.jsonl")
+
+
+def test_broken_json_is_named_by_row(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "hello"}\n{"text": "hel\n')
+    with pytest.raises(InputError, match=r"a\.jsonl, row 2 is not valid JSON"):
+        read(tmp_path / "a.jsonl")
+
+
+def test_half_a_surrogate_pair_is_replaced(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "hello\\ud800there"}\n')
+    assert read(tmp_path / "a.jsonl") == [["hello?there"]]
+
+
+def test_bytes_that_are_not_utf8_are_named_by_offset_or_replaced(tmp_path):
+    good = "é" * 700_000 + "\n"
+    path = tmp_path / "a.txt"
+    path.write_bytes(good.encode() + b"caf\xe9 here\n")
+    with pytest.raises(InputError, match=rf"a\.txt is not UTF-8 at byte {len(good.encode()) + 3} .*--encoding-errors"):
+        read(path)
+    assert read(path, encoding_errors="replace")[0][1] == "caf\ufffd here"
+
+
+def test_a_line_of_ten_megabytes_is_one_sentence(tmp_path):
+    line = "word " * 2_000_000
+    (tmp_path / "a.txt").write_text(f"before\n{line}\nafter\n")
+    assert read(tmp_path / "a.txt") == [["before", line.strip(), "after"]]
+    (tmp_path / "a.csv").write_text(f'text\n"{line[:200_000]}"\n')
+    assert len(read(tmp_path / "a.csv")[0][0]) == 199_999
+
+
+def test_a_document_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus_module, "_MAX_DOCUMENT_CHARS", 1000)
+    (tmp_path / "a.txt").write_text("a line of words\n" * 100)
+    with pytest.raises(InputError, match="blank line between documents"):
+        read(tmp_path / "a.txt")
+
+
+def test_folders_and_globs_give_their_files_in_order(tmp_path):
+    for name in ("b.txt", "a.txt", "deep/c.txt", ".hidden.txt", "notes.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name + "\n")
+    assert read(tmp_path) == [["a.txt"], ["b.txt"], ["deep/c.txt"]]
+    assert read(f"{tmp_path}/?.txt") == [["a.txt"], ["b.txt"]]
+    assert read(tmp_path / "notes.md", tmp_path / "a.txt") == [["notes.md"], ["a.txt"]]
+
+
+def test_a_hub_data_set_is_streamed(monkeypatch):
+    import datasets
+
+    asked = []
+
+    def load_dataset(*names, **options):
+        asked.append((names, options))
+        return iter([{"text": "It rained. Nobody came."}])
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    assert read("someone/texts:english", split="validation") == [["It rained.", "Nobody came."]]
+    assert asked == [(("someone/texts", "english"), {"split": "validation", "streaming": True})]
+
+
+def test_a_hub_data_set_that_cannot_be_loaded_is_one_line(monkeypatch):
+    import datasets
+
+    def load_dataset(*names, **options):
+        raise ConnectionError("no route\nto host")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(InputError, match=r"^someone/texts is neither a file nor .*no route.*network$"):
+        read("someone/texts")
+
+
+@pytest.mark.parametrize("name", ["absent.txt", "absent/file.txt", "absent", "*.absent"])
+def test_what_does_not_exist_is_named(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="absent"):
+        read(name)
+
+
+@pytest.mark.parametrize("content", ["", "\n\n \n"])
+def test_an_empty_corpus_is_refused(tmp_path, content):
+    (tmp_path / "a.txt").write_text(content)
+    with pytest.raises(InputError, match=r"the corpus is empty.*a\.txt"):
+        read(tmp_path / "a.txt")
+
+
+def test_unknown_options_are_refused():
+    with pytest.raises(InputError, match="'words'"):
+        CorpusOptions(lines="words")
+    with pytest.raises(InputError, match="'ignore'"):
+        CorpusOptions(encoding_errors="ignore")
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1), min_size=1)))
+def test_documents_come_back_as_they_were_written(tmp_path, documents):
+    (tmp_path / "a.txt").write_text("\n".join("\n".join(d) + "\n" for d in documents) + "\nend.", encoding="utf-8")
+    blocks, block = [], []
+    for line in [line for document in documents for line in [*document, ""]]:
+        if line.strip():
+            block.append(line.strip())
+        elif block:
+            blocks.append(block)
+            block = []
+    assert read(tmp_path / "a.txt") == [*blocks, ["end."]]

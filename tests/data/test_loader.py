@@ -1,0 +1,132 @@
+import itertools
+import threading
+
+import pytest
+import torch
+
+from bertkit.data.evaluation_batches import evaluation_batches
+from bertkit.data.instances import InstanceOptions, plan_epoch
+from bertkit.data.loader import PretrainingLoader
+from bertkit.data.masking import MaskingOptions
+from bertkit.foundation.errors import InputError
+
+OPTIONS = InstanceOptions(seq_length=48)
+
+
+def make_loader(corpus, instances=OPTIONS, batch_size=8, micro_batch_tokens=150, seed=1):
+    return PretrainingLoader(
+        corpus, instances, MaskingOptions(), batch_size=batch_size, micro_batch_tokens=micro_batch_tokens, seed=seed
+    )
+
+
+def sequences(batches):
+    """Each sequence as (ids before masking, segment ids, label)."""
+    for batch in batches:
+        ids = batch.inputs.input_ids.clone()
+        ids[batch.masked_positions] = batch.masked_labels
+        labels = batch.next_sentence_labels
+        bounds = batch.inputs.cu_seqlens.tolist()
+        for i, (start, stop) in enumerate(itertools.pairwise(bounds)):
+            label = None if labels is None else int(labels[i])
+            yield ids[start:stop].tolist(), batch.inputs.token_type_ids[start:stop].tolist(), label
+
+
+def same(a, b):
+    tensors = [
+        [t for batch in batches for t in (batch.inputs.input_ids, batch.masked_positions, batch.next_sentence_labels)]
+        for batches in (a, b)
+    ]
+    return len(tensors[0]) == len(tensors[1]) and all(map(torch.equal, *tensors))
+
+
+def test_an_epoch_holds_the_planned_instances(corpus):
+    loader = make_loader(corpus, batch_size=1)
+    tokenizer, plan = corpus.tokenizer, plan_epoch(corpus, OPTIONS, 1, 0)
+    assert loader.steps_per_epoch == len(plan)
+    expected = []
+    for i in range(len(plan)):
+        a = corpus.tokens(plan.a_start[i], plan.a_start[i] + plan.a_length[i]).tolist()
+        b = corpus.tokens(plan.b_start[i], plan.b_start[i] + plan.b_length[i]).tolist()
+        ids = [tokenizer.cls_token_id, *a, tokenizer.sep_token_id, *b, tokenizer.sep_token_id]
+        expected.append((ids, [0] * (len(a) + 2) + [1] * (len(b) + 1), int(plan.is_random[i])))
+    found = [s for step in range(loader.steps_per_epoch) for s in sequences(loader.batch(step))]
+    assert sorted(found) == sorted(expected)
+    assert found != expected  # shuffled
+
+
+def test_without_next_sentences_a_sequence_has_one_segment(corpus):
+    batches = make_loader(corpus, InstanceOptions(seq_length=48, next_sentence=False)).batch(0)
+    tokenizer = corpus.tokenizer
+    for ids, kinds, label in sequences(batches):
+        assert ids[0] == tokenizer.cls_token_id and ids.index(tokenizer.sep_token_id) == len(ids) - 1
+        assert set(kinds) == {0} and label is None and len(ids) <= 48
+
+
+def test_a_step_has_the_batch_size_cut_into_micro_batches_by_length(corpus):
+    loader = make_loader(corpus)
+    for step in range(loader.steps_per_epoch):
+        batches = loader.batch(step)
+        lengths = [length for batch in batches for length in batch.inputs.cu_seqlens.diff().tolist()]
+        assert len(lengths) == 8 and lengths == sorted(lengths, reverse=True)
+        assert all(batch.inputs.num_tokens <= 150 for batch in batches)
+        for batch in batches:
+            assert batch.masked_positions.min() >= 0 and batch.masked_positions.max() < batch.inputs.num_tokens
+
+
+def test_a_step_is_the_same_from_wherever_the_run_starts(corpus):
+    steps = make_loader(corpus).steps_per_epoch
+    first = make_loader(corpus)
+    run = list(first.batches(0, steps + 3))
+    assert len(run) == steps + 3
+    for step in (steps + 2, 1, steps - 1):
+        assert same(run[step], make_loader(corpus).batch(step))
+    assert same(next(make_loader(corpus).batches(steps + 1)), run[steps + 1])
+    assert not same(run[0], run[steps])
+    assert not same(run[0], make_loader(corpus, seed=2).batch(0))
+
+
+def test_micro_batches_do_not_change_the_sequences_or_the_masks(corpus):
+    whole = make_loader(corpus, micro_batch_tokens=10**6).batch(2)
+    parts = make_loader(corpus, micro_batch_tokens=1).batch(2)
+    assert len(whole) == 1 and len(parts) == 8
+    assert torch.equal(whole[0].inputs.input_ids, torch.cat([part.inputs.input_ids for part in parts]))
+
+
+def test_a_corpus_smaller_than_a_batch_is_repeated(make_corpus, corpus, monkeypatch):
+    small = make_corpus([[3, 4], [5]])
+    monkeypatch.setattr(type(small), "tokenizer", corpus.tokenizer)
+    loader = PretrainingLoader(small, OPTIONS, MaskingOptions(), batch_size=32, micro_batch_tokens=10**6, seed=1)
+    assert loader.steps_per_epoch == 1
+    (batch,) = loader.batch(0)
+    assert batch.inputs.num_sequences == 32
+
+
+def test_the_background_thread_ends_with_the_iteration(corpus):
+    before = threading.active_count()
+    batches = make_loader(corpus).batches(0)
+    next(batches)
+    batches.close()
+    assert threading.active_count() == before
+
+
+def test_an_error_in_the_background_reaches_the_caller(corpus, monkeypatch):
+    loader = make_loader(corpus)
+    monkeypatch.setattr(loader, "batch", lambda step: 1 // (2 - step))
+    batches = loader.batches(0)
+    assert [next(batches), next(batches)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(batches)
+
+
+def test_evaluation_passes_once_over_the_corpus_always_alike(corpus):
+    def passes(**limit):
+        return list(evaluation_batches(corpus, OPTIONS, MaskingOptions(), micro_batch_tokens=200, seed=3, **limit))
+
+    assert sum(batch.inputs.num_sequences for batch in passes()) == len(plan_epoch(corpus, OPTIONS, 3, 0))
+    assert same(passes(), passes())
+    assert sum(batch.inputs.num_sequences for batch in passes(max_sequences=7)) == 7
+
+
+def test_a_batch_of_nothing_is_refused(corpus):
+    with pytest.raises(InputError, match="batch_size"):
+        make_loader(corpus, batch_size=0)

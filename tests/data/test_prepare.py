@@ -1,0 +1,233 @@
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from tiny_corpora import make_text
+
+import bertkit.data.prepare as prepare_module
+from bertkit.data.corpus import CorpusOptions, read_documents
+from bertkit.data.prepare import PrepareOptions, prepare
+from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import exclusive
+from bertkit.text.chunk_encoder import ChunkEncoder
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(make_text(60))
+    return path
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    monkeypatch.setattr(prepare_module, "_SHARD_CHARS", 3000)
+
+
+def contents(folder):
+    """SHA-256 of every file, by name."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_the_shards_hold_the_corpus(tmp_path, text, tokenizer, small_shards):
+    manifest = prepare([text], tokenizer, tmp_path / "out")
+    assert len(manifest.shards) > 4
+    corpus = PreparedCorpus.open(tmp_path / "out")
+    documents = list(read_documents([text], CorpusOptions()))
+    ids, lengths = ChunkEncoder(tokenizer).encode_lines([s for d in documents for s in d])
+    assert corpus.tokens(0, corpus.num_tokens).tolist() == ids.tolist()
+    assert np.diff(corpus.sentence_tokens).tolist() == lengths.tolist()
+    assert np.diff(corpus.document_sentences).tolist() == [len(d) for d in documents]
+    assert corpus.tokens(3, 4).dtype == np.uint16
+    assert corpus.tokenizer.fingerprint == tokenizer.fingerprint == corpus.tokenizer_fingerprint
+
+
+def test_any_number_of_workers_gives_the_same_bytes(tmp_path, text, tokenizer, small_shards):
+    prepare([text], tokenizer, tmp_path / "one", PrepareOptions(workers=1))
+    prepare([text], tokenizer, tmp_path / "two", PrepareOptions(workers=2))
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_what_has_no_token_is_left_out(tmp_path, tokenizer):
+    (tmp_path / "a.txt").write_text("the cat\n\x00\x01\n\n\x02\n\na mat\n")
+    manifest = prepare([tmp_path / "a.txt"], tokenizer, tmp_path / "out")
+    assert (manifest.documents, manifest.sentences) == (2, 2)
+
+
+def test_finished_shards_are_not_made_again(tmp_path, text, tokenizer, small_shards, monkeypatch):
+    out = tmp_path / "out"
+    prepare([text], tokenizer, out)
+    whole = contents(out)
+    # As a kill leaves it: two shards missing, one without its record, one half-written.
+    (out / "manifest.json").unlink()
+    for name in ("shard-00001.tokens.npy", "shard-00002.sentences.npy", ".prepare/shard-00003.json"):
+        (out / name).unlink()
+    (out / ".shard-00001.tokens.npy.123.partial").write_bytes(b"half")
+    encoded = []
+    monkeypatch.setattr(ChunkEncoder, "encode_lines", spy(ChunkEncoder.encode_lines, encoded))
+    prepare([text], tokenizer, out)
+    assert contents(out) == whole
+    assert len(encoded) == 3
+    prepare([text], tokenizer, out)
+    assert len(encoded) == 3
+
+
+def spy(function, calls):
+    def spied(*arguments):
+        calls.append(arguments)
+        return function(*arguments)
+
+    return spied
+
+
+def test_a_killed_call_goes_on_to_the_same_bytes(tmp_path, text, tokenizer, monkeypatch):
+    monkeypatch.setattr(prepare_module, "_SHARD_CHARS", 1000)
+    shards = len(prepare([text], tokenizer, tmp_path / "whole").shards)
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import bertkit.data.prepare as module\n"
+        "from bertkit.text.tokenizer import Tokenizer\n"
+        "if __name__ == '__main__':\n"
+        "    module._SHARD_CHARS = 1000\n"
+        f"    tokenizer = Tokenizer.from_pretrained({str(tmp_path / 'tokenizer')!r})\n"
+        f"    options = module.PrepareOptions(workers=2)\n"
+        f"    module.prepare([{str(text)!r}], tokenizer, {str(tmp_path / 'killed')!r}, options)\n"
+    )
+    with subprocess.Popen([sys.executable, script]) as process:
+        while len(list((tmp_path / "killed").glob("*.tokens.npy"))) < shards // 4:
+            time.sleep(0.002)
+        process.kill()
+    with pytest.raises(InputError, match=r"no prepared corpus \(no manifest\.json\)"):
+        PreparedCorpus.open(tmp_path / "killed")
+    prepare([text], tokenizer, tmp_path / "killed")
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_another_preparation_in_the_folder_is_refused_unless_overwritten(tmp_path, text, tokenizer):
+    out = tmp_path / "out"
+    prepare([text], tokenizer, out)
+    before = contents(out)
+    other = PrepareOptions(corpus=CorpusOptions(lines="paragraph"))
+    with pytest.raises(InputError, match="--overwrite"):
+        prepare([text], tokenizer, out, other)
+    text.write_text(make_text(59))
+    with pytest.raises(InputError, match="--overwrite"):
+        prepare([text], tokenizer, out)
+    assert contents(out) == before
+    assert prepare([text], tokenizer, out, PrepareOptions(overwrite=True)).documents == 59
+    assert PreparedCorpus.open(out).num_documents == 59
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_unreadable_text_leaves_nothing(tmp_path, text, tokenizer, small_shards, workers):
+    text.write_bytes(text.read_bytes() + b"\n\xff\n")
+    with pytest.raises(InputError, match="not UTF-8"):
+        prepare([text], tokenizer, tmp_path / "out", PrepareOptions(workers=workers))
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "note").write_text("keep")
+    with pytest.raises(InputError, match="not UTF-8"):
+        prepare([text], tokenizer, tmp_path / "mine", PrepareOptions(workers=workers))
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [".lock", "note"]
+
+
+def test_text_without_tokens_is_an_empty_corpus(tmp_path, tokenizer):
+    (tmp_path / "a.txt").write_text("\x01\n\n\x02\n")
+    with pytest.raises(InputError, match="the corpus is empty"):
+        prepare([tmp_path / "a.txt"], tokenizer, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_document_is_prepared_with_a_warning(tmp_path, tokenizer, capsys):
+    (tmp_path / "a.txt").write_text("the cat\na mat\n")
+    assert prepare([tmp_path / "a.txt"], tokenizer, tmp_path / "out").documents == 1
+    assert "--no-nsp" in capsys.readouterr().err
+
+
+def test_a_folder_in_use_is_refused(tmp_path, text, tokenizer):
+    with exclusive(tmp_path / "out"), pytest.raises(InputError, match="in use"):
+        prepare([text], tokenizer, tmp_path / "out")
+
+
+def test_preparing_does_not_import_torch(tmp_path, text, tokenizer):
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    code = (
+        "import sys; from bertkit.data.prepare import prepare; from bertkit.text.tokenizer import Tokenizer;"
+        f"tokenizer = Tokenizer.from_pretrained({str(tmp_path / 'tokenizer')!r});"
+        f"prepare([{str(text)!r}], tokenizer, {str(tmp_path / 'out')!r});"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class TestPreparedCorpus:
+    def test_a_cut_shard_is_named(self, tmp_path, text, tokenizer):
+        prepare([text], tokenizer, tmp_path / "out")
+        path = tmp_path / "out" / "shard-00000.tokens.npy"
+        os.truncate(path, path.stat().st_size - 2)
+        with pytest.raises(InputError, match=r"shard-00000\.tokens\.npy has \d+ bytes instead of \d+: run the same"):
+            PreparedCorpus.open(tmp_path / "out", verify=False)
+        path.unlink()
+        with pytest.raises(InputError, match=r"shard-00000\.tokens\.npy is missing"):
+            PreparedCorpus.open(tmp_path / "out")
+
+    def test_a_changed_shard_is_named_and_mended_by_the_same_call(self, tmp_path, text, tokenizer):
+        prepare([text], tokenizer, tmp_path / "out")
+        whole = contents(tmp_path / "out")
+        path = tmp_path / "out" / "shard-00000.tokens.npy"
+        path.write_bytes(path.read_bytes()[:-1] + b"\x09")
+        with pytest.raises(InputError, match=r"shard-00000\.tokens\.npy was changed"):
+            PreparedCorpus.open(tmp_path / "out")
+        prepare([text], tokenizer, tmp_path / "out")
+        assert contents(tmp_path / "out") == whole
+
+    def test_a_changed_tokenizer_is_named(self, tmp_path, text, tokenizer):
+        prepare([text], tokenizer, tmp_path / "out")
+        type(tokenizer).train(make_text(5).splitlines(), vocab_size=70).save_pretrained(tmp_path / "out" / "tokenizer")
+        with pytest.raises(InputError, match="was changed since"):
+            _ = PreparedCorpus.open(tmp_path / "out").tokenizer
+
+    def test_another_format_is_refused(self, tmp_path, text, tokenizer):
+        prepare([text], tokenizer, tmp_path / "out")
+        manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+        (tmp_path / "out" / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
+        with pytest.raises(InputError, match="another format"):
+            PreparedCorpus.open(tmp_path / "out")
+
+    def test_tokens_run_across_shards(self, tmp_path, text, tokenizer, small_shards):
+        prepare([text], tokenizer, tmp_path / "out")
+        corpus = PreparedCorpus.open(tmp_path / "out")
+        every = corpus.tokens(0, corpus.num_tokens)
+        border = int(corpus.shard_tokens[2])
+        for start, stop in ((border - 3, border + 3), (border, border + 1), (5, border + 900), (7, 7)):
+            assert corpus.tokens(start, stop).tolist() == every[start:stop].tolist()
+
+    def test_a_moved_folder_works(self, tmp_path, text, tokenizer):
+        prepare([text], tokenizer, tmp_path / "out")
+        shutil.move(tmp_path / "out", tmp_path / "moved")
+        assert PreparedCorpus.open(tmp_path / "moved").num_documents == 60
+
+    def test_a_split_shares_the_documents_out(self, corpus):
+        rest, held_out = corpus.split(0.25, seed=1)
+        assert (rest.num_documents, held_out.num_documents) == (30, 10)
+        assert sorted([*rest.documents, *held_out.documents]) == corpus.documents.tolist()
+        assert rest.num_tokens + held_out.num_tokens == corpus.num_tokens
+        assert rest.num_sentences + held_out.num_sentences == corpus.num_sentences
+        assert corpus.split(0.25, seed=1)[1].documents.tolist() == held_out.documents.tolist()
+        assert corpus.split(0.25, seed=2)[1].documents.tolist() != held_out.documents.tolist()
+
+    def test_both_parts_of_a_split_can_have_pairs(self, make_corpus):
+        corpus = make_corpus([[3], [4], [5], [6]])
+        for share in (0.01, 0.99):
+            assert [part.num_documents for part in corpus.split(share, seed=1)] == [2, 2]
+        with pytest.raises(InputError, match="one document"):
+            make_corpus([[3]]).split(0.5, seed=1)

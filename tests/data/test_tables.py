@@ -1,0 +1,97 @@
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bertkit.data.tables import read_table
+from bertkit.foundation.errors import InputError
+
+
+def test_csv_fields_may_be_quoted(tmp_path):
+    (tmp_path / "a.csv").write_text('text,label\n"one, ""two""\nthree",1\nfour,0\n')
+    table = read_table(tmp_path / "a.csv", columns=["label", "text"])
+    assert table.columns == {"label": ["1", "0"], "text": ['one, "two"\nthree', "four"]}
+    assert [table.place(i).split("/")[-1] for i in range(len(table))] == ["a.csv, row 2", "a.csv, row 4"]
+
+
+def test_tsv_fields_may_hold_unbalanced_quotes(tmp_path):
+    (tmp_path / "a.tsv").write_bytes('\ufeff"id\ttext\r\n1\tsaid "hello\r\n2\tthere"\textra\r\n'.encode())
+    assert read_table(tmp_path / "a.tsv", columns=["text"]).columns["text"] == ['said "hello', 'there"']
+
+
+def test_columns_without_a_header_go_by_place(tmp_path):
+    (tmp_path / "a.tsv").write_text("gj04\t1\t\tA sentence.\n")
+    table = read_table(tmp_path / "a.tsv", columns=[3, 1], header=False)
+    assert table.columns == {3: ["A sentence."], 1: ["1"]}
+    with pytest.raises(InputError, match="number from 0, not 'text'"):
+        read_table(tmp_path / "a.tsv", columns=["text"], header=False)
+
+
+def test_typed_formats_keep_their_values(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "one", "score": 1.5}\n{"text": "two", "score": null}\n')
+    pq.write_table(pa.table({"text": ["one", "two"], "score": [1.5, None]}), tmp_path / "a.parquet")
+    for name in ("a.jsonl", "a.parquet"):
+        table = read_table(tmp_path / name, columns=["text", "score"])
+        assert table.columns == {"text": ["one", "two"], "score": [1.5, None]}
+        assert table.place(1).endswith(f"{name}, row 2")
+
+
+def test_compressed_tables_are_read(tmp_path):
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(json.dumps({"text": "é"}).encode()))
+    assert read_table(tmp_path / "a.jsonl.gz", columns=["text"]).columns["text"] == ["é"]
+
+
+def test_a_short_row_is_named(tmp_path):
+    (tmp_path / "a.tsv").write_text("text\tlabel\none\t1\n\ntwo\n")
+    with pytest.raises(InputError, match=r"a\.tsv, row 4 has 1 fields and no column 'label'"):
+        read_table(tmp_path / "a.tsv", columns=["text", "label"])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet"])
+def test_a_missing_column_is_answered_with_the_nearest(tmp_path, name):
+    (tmp_path / "a.csv").write_text("sentence,label\none,1\n")
+    (tmp_path / "a.tsv").write_text("sentence\tlabel\none\t1\n")
+    (tmp_path / "a.jsonl").write_text('{"sentence": "one", "label": 1}\n')
+    pq.write_table(pa.table({"sentence": ["one"], "label": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"no column 'sentense'; it has 'sentence', 'label': did you mean 'sentence'"):
+        read_table(tmp_path / name, columns=["sentense"])
+    with pytest.raises(InputError, match=r"no column 7; it has 'sentence', 'label': name one"):
+        read_table(tmp_path / name, columns=[7])
+
+
+def test_unbalanced_quotes_in_csv_are_named_by_row(tmp_path):
+    (tmp_path / "a.csv").write_text('text\n"one"\n"two\n')
+    with pytest.raises(InputError, match=r"a\.csv, row 3 is not valid CSV"):
+        read_table(tmp_path / "a.csv", columns=["text"])
+
+
+def test_a_table_without_rows_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\n")
+    with pytest.raises(InputError, match="has no rows"):
+        read_table(tmp_path / "a.csv", columns=["text"])
+
+
+def test_text_and_broken_parquet_are_no_tables(tmp_path):
+    (tmp_path / "a.txt").write_text("hello\n")
+    with pytest.raises(InputError, match=r"a\.txt is no table"):
+        read_table(tmp_path / "a.txt", columns=["text"])
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(InputError, match=r"a\.parquet is no readable Parquet"):
+        read_table(tmp_path / "a.parquet", columns=["text"])
+
+
+@pytest.mark.parametrize(
+    ("file", "columns", "header", "rows"),
+    [
+        ("CoLA/train.tsv", [3, 1], False, 8551),
+        ("CoLA/test.tsv", ["sentence"], True, 1063),
+        ("MRPC/train.tsv", ["Quality", "#1 String", "#2 String"], True, 3668),
+        ("STS-B/dev.tsv", ["sentence1", "sentence2", "score"], True, 1500),
+        ("QNLI/dev.tsv", ["question", "sentence", "label"], True, 5463),
+    ],
+)
+def test_glue_files_have_their_published_rows(shared_data, file, columns, header, rows):
+    table = read_table(shared_data / "glue" / file, columns=columns, header=header)
+    assert len(table) == rows

@@ -1,0 +1,28 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bertkit.data.manifest import Manifest
+from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.shard import write_shard
+
+WORDS = ["the", "cat", "sat", "on", "a", "mat", "while", "seven", "dogs", "ran", "over", "hills", "toward", "unknown"]
+
+
+def make_text(documents: int, seed: int = 0) -> str:
+    """Documents of random sentences; every sentence starts with its document's number."""
+    draw = np.random.default_rng(seed)
+    blocks = []
+    for number in range(documents):
+        lines = [f"{number} " + " ".join(draw.choice(WORDS, draw.integers(1, 30))) for _ in range(draw.integers(1, 12))]
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+def lay_out(folder: Path, lengths: Sequence[Sequence[int]]) -> PreparedCorpus:
+    sentences = np.array([tokens for document in lengths for tokens in document], np.int64)
+    documents = np.array([len(document) for document in lengths])
+    record = write_shard(folder, "shard-00000", np.arange(sentences.sum(), dtype=np.uint32), sentences, documents)
+    Manifest(vocab_size=100_000, tokenizer_fingerprint="", options={}, sources=[], shards=[record]).write(folder)
+    return PreparedCorpus.open(folder)
