@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import pytest
+
+from bertkit.foundation.errors import InputError
+from bertkit.tasks.benchmarks import BENCHMARKS, find_benchmark
+
+
+@pytest.mark.parametrize("name", ["SST-2", "sst2", "Sst_2", "sst-2"])
+def test_names_ignore_case_and_hyphens(name: str):
+    assert find_benchmark(name).name == "SST-2"
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(InputError, match="did you mean MRPC"):
+        find_benchmark("mrcp")
+
+
+def test_a_name_like_no_other_gets_the_table():
+    with pytest.raises(InputError, match=r"CoLA.*SICK-relatedness"):
+        find_benchmark("zzzzzz")
+
+
+def test_a_missing_file_is_named_with_the_benchmark(tmp_path: Path):
+    with pytest.raises(InputError, match=r"no train\.tsv, which QNLI needs"):
+        find_benchmark("qnli").data(tmp_path)
+
+
+def test_a_split_without_labels_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="RTE has no labelled split 'test'"):
+        find_benchmark("rte").read(tmp_path, "test")
+
+
+def test_glue_cola_has_no_header_and_keeps_its_quotes(tmp_path: Path):
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.tsv").write_text('gj04\t1\t\tOne "quote.\ngj04\t0\t*\tA cat the sat.\n')
+    data = find_benchmark("cola").data(tmp_path)
+    assert data.train.texts == ('One "quote.', "A cat the sat.")
+    assert data.train.labels == ("1", "0")
+    assert data.task(32).metric_names == ("matthews", "accuracy")
+
+
+def test_glue_mrpc_is_read_past_its_byte_order_mark(tmp_path: Path):
+    for split in ("train", "dev"):
+        text = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t1\t2\tA b.\tC d.\n0\t3\t4\tE.\tF.\n"
+        (tmp_path / f"{split}.tsv").write_text(text, encoding="utf-8-sig")
+    data = find_benchmark("mrpc").data(tmp_path)
+    assert data.train.text_pairs == ("C d.", "F.")
+    assert data.test is None
+
+
+def test_imdb_takes_its_dev_set_from_the_training_file(tmp_path: Path):
+    header = "label\trating\tid\tsubset\ttext\n"
+    rows = "1\t9\ta\ttrain\tgood\n0\t1\tb\tval\tbad\n0\t1\tc\ttrain\tweak\n"
+    (tmp_path / "train.tsv").write_text(header + rows)
+    (tmp_path / "test.tsv").write_text(header + "1\t9\td\ttest\tfine\n")
+    data = find_benchmark("imdb").data(tmp_path)
+    assert data.dev is not None
+    assert data.test is not None
+    assert (data.train.texts, data.dev.texts, data.test.texts) == (("good", "weak"), ("bad",), ("fine",))
+    assert data.dev.place(0) == f"{tmp_path / 'train.tsv'}, row 3"
+
+
+SIZES = {
+    "SST-2": ("glue/SST-2", 67349, 872, None),
+    "CoLA": ("glue/CoLA", 8551, 1043, None),
+    "MRPC": ("glue/MRPC", 3668, 408, None),
+    "STS-B": ("glue/STS-B", 5749, 1500, None),
+    "RTE": ("glue/RTE", 2490, 277, None),
+    "WNLI": ("glue/WNLI", 635, 71, None),
+    "SST-2-sentences": ("sst2", 6920, 872, 1821),
+    "IMDb": ("classification/imdb", 20000, 5000, 25000),
+    "SICK-entailment": ("nli/sick", 4500, 500, 4927),
+    "SICK-relatedness": ("nli/sick", 4500, 500, 4927),
+}
+
+
+def test_every_row_is_checked_on_its_real_files():
+    assert {row.name for row in BENCHMARKS} == {*SIZES, "QNLI"}
+
+
+@pytest.mark.parametrize("name", list(SIZES))
+def test_the_real_files_have_the_published_sizes_and_good_labels(shared_data: Path, name: str):
+    folder, *sizes = SIZES[name]
+    data = find_benchmark(name).data(shared_data / folder)
+    assert [part and len(part) for part in (data.train, data.dev, data.test)] == sizes
+    task = data.task(128)
+    for part in (data.train, data.dev, data.test):
+        if part is not None:
+            assert len(task.targets(part.labels, part.place)) == len(part)
+    if name == "SICK-entailment":
+        assert task.labels == ("CONTRADICTION", "ENTAILMENT", "NEUTRAL")
+    if name == "RTE":
+        assert task.labels == ("entailment", "not_entailment")
+
+
+def test_the_real_qnli_dev_set_is_read(shared_data: Path):
+    examples = find_benchmark("QNLI").read(shared_data / "glue/QNLI", "dev")
+    assert len(examples) == 5463
+    assert set(examples.labels) == {"entailment", "not_entailment"}

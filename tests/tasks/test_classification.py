@@ -1,0 +1,65 @@
+import pytest
+import torch
+
+from bertkit.foundation.errors import InputError
+from bertkit.tasks.classification import Classification, classes_of
+from bertkit.tasks.prediction import ClassPrediction
+
+TASK = Classification(classes=("no", "yes"), max_length=16)
+
+
+def _place(index: int) -> str:
+    return f"table.csv, row {index + 2}"
+
+
+def test_whole_numbers_are_ordered_by_size_and_words_by_letters():
+    assert classes_of(["10", "9", "0"], _place) == ("0", "9", "10")
+    assert classes_of([10, 9, 1.0], _place) == ("1", "9", "10")
+    assert classes_of(["yes", "no", "10"], _place) == ("10", "no", "yes")
+
+
+def test_fractions_are_no_classes():
+    with pytest.raises(InputError, match=r"row 3.*0\.5.*--regression"):
+        classes_of(["1", "0.5", "2"], _place)
+
+
+@pytest.mark.parametrize("label", [None, float("nan"), "", "  ", 0.25, ["a"]])
+def test_what_is_no_class_is_named_with_its_row(label: object):
+    with pytest.raises(InputError, match="row 3"):
+        TASK.targets(["yes", label], _place)
+
+
+def test_an_unknown_label_is_named_with_its_row():
+    with pytest.raises(InputError, match="row 2: label 'maybe' is unknown; training has 'no', 'yes'"):
+        TASK.targets(["maybe"], _place)
+
+
+def test_one_label_is_too_few():
+    with pytest.raises(InputError, match="at least 2 labels"):
+        Classification(classes=("only",), max_length=16)
+
+
+def test_an_unknown_metric_is_refused():
+    with pytest.raises(InputError, match=r"pearson.*accuracy"):
+        Classification(classes=("a", "b"), max_length=16, metric_names=("pearson",))
+
+
+def test_the_loss_is_a_sum_so_that_a_batch_can_be_cut():
+    logits, targets = torch.randn(6, 2), TASK.targets(["yes", "no", "no"] * 2, _place)
+    whole = TASK.loss(logits, targets)
+    torch.testing.assert_close(TASK.loss(logits[:2], targets[:2]) + TASK.loss(logits[2:], targets[2:]), whole)
+
+
+def test_decoding_gives_the_likeliest_class_with_all_probabilities():
+    prediction = TASK.decode(torch.tensor([[0.0, 2.0]]))[0]
+    assert isinstance(prediction, ClassPrediction)
+    assert prediction.label == "yes"
+    assert prediction.probabilities["yes"] == pytest.approx(1 / (1 + 2.718281828**-2))
+    assert sum(prediction.probabilities.values()) == pytest.approx(1)
+
+
+def test_metrics_come_in_the_order_asked_for():
+    task = Classification(classes=("0", "1"), max_length=8, metric_names=("matthews", "accuracy"))
+    logits = torch.tensor([[1.0, 0], [0, 1], [0, 1]])
+    assert list(task.metrics(logits, torch.tensor([0, 1, 0]))) == ["matthews", "accuracy"]
+    assert task.metrics(logits, torch.tensor([0, 1, 0]))["accuracy"] == pytest.approx(2 / 3)
