@@ -44,7 +44,7 @@ class FinetuneOptions:
     select_by: str | None = None
     """Dev metric that decides which weights are kept; the task's first unless given."""
     micro_batch_tokens: int = 4096
-    """Tokens that go through the model at once; changes memory, not results."""
+    """Tokens that go through the model at once: memory against speed."""
     precision: Precision = "auto"
     """auto is bf16 where the device multiplies it in hardware."""
     log_every: int = 20

@@ -1,0 +1,182 @@
+import json
+import shutil
+import statistics
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bertkit.foundation.errors import InputError
+from bertkit.recipes import finetune as recipe
+from bertkit.recipes.finetune import finetune
+from bertkit.recipes.finetune_options import FinetuneOptions
+from bertkit.tasks.columns import Columns
+from bertkit.tasks.evaluation import evaluate
+from bertkit.tasks.folder import load_task_model
+from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.tasks.task_data import TaskData, read_task_data
+from bertkit.text.tokenizer import Tokenizer
+
+OPTIONS = FinetuneOptions(
+    epochs=4, batch_size=8, learning_rate=5e-3, max_length=12, precision="float32", micro_batch_tokens=48
+)
+GOOD, BAD = ("good", "fine", "great"), ("bad", "poor", "weak")
+
+
+def _examples(count: int, name: str = "train.csv") -> LabelledExamples:
+    """Films whose adjective gives the label away."""
+    words = [(GOOD if index % 2 else BAD)[index % 3] for index in range(count)]
+    texts = tuple(f"{'the plot was ' * (index % 3)}a {word} film" for index, word in enumerate(words))
+    labels = tuple("pos" if word in GOOD else "neg" for word in words)
+    places = tuple(f"{name}, row {index + 2}" for index in range(count))
+    return LabelledExamples(texts=texts, text_pairs=None, labels=labels, places=places)
+
+
+DATA = TaskData(name="films", train=_examples(48), dev=_examples(24), test=_examples(12), columns=Columns())
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def test_a_plain_task_is_learnt_and_the_best_seed_is_the_model(tmp_path: Path, tiny_model: Path):
+    result = finetune(tiny_model, DATA, tmp_path / "run", replace(OPTIONS, seeds=2))
+    assert [seed.seed for seed in result.seeds] == [0, 1]
+    assert result.best.dev["accuracy"] > 0.9
+    written = json.loads((tmp_path / "run/results.json").read_text())
+    assert written["seeds"][1]["dev"] == dict(result.seeds[1].dev)
+    accuracies = [seed.dev["accuracy"] for seed in result.seeds]
+    assert written["dev"]["accuracy"]["mean"] == pytest.approx(statistics.fmean(accuracies))
+    assert written["dev"]["accuracy"]["standard_deviation"] == pytest.approx(statistics.stdev(accuracies))
+    best = tmp_path / "run" / f"seed-{result.best.seed}" / "model"
+    assert (result.model / "model.safetensors").read_bytes() == (best / "model.safetensors").read_bytes()
+
+    model, task = load_task_model(result.model)
+    assert task.labels == ("neg", "pos")
+    assert DATA.test is not None
+    encoded = DATA.test.encode(Tokenizer.from_pretrained(result.model), task.max_length)
+    targets = task.targets(DATA.test.labels, DATA.test.place)
+    figures = evaluate(model, task, encoded, targets, max_tokens=500, precision="float32")
+    assert figures == pytest.approx(result.best.test, abs=1e-5)
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_bits_and_a_finished_seed_is_left_alone(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    options = replace(OPTIONS, epochs=2, seeds=2)
+    finetune(tiny_model, DATA, tmp_path / "whole", options)
+
+    evaluations = 0
+
+    def killed(*arguments: object, **options: object) -> dict[str, float]:
+        nonlocal evaluations
+        evaluations += 1
+        if evaluations == 5:  # dev, dev and test of the first seed, one dev of the second
+            raise KeyboardInterrupt
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(recipe, "evaluate", killed)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(tiny_model, DATA, tmp_path / "killed", options)
+    assert not (tmp_path / "killed/model").exists()
+    finetune(tiny_model, DATA, tmp_path / "killed", options)
+    assert evaluations == 5 + 2  # the second seed's last dev evaluation and its test
+    for seed in (0, 1):
+        whole, killed_run = (_weights(tmp_path / run / f"seed-{seed}/model") for run in ("whole", "killed"))
+        assert all(torch.equal(whole[name], killed_run[name]) for name in whole)
+
+
+def test_more_seeds_are_added_to_those_that_are_done(tmp_path: Path, tiny_model: Path):
+    options = replace(OPTIONS, epochs=1)
+    first = finetune(tiny_model, DATA, tmp_path, options)
+    both = finetune(tiny_model, DATA, tmp_path, replace(options, seeds=2))
+    assert both.seeds[0] == first.seeds[0]
+    assert len(both.seeds) == 2
+
+
+def test_other_options_in_the_same_folder_are_refused(tmp_path: Path, tiny_model: Path):
+    finetune(tiny_model, DATA, tmp_path, replace(OPTIONS, epochs=1))
+    with pytest.raises(InputError, match=r"learning_rate = 0\.005, now it is 0\.1"):
+        finetune(tiny_model, DATA, tmp_path, replace(OPTIONS, epochs=1, learning_rate=0.1))
+    with pytest.raises(InputError, match="data"):
+        finetune(tiny_model, replace(DATA, train=_examples(40)), tmp_path, replace(OPTIONS, epochs=1))
+
+
+def test_without_a_dev_set_a_part_of_training_is_held_out_and_said_so(tmp_path: Path, tiny_model: Path):
+    options = replace(OPTIONS, epochs=1, dev_share=0.25)
+    result = finetune(tiny_model, replace(DATA, dev=None, test=None), tmp_path, options)
+    assert result.dev == "12 of 48 training examples held out"
+    assert result.seeds[0].test is None
+
+
+def test_frozen_parts_keep_the_weights_of_the_model_and_the_rest_moves(tmp_path: Path, tiny_model: Path):
+    options = replace(OPTIONS, epochs=1, freeze=("embeddings,layers:0",))
+    before, after = _weights(tiny_model), _weights(finetune(tiny_model, DATA, tmp_path, options).model)
+    for name in before:
+        if name.startswith(("bert.embeddings", "bert.encoder.layer.0")):
+            assert torch.equal(before[name], after[name]), name
+    assert not torch.equal(
+        before["bert.encoder.layer.1.output.dense.weight"], after["bert.encoder.layer.1.output.dense.weight"]
+    )
+
+
+def test_random_weights_differ_from_the_model_but_its_head_starts_alike(tmp_path: Path, tiny_model: Path):
+    options = replace(OPTIONS, epochs=1, learning_rate=1e-12, weight_decay=0.0)
+    pretrained = _weights(finetune(tiny_model, DATA, tmp_path / "a", options).model)
+    random = _weights(finetune(tiny_model, DATA, tmp_path / "b", replace(options, from_random=True)).model)
+    name = "bert.encoder.layer.1.output.dense.weight"
+    torch.testing.assert_close(pretrained[name], _weights(tiny_model)[name])
+    assert not torch.allclose(pretrained[name], random[name])
+    torch.testing.assert_close(pretrained["classifier.weight"], random["classifier.weight"])
+
+
+def test_scores_of_pairs_are_learnt_from_a_file(tmp_path: Path, tiny_model: Path):
+    lines = ["one\ttwo\tscore"]
+    for index in range(40):
+        other = BAD[index % 3] if index % 2 else GOOD[index % 3]
+        lines.append(f"a {GOOD[index % 3]} film\ta {other} film\t{1.0 if index % 2 else 3.5}")
+    path = tmp_path / "pairs.tsv"
+    path.write_text("\n".join(lines))
+    columns = Columns(text="one", text_pair="two", label="score")
+    data = read_task_data(path, path, columns=columns, regression=True)
+    result = finetune(tiny_model, data, tmp_path / "run", replace(OPTIONS, epochs=6))
+    assert result.select_by == "pearson"
+    assert result.best.dev["pearson"] > 0.8
+
+
+def _bad_model(tiny_model: Path, folder: Path, **config: int) -> Path:
+    shutil.copytree(tiny_model, folder)
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **config}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "message"),
+    [
+        (replace(OPTIONS, max_length=41), DATA, "max_length 41 is over the model's 40 positions"),
+        (replace(OPTIONS, select_by="pearson"), DATA, "select_by 'pearson'"),
+        (replace(OPTIONS, freeze=("layers:0-2",)), DATA, "layers are 0-1"),
+        (OPTIONS, replace(DATA, train=_examples(1)), "at least 2 labels"),
+        (OPTIONS, replace(DATA, dev=replace(_examples(2, "dev.csv"), labels=("pos", "new"))), "dev.csv, row 3.*'new'"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_written(
+    tmp_path: Path, tiny_model: Path, options: FinetuneOptions, data: TaskData, message: str
+):
+    with pytest.raises(InputError, match=message):
+        finetune(tiny_model, data, tmp_path / "run", options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_vocabulary_larger_than_the_model_is_refused(tmp_path: Path, tiny_model: Path):
+    with pytest.raises(InputError, match="do not belong together"):
+        finetune(_bad_model(tiny_model, tmp_path / "model", vocab_size=20), DATA, tmp_path / "run", OPTIONS)
+
+
+@pytest.mark.parametrize("change", [{"epochs": 0}, {"seeds": 0}, {"dev_share": 0.0}, {"learning_rate": -1.0}])
+def test_options_out_of_range_are_refused(change: dict[str, float]):
+    with pytest.raises(InputError, match=next(iter(change))):
+        FinetuneOptions(**change)
