@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bertkit.cli.main import USER_ERROR, run
+from bertkit.cli.main import USER_ERROR, main
 
 
 @pytest.fixture
@@ -16,9 +16,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    code = run([str(argument) for argument in arguments])
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
     captured = capsys.readouterr()
-    return code, captured.out, captured.err
+    return exit_.value.code, captured.out, captured.err
 
 
 def test_a_benchmark_is_fine_tuned_and_evaluated_by_name(

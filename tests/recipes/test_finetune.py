@@ -22,6 +22,7 @@ from bertkit.text.tokenizer import Tokenizer
 OPTIONS = FinetuneOptions(
     epochs=4, batch_size=8, learning_rate=5e-3, max_length=12, precision="float32", micro_batch_tokens=48
 )
+LEARNING = replace(OPTIONS, epochs=14, hidden_dropout=0.0, attention_dropout=0.0)
 GOOD, BAD = ("good", "fine", "great"), ("bad", "poor", "weak")
 
 
@@ -42,7 +43,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_plain_task_is_learnt_and_the_best_seed_is_the_model(tmp_path: Path, tiny_model: Path):
-    result = finetune(tiny_model, DATA, tmp_path / "run", replace(OPTIONS, seeds=2))
+    result = finetune(tiny_model, DATA, tmp_path / "run", replace(LEARNING, seeds=2))
     assert [seed.seed for seed in result.seeds] == [0, 1]
     assert result.best.dev["accuracy"] > 0.9
     written = json.loads((tmp_path / "run/results.json").read_text())
@@ -136,12 +137,12 @@ def test_scores_of_pairs_are_learnt_from_a_file(tmp_path: Path, tiny_model: Path
     lines = ["one\ttwo\tscore"]
     for index in range(40):
         other = BAD[index % 3] if index % 2 else GOOD[index % 3]
-        lines.append(f"a {GOOD[index % 3]} film\ta {other} film\t{1.0 if index % 2 else 3.5}")
+        lines.append(f"a {GOOD[index % 3]} film\ta {other} film\t{-1.5 if index % 2 else 1.5}")
     path = tmp_path / "pairs.tsv"
     path.write_text("\n".join(lines))
     columns = Columns(text="one", text_pair="two", label="score")
     data = read_task_data(path, path, columns=columns, regression=True)
-    result = finetune(tiny_model, data, tmp_path / "run", replace(OPTIONS, epochs=6))
+    result = finetune(tiny_model, data, tmp_path / "run", LEARNING)
     assert result.select_by == "pearson"
     assert result.best.dev["pearson"] > 0.8
 
