@@ -1,0 +1,64 @@
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import atomic_folder, atomic_path, exclusive, read_json, write_json
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(tmp_path / "a.txt") as path:
+        path.write_text("half")
+        raise RuntimeError
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"no space left.*a\.txt.*free some"), atomic_path(tmp_path / "a.txt") as path:
+        path.write_text("x")
+    with pytest.raises(InputError, match="no space left"), atomic_folder(tmp_path / "folder") as path:
+        (path / "b.txt").write_text("x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path):
+    for text in ("one", "two"):
+        with atomic_folder(tmp_path / "folder") as path:
+            (path / f"{text}.txt").write_text(text)
+    assert [p.name for p in (tmp_path / "folder").iterdir()] == ["two.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_json_comes_back_and_a_broken_file_is_named(tmp_path: Path):
+    write_json(tmp_path / "a.json", {"ä": [1, 2.5, None]})
+    assert read_json(tmp_path / "a.json") == {"ä": [1, 2.5, None]}
+    (tmp_path / "a.json").write_text('{"cut')
+    with pytest.raises(InputError, match=r"a\.json"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(InputError, match=r"b\.json"):
+        read_json(tmp_path / "b.json")
+
+
+def test_a_folder_in_use_is_refused_until_its_holder_dies(tmp_path: Path):
+    script = (
+        "import sys, time\nfrom bertkit.foundation.files import exclusive\n"
+        f"with exclusive({str(tmp_path)!r}):\n    print('held', flush=True)\n    time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(InputError, match="in use"), exclusive(tmp_path):
+        pass
+    holder.kill()
+    holder.communicate()
+    with exclusive(tmp_path):
+        pass

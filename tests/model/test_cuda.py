@@ -1,0 +1,72 @@
+"""The CUDA attention against the processor's."""
+
+import numpy as np
+import pytest
+import torch
+
+from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.model.attention import packed_attention
+from bertkit.model.bert import BertModel
+from bertkit.model.config import BertConfig
+from bertkit.model.initialization import initialize
+from bertkit.model.sequence_layout import SequenceLayout
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+LENGTHS = [130, 64, 64, 7, 1]
+
+
+def _batch() -> PackedBatch:
+    total = sum(LENGTHS)
+    ids = np.random.default_rng(0).integers(1, 90, total)
+    return PackedBatch.from_arrays(ids, np.zeros(total, np.int64), np.array(LENGTHS))
+
+
+def test_varlen_attention_and_its_gradient_equal_the_processors():
+    torch.manual_seed(0)
+    batch = _batch()
+    packed = torch.randn(batch.num_tokens, 3, 4, 32, dtype=torch.bfloat16)
+    results = []
+    for device in ("cpu", "cuda"):
+        moved = packed.to(device).requires_grad_()
+        context = packed_attention(moved, SequenceLayout(batch.to(torch.device(device))), 0.0)
+        context.float().square().sum().backward()
+        assert moved.grad is not None
+        results.append((context.detach().float().cpu(), moved.grad.float().cpu()))
+    torch.testing.assert_close(results[1][0], results[0][0], rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(results[1][1], results[0][1], rtol=5e-2, atol=5e-2)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_the_encoder_trains_on_the_device(dropout: float):
+    config = BertConfig(
+        vocab_size=100,
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=256,
+        attention_probs_dropout_prob=dropout,
+    )
+    model = BertModel(config)
+    initialize(model, 0.02, seed=0)
+    model.cuda()
+    batch = _batch().to(torch.device("cuda"))
+    with torch.autocast("cuda", torch.bfloat16):
+        output = model(batch)
+    output.pooler_output.float().sum().backward()
+    gradients = [parameter.grad for parameter in model.parameters()]
+    assert all(gradient is not None and bool(gradient.isfinite().all()) for gradient in gradients)
+
+
+def test_float32_on_the_device_equals_the_processor():
+    config = BertConfig(
+        vocab_size=100, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+    )
+    model = BertModel(config).eval()
+    initialize(model, 0.1, seed=0)
+    with torch.no_grad():
+        expected = model(_batch()).last_hidden_state
+        found = model.cuda()(_batch().to(torch.device("cuda"))).last_hidden_state.cpu()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
