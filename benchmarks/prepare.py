@@ -6,7 +6,9 @@
 `speed`: `prepare` and one epoch of masked instances against `create_pretraining_data.py` of google-research/bert
 (`git clone https://github.com/google-research/bert CHECKOUT`) on the same text and vocabulary, each run a process of
 its own on one core, A B A B. The script's TensorFlow is replaced by a stub, for its work is plain Python; writing its
-record files is not counted. `memory`: all processes of `prepare` at a quarter, half and the whole of the corpus.
+record files is not counted. Seconds are the process's CPU seconds.
+
+`memory`: all processes of `prepare` at a quarter, half and the whole of the corpus.
 Results go to benchmarks/results as JSON and a Markdown table.
 """
 
@@ -17,7 +19,6 @@ import contextlib
 import functools
 import json
 import os
-import platform
 import random
 import statistics
 import subprocess
@@ -29,7 +30,8 @@ import types
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from machine import describe_machine, write_results
+
 MEGABYTE = 1_000_000
 
 
@@ -41,12 +43,9 @@ def main() -> None:
         print(json.dumps(seconds_and_counts))
         return
     result = _compare_speed(arguments) if arguments.what == "speed" else _measure_memory(arguments)
-    result = {"machine": _machine(), "command": " ".join(["python", *sys.argv]), **result}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"prepare_{arguments.what}.json").write_text(json.dumps(result, indent=2) + "\n")
-    table = _markdown(result["rows"])
-    (RESULTS / f"prepare_{arguments.what}.md").write_text(f"`{result['command']}` on {result['machine']}\n\n{table}")
-    print(table)
+    result = {"machine": describe_machine("tokenizers", "numpy"), "command": " ".join(["python", *sys.argv]), **result}
+    text = f"`{result['command']}` on {result['machine']}\n\n{_markdown(result['rows'])}"
+    write_results(f"prepare_{arguments.what}", text.rstrip("\n"), result)
 
 
 def _parse() -> argparse.Namespace:
@@ -55,18 +54,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("corpus", nargs="+")
     parser.add_argument("--vocab", required=True, help="tokenizer folder")
     parser.add_argument("--google-bert", help="checkout of google-research/bert")
-    parser.add_argument("--megabytes", type=float, default=4.0, help="size of the text sample of `speed`")
+    parser.add_argument("--megabytes", type=float, default=30.0, help="size of the text sample of `speed`")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="worker processes of `memory`")
     parser.add_argument("--trial", choices=["ours", "peer", "prepare"], help=argparse.SUPPRESS)
     parser.add_argument("--out", help=argparse.SUPPRESS)
     return parser.parse_args()
-
-
-def _machine() -> str:
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    name = models[0].split(":")[1].strip() if models else platform.processor()
-    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def _markdown(rows: list[dict[str, Any]]) -> str:
@@ -94,16 +87,16 @@ def _compare_speed(arguments: argparse.Namespace) -> dict[str, Any]:
         rows.append(
             {
                 "": label,
-                "seconds": round(seconds, 2),
+                "CPU seconds": round(seconds, 2),
                 "MB/s a core": round(size / MEGABYTE / seconds, 3),
                 "tokens": runs[name][0]["tokens"],
                 "instances": runs[name][0]["instances"],
                 "predictions": runs[name][0]["predictions"],
             }
         )
-    ratio = rows[1]["seconds"] / rows[0]["seconds"]
+    ratio = rows[1]["CPU seconds"] / rows[0]["CPU seconds"]
     for row in rows:
-        row["times the peer"] = round(rows[1]["seconds"] / row["seconds"], 1)
+        row["times the peer"] = round(rows[1]["CPU seconds"] / row["CPU seconds"], 1)
     return {"rows": rows, "ratio": ratio, "bytes": size, "runs": runs}
 
 
@@ -148,7 +141,7 @@ def _run_ours(arguments: argparse.Namespace) -> dict[str, float]:
     from bertkit.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_pretrained(arguments.vocab)
-    start = time.perf_counter()
+    start = time.process_time()
     prepare(arguments.corpus, tokenizer, arguments.out)
     corpus = PreparedCorpus.open(arguments.out)
     loader = PretrainingLoader(
@@ -159,7 +152,7 @@ def _run_ours(arguments: argparse.Namespace) -> dict[str, float]:
         for batch in loader.batch(step):
             instances += batch.inputs.num_sequences
             predictions += len(batch.masked_positions)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     return {"seconds": seconds, "tokens": corpus.num_tokens, "instances": instances, "predictions": predictions}
 
 
@@ -181,11 +174,11 @@ def _run_peer(arguments: argparse.Namespace) -> dict[str, float]:
         return pieces
 
     tokenizer.tokenize = counted
-    start = time.perf_counter()
+    start = time.process_time()
     instances = create_pretraining_data.create_training_instances(
         arguments.corpus, tokenizer, 128, 1, 0.1, 0.15, 20, random.Random(1)
     )
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     predictions = sum(len(instance.masked_lm_positions) for instance in instances)
     return {"seconds": seconds, "tokens": tokens, "instances": len(instances), "predictions": predictions}
 

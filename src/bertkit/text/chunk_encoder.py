@@ -17,7 +17,7 @@ from bertkit.text.valid_unicode import check_unicode
 # No chunk has a space, so a text of chunks joined by this falls apart into the same chunks.
 _SEPARATOR = " \0 "
 _CHUNKS_PER_TEXT = 1_000
-_MAX_CHUNKS = 1_000_000
+_MAX_CHUNKS = 500_000
 _MAX_CHARS = 32_000_000
 
 
@@ -25,7 +25,7 @@ class ChunkEncoder:
     """Encodes lines exactly as the tokenizer does, only faster: WordPiece does not look across a space.
 
     Chunks are split at the ASCII space alone; whatever else is white space or control character lies inside a chunk,
-    where the library deals with it. What is remembered is forgotten when it reaches a million chunks.
+    where the library deals with it. What is remembered is forgotten when it reaches half a million chunks.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
