@@ -1,0 +1,130 @@
+"""Where `predict`, `fill-mask` and `embed` take their texts from."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+from bertkit.data.rows import RowOptions, read_rows
+from bertkit.data.sources import HubDataset, resolve_sources
+from bertkit.data.text_stream import text_lines
+from bertkit.foundation.errors import InputError
+
+_CHUNK_TEXTS = 8192
+_CHUNK_CHARACTERS = 1 << 24
+_STANDARD_INPUT = "/dev/stdin"
+
+Text = str | tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """A file, folder, glob or hub data set of texts, in place of arguments.
+
+    Parameters
+    ----------
+    input
+        Texts, one a line; - is standard input, which is also read when no text is given. With --text a table.
+    text
+        Column of the text in a table (CSV, TSV, JSONL, Parquet, hub data set).
+    encoding_errors
+        What becomes of bytes that are not UTF-8.
+    """
+
+    input: str | None = None
+    text: str | None = None
+    encoding_errors: Literal["strict", "replace"] = "strict"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairInputOptions(InputOptions):
+    """The same for a model of pairs.
+
+    Parameters
+    ----------
+    pair
+        Every text is a pair, separated by a tab.
+    text_pair
+        Column of the second text in a table.
+    """
+
+    pair: bool = False
+    text_pair: str | None = None
+
+
+def read_text_chunks(arguments: Sequence[str], options: InputOptions) -> Iterator[list[Text]]:
+    """Yield the texts of the arguments, or of the input, in lists of bounded size; none at all raises `InputError`."""
+    if arguments and options.input is not None:
+        raise InputError("texts were given both as arguments and with --input: give one of them")
+    second = options.text_pair if isinstance(options, PairInputOptions) else None
+    if second is not None and options.text is None:
+        raise InputError("--text-pair names a table's column: name the first text's too, with --text")
+    texts: Iterable[Text]
+    if options.text is not None:
+        columns = (options.text,) if second is None else (options.text, second)
+        texts = _table_texts(options, columns)
+    else:
+        lines = enumerate(arguments, 1) if arguments else _numbered_lines(options)
+        split = isinstance(options, PairInputOptions) and options.pair
+        texts = (_split(line, number) if split else line for number, line in lines)
+    chunks = _chunks(iter(texts))
+    first = next(chunks, None)
+    if first is None:
+        raise InputError(f"{options.input or 'standard input'} has no text: give one text a line")
+    return chain([first], chunks)
+
+
+def _numbered_lines(options: InputOptions) -> Iterator[tuple[int, str]]:
+    if options.input is None and sys.stdin.isatty():
+        raise InputError("no text: give TEXT, --input FILE, or texts on standard input, one a line")
+    if options.input in (None, "-"):
+        paths = [Path(_STANDARD_INPUT)]
+    else:
+        assert options.input is not None
+        paths = []
+        for source in resolve_sources([options.input]):
+            if isinstance(source, HubDataset) or source.format not in ("text", "tsv"):
+                raise InputError(f"{options.input} is a table: name the column of the texts with --text")
+            paths.append(source.path)
+    number = 0
+    for path in paths:
+        for line in text_lines(path, options.encoding_errors, lambda count: None):
+            number += 1
+            yield number, line.removesuffix("\n").removesuffix("\r")
+
+
+def _split(line: str, number: int) -> Text:
+    first, tab, second = line.partition("\t")
+    if not tab or "\t" in second:
+        raise InputError(f"text {number} has {line.count(chr(9))} tabs: a pair is two texts with one tab between them")
+    return first, second
+
+
+def _table_texts(options: InputOptions, columns: tuple[str, ...]) -> Iterator[Text]:
+    if options.input is None or options.input == "-":
+        raise InputError("--text names a table's column: give the table with --input FILE")
+    rows = RowOptions(columns=columns, encoding_errors=options.encoding_errors)
+    for source in resolve_sources([options.input]):
+        place = source.name if isinstance(source, HubDataset) else str(source.path)
+        for number, values in read_rows(source, rows):
+            for column, value in zip(columns, values, strict=True):
+                if not isinstance(value, str):
+                    raise InputError(f"{place}, row {number}: column {column!r} is {value!r}, not a text")
+            yield values if len(values) == 2 else values[0]
+
+
+def _chunks(texts: Iterator[Text]) -> Iterator[list[Text]]:
+    chunk: list[Text] = []
+    characters = 0
+    for text in texts:
+        chunk.append(text)
+        characters += len(text) if isinstance(text, str) else len(text[0]) + len(text[1])
+        if len(chunk) == _CHUNK_TEXTS or characters > _CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk

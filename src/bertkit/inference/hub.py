@@ -1,0 +1,31 @@
+"""A model's folder, fetched from the hub where it is not on the disk."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from bertkit.foundation.errors import InputError
+
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+_FILES = ["*.json", "vocab.txt", "model.safetensors"]
+
+
+def find_folder(name: str | Path) -> Path:
+    """The folder `name`, or the hub's model of that name; what is neither raises `InputError`."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    parents = path.parts[:-1]
+    if path.exists() or not _HUB_NAME.fullmatch(str(name)) or (parents and Path(*parents).is_dir()):
+        raise InputError(f"{name} is not a model folder: give a folder with config.json and model.safetensors")
+    try:
+        import huggingface_hub  # noqa: PLC0415  # half a second that folders do not need
+
+        return Path(huggingface_hub.snapshot_download(str(name), allow_patterns=_FILES))
+    except Exception as error:  # the library raises many types, for a typing error as for a missing network
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"{name} is neither a folder nor a model that could be fetched from the hub ({reason}): check the path, "
+            "the name and the network"
+        ) from error

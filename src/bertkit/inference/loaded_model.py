@@ -1,0 +1,51 @@
+"""What a model folder holds, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bertkit.foundation.errors import InputError
+from bertkit.inference.sentence_settings import SentenceSettings
+from bertkit.model.bert import BertModel
+from bertkit.model.heads import MaskedLMHead
+from bertkit.tasks.contract import Task
+from bertkit.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """An encoder in evaluation mode with its tokenizer and the heads that the folder has."""
+
+    path: Path
+    architecture: str
+    """Hugging Face's class that the folder was written for."""
+    device: torch.device
+    tokenizer: Tokenizer
+    bert: BertModel
+    has_pooler: bool
+    settings: SentenceSettings
+    masked_lm: MaskedLMHead | None = None
+    task: Task | None = None
+    head: nn.Module | None = None
+    """From pooled outputs to the task's logits; there is one where there is a task."""
+
+    def __post_init__(self) -> None:
+        known, used = self.bert.config.vocab_size, self.tokenizer.vocab_size
+        if used > known:
+            raise InputError(
+                f"{self.path}: the vocabulary has {used} entries but the model knows {known}: "
+                "put the tokenizer files of this model beside it"
+            )
+
+    def longest(self, max_length: int | None, default: int | None = None) -> int:
+        """Tokens that a text is cut to: `max_length`, else `default`, else all that the model has positions for."""
+        positions = self.bert.config.max_position_embeddings
+        if max_length is None:
+            return positions if default is None else min(default, positions)
+        if not 3 <= max_length <= positions:
+            raise InputError(f"max_length must lie in 3 to {positions}, the model's positions, got {max_length}")
+        return max_length

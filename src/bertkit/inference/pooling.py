@@ -1,0 +1,25 @@
+"""One vector for each sequence of a packed batch."""
+# T tokens, B sequences, H hidden.
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bertkit.foundation.packed_batch import PackedBatch
+
+Pooling = Literal["mean", "cls", "pooler"]
+"""Mean of all tokens with the special ones, hidden state of [CLS], or the pooler's output."""
+
+
+def mean_of_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
+    """Mean over each sequence's tokens: (T, H) to float32 (B, H)."""
+    lengths = batch.cu_seqlens.diff().long()
+    return torch.segment_reduce(hidden.float(), "mean", lengths=lengths, unsafe=True)
+
+
+def first_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
+    """Hidden states of [CLS]: (T, H) to float32 (B, H)."""
+    return hidden[batch.cu_seqlens[:-1]].float()

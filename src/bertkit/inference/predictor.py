@@ -1,0 +1,194 @@
+"""Filling masks, labelling and embedding texts."""
+# N texts, T tokens, B sequences, H hidden, M masks, V vocabulary.
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from bertkit.foundation.errors import InputError
+from bertkit.inference.loaded_model import LoadedModel
+from bertkit.inference.pooling import Pooling, first_tokens, mean_of_tokens
+from bertkit.inference.text_batches import run_texts
+from bertkit.tasks.prediction import Prediction
+
+Filling = tuple[str, float]
+"""A vocabulary entry and its probability."""
+
+TextPair = tuple[str, str]
+
+
+class Predictor:
+    """A loaded model; results come in the texts' order and do not depend on which texts stand beside a text.
+
+    A single text gives a single result, a sequence of texts a sequence. Longer texts are cut to `max_length` tokens,
+    special ones counted: by default the folder's own setting, else the number of the model's positions.
+    """
+
+    def __init__(self, model: LoadedModel) -> None:
+        self.model = model
+
+    @overload
+    def fill_mask(  # type: ignore[overload-overlap]  # a string is a sequence of strings, too
+        self, texts: str, top_k: int = 5, *, max_length: int | None = None
+    ) -> list[list[Filling]]: ...
+    @overload
+    def fill_mask(
+        self, texts: Sequence[str], top_k: int = 5, *, max_length: int | None = None
+    ) -> list[list[list[Filling]]]: ...
+    @torch.inference_mode()
+    def fill_mask(
+        self, texts: str | Sequence[str], top_k: int = 5, *, max_length: int | None = None
+    ) -> list[list[Filling]] | list[list[list[Filling]]]:
+        """For every [MASK] of a text the `top_k` likeliest entries with their probabilities, the likeliest first.
+
+        Raises `InputError` for a text without [MASK] and for a model without a masked-LM head.
+        """
+        if isinstance(texts, str):
+            return self.fill_mask([texts], top_k, max_length=max_length)[0]
+        masked_lm, tokenizer = self.model.masked_lm, self.model.tokenizer
+        if masked_lm is None:
+            raise InputError(
+                f"{self.model.path} holds {self.model.architecture}, which has no masked-LM head: "
+                "give a pre-trained model, such as RUN/model of bertkit pretrain"
+            )
+        if not 1 <= top_k <= tokenizer.vocab_size:
+            raise InputError(f"top_k must lie in 1 to {tokenizer.vocab_size}, the vocabulary's size, got {top_k}")
+        texts = _checked_texts(texts)
+        word_embeddings = self.model.bert.embeddings.word_embeddings.weight
+        fillings: list[list[list[Filling]]] = [[] for _ in texts]
+        for part in run_texts(self.model, texts, None, self.model.longest(max_length)):
+            positions = (part.batch.input_ids == tokenizer.mask_token_id).nonzero().squeeze(-1)  # (M,)
+            logits = masked_lm(part.output.last_hidden_state[positions], word_embeddings)  # (M, V)
+            # A model's table may be longer than its vocabulary.
+            best = logits[:, : tokenizer.vocab_size].float().softmax(-1).topk(top_k)
+            owners = torch.searchsorted(part.batch.cu_seqlens, positions, right=True) - 1
+            for owner, chances, entries in zip(
+                owners.tolist(), best.values.tolist(), best.indices.tolist(), strict=True
+            ):
+                tokens = [tokenizer.id_to_token(entry) for entry in entries]
+                fillings[part.indices[owner]].append(list(zip(tokens, chances, strict=True)))
+        for index, found in enumerate(fillings):
+            if not found:
+                where = "lies beyond max_length" if "[MASK]" in texts[index] else "is missing"
+                raise InputError(f"text {index}: [MASK] {where} in {_shortened(texts[index])}: write it for each gap")
+        return fillings
+
+    @overload
+    def predict(self, texts: str, *, max_length: int | None = None) -> Prediction: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict(
+        self, texts: Sequence[str] | Sequence[TextPair], *, max_length: int | None = None
+    ) -> list[Prediction]: ...
+    @torch.inference_mode()
+    def predict(
+        self, texts: str | Sequence[str] | Sequence[TextPair], *, max_length: int | None = None
+    ) -> Prediction | list[Prediction]:
+        """Label texts, or pairs of texts, with the task that the model was fine-tuned on.
+
+        Raises `InputError` for a model that was not fine-tuned.
+        """
+        if isinstance(texts, str):
+            return self.predict([texts], max_length=max_length)[0]
+        task, head = self.model.task, self.model.head
+        if task is None or head is None:
+            raise InputError(
+                f"{self.model.path} holds {self.model.architecture}, which labels nothing: "
+                "fine-tune it first (bertkit finetune)"
+            )
+        first, second = _split_pairs(texts)
+        predictions: list[Prediction | None] = [None] * len(first)
+        for part in run_texts(self.model, first, second, self.model.longest(max_length, task.max_length)):
+            for index, prediction in zip(part.indices, task.decode(head(part.output.pooler_output)), strict=True):
+                predictions[index] = prediction
+        return [prediction for prediction in predictions if prediction is not None]
+
+    @torch.inference_mode()
+    def embed(
+        self,
+        texts: str | Sequence[str],
+        pooling: Pooling | None = None,
+        layer: int = -1,
+        normalize: bool | None = None,
+        *,
+        max_length: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Vectors, float32 (N, H), or (H,) of a single text.
+
+        `layer` counts from 0, the embeddings, or back from -1, the last. `pooling` and `normalize` None follow the
+        folder's sentence-transformers settings, and are the mean of all tokens, not normalised, without any.
+        """
+        if isinstance(texts, str):
+            vectors: NDArray[np.float32] = self.embed([texts], pooling, layer, normalize, max_length=max_length)[0]
+            return vectors
+        settings, bert = self.model.settings, self.model.bert
+        pooling = self._pooling(pooling, layer)
+        last = self._is_last(layer)
+        normalize = settings.normalize if normalize is None else normalize
+        texts = _checked_texts(texts)
+        vectors = np.empty((len(texts), bert.config.hidden_size), np.float32)
+        longest = self.model.longest(max_length, settings.max_length)
+        for part in run_texts(self.model, texts, None, longest, output_hidden_states=not last):
+            states = part.output.hidden_states
+            hidden = part.output.last_hidden_state if states is None else states[layer]
+            if pooling == "pooler":
+                pooled = part.output.pooler_output.float()
+            else:
+                pooled = (mean_of_tokens if pooling == "mean" else first_tokens)(hidden, part.batch)
+            vectors[part.indices] = (F.normalize(pooled) if normalize else pooled).cpu().numpy()
+        return vectors
+
+    def _is_last(self, layer: int) -> bool:
+        layers = self.model.bert.config.num_hidden_layers
+        if not -layers - 1 <= layer <= layers:
+            raise InputError(f"layer {layer} is unknown: the model has {layers}, 0 being the embeddings, -1 the last")
+        return layer in (-1, layers)
+
+    def _pooling(self, pooling: Pooling | None, layer: int) -> Pooling:
+        settings = self.model.settings
+        if pooling is None:
+            if settings.unsupported:
+                raise InputError(
+                    f"{self.model.path} asks for {settings.unsupported}, which bertkit does not compute: "
+                    "give pooling mean or cls for the encoder's own vectors"
+                )
+            pooling = settings.pooling
+        if pooling not in get_args(Pooling):
+            raise InputError(f"pooling {pooling!r} is unknown: use one of {', '.join(get_args(Pooling))}")
+        if pooling == "pooler" and not self.model.has_pooler:
+            raise InputError(f"{self.model.path} has no pooler: use pooling mean or cls")
+        if pooling == "pooler" and not self._is_last(layer):
+            raise InputError(f"the pooler stands on the last layer, not on layer {layer}: use pooling mean or cls")
+        return pooling
+
+
+def _checked_texts(texts: Sequence[str]) -> list[str]:
+    checked = list(texts)
+    for index, text in enumerate(checked):
+        if not isinstance(text, str):
+            raise InputError(f"text {index} is {_shortened(text)}: give a string")
+    return checked
+
+
+def _split_pairs(texts: Sequence[str] | Sequence[TextPair]) -> tuple[list[str], list[str] | None]:
+    if isinstance(texts, tuple) and len(texts) == 2 and all(isinstance(text, str) for text in texts):
+        raise InputError(
+            "a tuple of two strings may be a pair or two texts: write [(a, b)] for one pair, [a, b] for two"
+        )
+    listed = list(texts)
+    if not listed or isinstance(listed[0], str):
+        return _checked_texts(listed), None  # type: ignore[arg-type]
+    for index, pair in enumerate(listed):
+        if isinstance(pair, str) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+            raise InputError(f"text {index} is {_shortened(pair)}: give strings only, or pairs of strings only")
+    return [pair[0] for pair in listed], [pair[1] for pair in listed]
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,62 @@
+"""How a folder wants its texts turned into vectors: the files of sentence-transformers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from bertkit.foundation.files import read_json
+from bertkit.inference.pooling import Pooling
+
+_MODULES_FILE = "modules.json"
+_POOLING_PREFIX = "pooling_mode_"
+_POOLING_NAMES = {"mean_tokens": "mean", "cls_token": "cls"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceSettings:
+    """What stands behind the encoder; a folder that says nothing means the mean of the last layer."""
+
+    pooling: Pooling = "mean"
+    normalize: bool = False
+    max_length: int | None = None
+    """Tokens of the longest text, special ones counted."""
+    unsupported: str | None = None
+    """A part of the folder's chain that bertkit does not compute."""
+
+    @classmethod
+    def read(cls, folder: Path) -> SentenceSettings:
+        """Read `modules.json` and what it points to; a folder without it gets the defaults."""
+        if not (folder / _MODULES_FILE).is_file():
+            return cls()
+        pooling: Pooling = "mean"
+        normalize, max_length, unsupported = False, None, None
+        for module in read_json(folder / _MODULES_FILE):
+            kind, place = module["type"].rpartition(".")[2], folder / module["path"]
+            if kind == "Transformer":
+                path = place / "sentence_bert_config.json"
+                max_length = read_json(path).get("max_seq_length") if path.is_file() else None
+            elif kind == "Pooling":
+                name = _pooling_name(read_json(place / "config.json"))
+                if name in get_args(Pooling):
+                    pooling = name  # type: ignore[assignment]
+                else:
+                    unsupported = f"{name} pooling"
+            elif kind == "Normalize":
+                normalize = True
+            else:
+                unsupported = f"a module {kind}"
+        return cls(pooling=pooling, normalize=normalize, max_length=max_length, unsupported=unsupported)
+
+
+def _pooling_name(description: dict[str, Any]) -> str:
+    """Older files have a truth value for each kind, newer ones a name."""
+    if "pooling_mode" in description:
+        return str(description["pooling_mode"])
+    chosen = [
+        name.removeprefix(_POOLING_PREFIX)
+        for name, value in description.items()
+        if name.startswith(_POOLING_PREFIX) and value is True
+    ]
+    return " and ".join(_POOLING_NAMES.get(name, name) for name in chosen)
