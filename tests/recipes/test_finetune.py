@@ -48,6 +48,7 @@ def test_a_plain_task_is_learnt_and_the_best_seed_is_the_model(tmp_path: Path, t
     assert result.best.dev["accuracy"] > 0.9
     written = json.loads((tmp_path / "run/results.json").read_text())
     assert written["seeds"][1]["dev"] == dict(result.seeds[1].dev)
+    assert written["dev_examples"] == "as given"
     accuracies = [seed.dev["accuracy"] for seed in result.seeds]
     assert written["dev"]["accuracy"]["mean"] == pytest.approx(statistics.fmean(accuracies))
     assert written["dev"]["accuracy"]["standard_deviation"] == pytest.approx(statistics.stdev(accuracies))

@@ -56,7 +56,12 @@ class FinetuneResult:
 
     def to_json(self) -> dict[str, Any]:
         """What `results.json` holds."""
-        shared = {"task": self.name, "dev": self.dev, "selected_by": self.select_by, "best_seed": self.best.seed}
+        shared = {
+            "task": self.name,
+            "dev_examples": self.dev,
+            "selected_by": self.select_by,
+            "best_seed": self.best.seed,
+        }
         return {**shared, "seeds": [asdict(result) for result in self.seeds], **self.summary()}
 
     def table(self) -> Table:
