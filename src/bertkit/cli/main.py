@@ -53,7 +53,7 @@ def run(arguments: list[str]) -> int:
         arguments, config = _take_config(arguments)
         if config is not None:
             app.config = (Yaml(config, use_commands_as_keys=False, must_exist=True),)
-        app(arguments, exit_on_error=False, print_error=False)
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except InputError as error:
         return _say(str(error))
     except CycloptsError as error:

@@ -11,6 +11,7 @@ import torch
 
 from bertkit.data.evaluation_batches import evaluation_batches
 from bertkit.data.loader import PretrainingLoader
+from bertkit.data.masking import MaskingOptions
 from bertkit.data.prepared_corpus import PreparedCorpus
 from bertkit.data.pretraining_batch import PretrainingBatch
 from bertkit.foundation.console import note
@@ -153,7 +154,7 @@ class _Setup:
         for batch in evaluation_batches(
             part,
             self.options.instances,
-            self.options.masking,
+            MaskingOptions(),  # the paper's, whatever training hides, so that runs can be compared
             micro_batch_tokens=self.options.micro_batch_tokens,
             seed=self.options.training.seed,
             max_sequences=self.options.evaluation_sequences,

@@ -23,7 +23,7 @@ class PretrainOptions:
     batch_size: int = 256
     """Sequences an update."""
     micro_batch_tokens: int = 4096
-    """Tokens that go through the model at once; a batch is cut so that it fits, which changes no result."""
+    """Tokens that go through the model at once: memory against speed. A batch is cut so that they fit."""
     held_out: tuple[Path, ...] = ()
     """Prepared corpora to evaluate on; without any, a share of the documents is held out."""
     held_out_share: float = 0.005

@@ -44,9 +44,9 @@ class StepFigures:
         """`X_loss` and `X_accuracy` of every term, the masked LM's perplexity, and rates; then start over."""
         figures = {}
         for name, count in self._counts.items():
-            figures[f"{name}_loss"] = float(self._totals[name]) / count
+            figures[f"{name}_loss"] = float(self._totals[name]) / max(1, count)
             if name in self._correct:
-                figures[f"{name}_accuracy"] = float(self._correct[name]) / count
+                figures[f"{name}_accuracy"] = float(self._correct[name]) / max(1, count)
         if MASKED_LM in self._counts:
             figures["perplexity"] = math.exp(min(figures[f"{MASKED_LM}_loss"], _LARGEST_EXPONENT))
         if self._seconds:
