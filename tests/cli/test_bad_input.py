@@ -1,0 +1,160 @@
+"""Every mistake of a user is one line on standard error and exit code 2, and leaves nothing half-written."""
+
+import lzma
+from pathlib import Path
+
+import pytest
+
+from bertkit.cli.main import USER_ERROR, run
+from bertkit.foundation.files import exclusive
+
+TEXT = "".join(f"The {word} runs over the green stone.\nIt keeps quiet again.\n\n" for word in "abcdefghijkl")
+SIZES = ["--preset", "tiny", "--steps", "2", "--batch-size", "4", "--seq-length", "32", "--precision", "float32"]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with corpus.txt, tokenizer/ and data/."""
+    folder = tmp_path_factory.mktemp("prepared")
+    (folder / "corpus.txt").write_text(TEXT)
+    corpus, tokenizer = str(folder / "corpus.txt"), str(folder / "tokenizer")
+    assert run(["vocab", corpus, "--size", "60", "--out", tokenizer]) == 0
+    assert run(["prepare", corpus, "--tokenizer", tokenizer, "--out", str(folder / "data"), "--workers", "1"]) == 0
+    return folder
+
+
+def _refused(capsys: pytest.CaptureFixture[str], arguments: list[str], *words: str, out: Path | None = None) -> None:
+    capsys.readouterr()
+    assert run(arguments) == USER_ERROR
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bertkit: error: ")]
+    assert len(lines) == 1
+    for word in words:
+        assert word in lines[0]
+    if out is not None:
+        assert not out.exists()
+
+
+def test_no_such_file(tmp_path: Path, capsys):
+    _refused(capsys, ["vocab", "nowhere.txt", "--out", str(tmp_path / "o")], "nowhere.txt", out=tmp_path / "o")
+
+
+def test_an_empty_corpus(tmp_path: Path, prepared: Path, capsys):
+    (tmp_path / "a.txt").write_text("\n\n  \n")
+    tokenizer = ["--tokenizer", str(prepared / "tokenizer")]
+    arguments = ["prepare", str(tmp_path / "a.txt"), *tokenizer, "--out", str(tmp_path / "o")]
+    _refused(capsys, arguments, "empty", "a.txt", out=tmp_path / "o")
+    _refused(capsys, ["vocab", str(tmp_path / "a.txt"), "--out", str(tmp_path / "o")], "empty", out=tmp_path / "o")
+
+
+def test_one_document_cannot_teach_next_sentences_but_can_do_without(tmp_path: Path, prepared: Path, capsys):
+    (tmp_path / "a.txt").write_text(TEXT.replace("\n\n", "\n"))
+    arguments = ["prepare", str(tmp_path / "a.txt"), "--tokenizer", str(prepared / "tokenizer"), "--workers", "1"]
+    assert run([*arguments, "--out", str(tmp_path / "data")]) == 0
+    assert "one document" in capsys.readouterr().err
+    held_out = ["--held-out", str(tmp_path / "data")]
+    pretrain = ["pretrain", str(tmp_path / "data"), *SIZES, *held_out, "--out"]
+    _refused(capsys, [*pretrain, str(tmp_path / "run")], "--no-nsp", out=tmp_path / "run")
+    assert run([*pretrain, str(tmp_path / "run"), "--no-nsp"]) == 0
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+
+
+def test_bytes_that_are_not_utf8_are_named_with_their_offset_or_replaced(tmp_path: Path, prepared: Path, capsys):
+    (tmp_path / "a.txt").write_bytes(b"good text here\n\nbad \xff byte\n")
+    arguments = ["prepare", str(tmp_path / "a.txt"), "--tokenizer", str(prepared / "tokenizer"), "--workers", "1"]
+    arguments += ["--out", str(tmp_path / "o")]
+    _refused(capsys, arguments, "a.txt", "20", "replace", out=tmp_path / "o")
+    assert run([*arguments, "--encoding-errors", "replace"]) == 0
+
+
+def test_a_line_of_ten_megabytes_is_prepared(tmp_path: Path, prepared: Path):
+    (tmp_path / "a.txt").write_text("green stone " * 833_334 + "\n\nthe other\n")
+    arguments = ["prepare", str(tmp_path / "a.txt"), "--tokenizer", str(prepared / "tokenizer"), "--workers", "1"]
+    assert run([*arguments, "--out", str(tmp_path / "o")]) == 0
+
+
+def test_a_truncated_xz(tmp_path: Path, prepared: Path, capsys):
+    content = lzma.compress(TEXT.encode() * 50)
+    (tmp_path / "a.txt.xz").write_bytes(content[: len(content) // 2])
+    arguments = ["prepare", str(tmp_path / "a.txt.xz"), "--tokenizer", str(prepared / "tokenizer"), "--workers", "1"]
+    _refused(capsys, [*arguments, "--out", str(tmp_path / "o")], "a.txt.xz", out=tmp_path / "o")
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_a_shard_that_was_cut_or_changed(tmp_path: Path, prepared: Path, capsys, damage: str):
+    tokenizer, data = ["--tokenizer", str(prepared / "tokenizer")], tmp_path / "data"
+    assert run(["prepare", str(prepared / "corpus.txt"), *tokenizer, "--out", str(data), "--workers", "1"]) == 0
+    shard = max(data.glob("shard-*"), key=lambda path: path.stat().st_size)
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-2] if damage == "cut" else content[:-2] + b"\0\0")
+    pretrain = ["pretrain", str(data), *SIZES, "--out", str(tmp_path / "run")]
+    _refused(capsys, pretrain, shard.name, "prepare", out=tmp_path / "run")
+
+
+def test_a_vocabulary_that_is_not_the_corpus_own(tmp_path: Path, prepared: Path, capsys):
+    corpus = str(prepared / "corpus.txt")
+    assert run(["vocab", corpus, "--size", "50", "--out", str(tmp_path / "other")]) == 0
+    prepare = ["prepare", corpus, "--tokenizer", str(tmp_path / "other"), "--workers", "1"]
+    assert run([*prepare, "--out", str(tmp_path / "held")]) == 0
+    pretrain = ["pretrain", str(prepared / "data"), *SIZES, "--out"]
+    held_out = ["--held-out", str(tmp_path / "held")]
+    _refused(capsys, [*pretrain, str(tmp_path / "a"), *held_out], "another vocabulary", out=tmp_path / "a")
+
+    assert run([*pretrain, str(tmp_path / "run")]) == 0
+    other = ["pretrain", str(tmp_path / "held"), *SIZES, "--initial-model", str(tmp_path / "run" / "model")]
+    _refused(capsys, [*other, "--out", str(tmp_path / "b")], "another vocabulary", out=tmp_path / "b")
+
+
+def test_a_sequence_length_over_the_position_table(tmp_path: Path, prepared: Path, capsys):
+    arguments = ["pretrain", str(prepared / "data"), "--preset", "tiny", "--steps", "2", "--seq-length", "513"]
+    _refused(capsys, [*arguments, "--out", str(tmp_path / "o")], "513", "512", out=tmp_path / "o")
+
+
+def test_a_run_folder_in_use(tmp_path: Path, prepared: Path, capsys):
+    with exclusive(tmp_path / "run"):
+        arguments = ["pretrain", str(prepared / "data"), *SIZES, "--out", str(tmp_path / "run")]
+        _refused(capsys, arguments, "in use")
+
+
+def test_another_configuration_in_the_same_folder(tmp_path: Path, prepared: Path, capsys):
+    arguments = ["pretrain", str(prepared / "data"), *SIZES, "--out", str(tmp_path / "run")]
+    assert run(arguments) == 0
+    _refused(capsys, [*arguments, "--seed", "5"], "training.seed", "0", "5", "--no-resume")
+    assert run([*arguments, "--seed", "5", "--no-resume"]) == 0
+    assert run([*arguments, "--seed", "5", "--resume"]) == 0
+
+
+def test_resume_without_a_run(tmp_path: Path, prepared: Path, capsys):
+    arguments = ["pretrain", str(prepared / "data"), *SIZES, "--out", str(tmp_path / "run"), "--resume"]
+    _refused(capsys, arguments, "no run")
+
+
+def test_an_unknown_option_in_the_yaml_names_the_nearest(tmp_path: Path, prepared: Path, capsys):
+    (tmp_path / "options.yaml").write_text("steps: 2\nbatch_sise: 4\n")
+    arguments = ["pretrain", str(prepared / "data"), "--out", str(tmp_path / "o")]
+    config = ["--config", str(tmp_path / "options.yaml")]
+    _refused(capsys, [*arguments, *config], "batch_sise", "--batch-size", out=tmp_path / "o")
+
+
+def test_options_from_a_yaml_file_are_taken(tmp_path: Path, prepared: Path):
+    (tmp_path / "options.yaml").write_text("steps: 2\npreset: tiny\nbatch_size: 4\nseq-length: 32\n")
+    arguments = ["pretrain", str(prepared / "data"), "--out", str(tmp_path / "o")]
+    assert run([*arguments, f"--config={tmp_path / 'options.yaml'}"]) == 0
+    assert "batch_size: 4" in (tmp_path / "o" / "config.yaml").read_text()
+
+
+def test_a_checkpoint_cut_in_the_middle_falls_back_and_ends_the_same(tmp_path: Path, prepared: Path, capsys):
+    arguments = ["pretrain", str(prepared / "data"), *SIZES, "--checkpoint-every", "1", "--out"]
+    assert run([*arguments, str(tmp_path / "a")]) == 0
+    whole = (tmp_path / "a" / "model" / "model.safetensors").read_bytes()
+    newest = tmp_path / "a" / "checkpoints" / "step-00000002" / "weights.safetensors"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    capsys.readouterr()
+    assert run([*arguments, str(tmp_path / "a")]) == 0
+    assert "step-00000002" in capsys.readouterr().err
+    assert (tmp_path / "a" / "model" / "model.safetensors").read_bytes() == whole
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path, prepared: Path, capsys):
+    assert run(["pretrain", str(prepared / "data"), *SIZES, "--dry-run", "--out", str(tmp_path / "run")]) == 0
+    assert "parameters" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
