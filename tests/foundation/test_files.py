@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_folder, atomic_path, exclusive, read_json, write_json
+from bertkit.foundation.files import (
+    atomic_folder,
+    atomic_path,
+    exclusive,
+    read_json,
+    remove_leftovers,
+    write_json,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path):
@@ -62,3 +69,13 @@ def test_a_folder_in_use_is_refused_until_its_holder_dies(tmp_path: Path):
     holder.communicate()
     with exclusive(tmp_path):
         pass
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path):
+    (tmp_path / ".a.txt.123.partial").write_text("x")
+    (tmp_path / ".folder.partial").mkdir()
+    (tmp_path / ".folder.partial" / "b.txt").write_text("x")
+    (tmp_path / ".folder.retired").mkdir()
+    (tmp_path / "a.partial").write_text("kept")
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.partial"]

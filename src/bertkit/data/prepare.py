@@ -20,7 +20,7 @@ from bertkit.data.shard_worker import ShardTask, run_task, start_worker
 from bertkit.data.sources import Source, resolve_sources
 from bertkit.foundation.console import note, progress
 from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_folder, exclusive, read_json, write_json
+from bertkit.foundation.files import atomic_folder, exclusive, read_json, remove_leftovers, write_json
 from bertkit.text.tokenizer import Tokenizer
 
 _SHARD_CHARS = 8_000_000
@@ -151,8 +151,8 @@ def _claim(out: Path, fingerprint: str, overwrite: bool) -> None:
     """Make sure that what lies in `out` belongs to this preparation."""
     path = out / _WORK / "fingerprint.json"
     if path.is_file() and read_json(path) == fingerprint:
-        for leftover in [*out.glob(".*.partial"), *path.parent.glob(".*.partial")]:
-            leftover.unlink()
+        remove_leftovers(out)
+        remove_leftovers(path.parent)
         return
     if path.is_file() or (out / "manifest.json").is_file():
         if not overwrite:
@@ -169,5 +169,6 @@ def _remove(out: Path) -> None:
     (out / "manifest.json").unlink(missing_ok=True)
     for folder in (_WORK, "tokenizer"):
         shutil.rmtree(out / folder, ignore_errors=True)
-    for file in [*out.glob("shard-*"), *out.glob(".*.partial")]:
+    for file in out.glob("shard-*"):
         file.unlink()
+    remove_leftovers(out)

@@ -81,6 +81,15 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers of files and folders in `folder` left behind."""
+    for leftover in [*folder.glob(".*.partial"), *folder.glob(".*.retired")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as readable JSON, whole or not at all."""
     with atomic_path(path) as temporary:
