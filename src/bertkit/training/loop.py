@@ -16,7 +16,7 @@ from torch import nn
 from bertkit.foundation.console import note, progress
 from bertkit.foundation.devices import autocast, seed_torch
 from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_path
+from bertkit.foundation.files import atomic_path, remove_leftovers
 from bertkit.foundation.randomness import derive_key
 from bertkit.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from bertkit.training.metrics_log import MetricsLog
@@ -119,6 +119,8 @@ def accumulate_gradients(
 
 def _resume(module: nn.Module, optimizer: AdamW, run: Path) -> tuple[int, TrainingResult]:
     """Load the newest whole checkpoint, if there is one; return the first step to take and the figures so far."""
+    for folder in (run, run / "checkpoints"):
+        remove_leftovers(folder)
     checkpoint = newest_checkpoint(run / "checkpoints")
     if checkpoint is None:
         return 0, TrainingResult()
