@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import (
@@ -35,6 +36,18 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path: Path, monkey
     with pytest.raises(InputError, match="no space left"), atomic_folder(tmp_path / "folder") as path:
         (path / "b.txt").write_text("x")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("1694176 requested and 1335232 written"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_that_is_told_in_words_only_is_the_same_line(tmp_path: Path, error: Exception):
+    with pytest.raises(InputError, match=r"no space left.*a\.txt"), atomic_path(tmp_path / "a.txt"):
+        raise error
 
 
 def test_a_folder_is_replaced_as_a_whole(tmp_path: Path):

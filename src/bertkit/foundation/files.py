@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,12 +22,21 @@ def full_disk_named(path: Path) -> Iterator[None]:
     """Turn "no space left" and missing permission into an `InputError` that names `path`."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if _says_full(error):
             raise InputError(f"no space left on the disk of {path}: free some or write elsewhere") from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise InputError(f"{path} cannot be written ({error.strerror}): choose another place") from error
         raise
+
+
+def _says_full(error: Exception) -> bool:
+    """Whether a write failed for want of space; NumPy and safetensors say so in words only."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return (
+        os.strerror(errno.ENOSPC) in str(error) or re.search(r"\d+ requested and \d+ written", str(error)) is not None
+    )
 
 
 def _sync_folder(folder: Path) -> None:
