@@ -26,6 +26,8 @@ def packed_attention(query_key_value: Tensor, layout: SequenceLayout, drop_rate:
         bounds, longest = layout.cu_seqlens, layout.max_seqlen
         return _as_tensor(varlen_attn(query, key, value, bounds, bounds, longest, longest))
     with torch.autocast(query_key_value.device.type, enabled=False):  # the softmax stays in the given precision
+        if drop_rate == 0.0 and not (query_key_value.requires_grad and torch.is_grad_enabled()):
+            return _forward_alone(query_key_value, layout)
         return _as_tensor(_TileAttention.apply(query_key_value, layout, drop_rate))  # type: ignore[no-untyped-call]
 
 
@@ -46,6 +48,23 @@ def _probabilities(query: Tensor, key: Tensor, tile: Tile) -> Tensor:
     if tile.padding is not None:
         scores.masked_fill_(tile.padding[:, None, None, :], -math.inf)
     return torch.softmax(scores, -1)
+
+
+def _forward_alone(query_key_value: Tensor, layout: SequenceLayout) -> Tensor:
+    """What `_TileAttention` computes; keeps nothing, and scales and masks inside the product of queries and keys."""
+    heads, size = query_key_value.shape[-2:]
+    context = torch.zeros_like(query_key_value[:, 0])
+    for tile in layout.tiles:
+        count, length = tile.sequences, tile.length
+        query, key, value = tile.take(query_key_value).permute(2, 0, 3, 1, 4).flatten(1, 2)  # (n * A, L, D)
+        bias = query.new_zeros(count, 1, 1, length)
+        if tile.padding is not None:
+            bias.masked_fill_(tile.padding[:, None, None, :], -math.inf)
+        bias = bias.expand(count, heads, 1, length).flatten(0, 1)
+        scores = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=1.0 / math.sqrt(size))
+        result = torch.bmm(torch.softmax(scores, -1), value)
+        tile.put(context, result.view(count, heads, length, size).transpose(1, 2))
+    return context
 
 
 class _TileAttention(torch.autograd.Function):

@@ -35,7 +35,8 @@ class Tile:
     def take(self, packed: Tensor) -> Tensor:
         """Rows (n, L, ...) of a packed tensor (T, ...); a view where there is no padding."""
         count = self.sequences * self.length
-        rows = packed[self.first_token : self.first_token + count] if self.index is None else packed[self.index]
+        neighbours = slice(self.first_token, self.first_token + count)
+        rows = packed[neighbours] if self.index is None else packed.index_select(0, self.index)
         return rows.view(self.sequences, self.length, *packed.shape[1:])
 
     def put(self, packed: Tensor, rows: Tensor) -> None:
@@ -43,8 +44,15 @@ class Tile:
         if self.index is None or self.padding is None:
             self.take(packed).copy_(rows)
         else:
-            tokens = ~self.padding.flatten()
-            packed[self.index[tokens]] = rows.flatten(0, 1)[tokens]
+            kept, places = self._tokens
+            packed.index_copy_(0, places, rows.flatten(0, 1).index_select(0, kept))
+
+    @cached_property
+    def _tokens(self) -> tuple[Tensor, Tensor]:
+        """The rows that are tokens, and which ones."""
+        assert self.index is not None and self.padding is not None
+        kept = (~self.padding).flatten().nonzero().squeeze(-1)
+        return kept, self.index[kept]
 
 
 class SequenceLayout:
