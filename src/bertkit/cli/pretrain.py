@@ -35,6 +35,7 @@ def pretrain(
     attention_dropout: float | None = None,
     max_position_embeddings: int | None = None,
     initializer_range: float | None = None,
+    sinusoidal_positions: bool = False,
     initial_model: Path | None = None,
     held_out: list[Path] | None = None,
     held_out_share: float = 0.005,
@@ -80,6 +81,8 @@ def pretrain(
     initializer_range
         Deviation of the random weights, in place of the preset's 0.02; small models on little text learn sooner
         with 0.05.
+    sinusoidal_positions
+        Start the learned positions from sines and cosines; small models on little text learn much sooner.
     initial_model
         Model folder to go on from, with its sizes and its vocabulary.
     held_out
@@ -138,6 +141,7 @@ def pretrain(
         held_out=tuple(held_out or ()),
         held_out_share=held_out_share,
         evaluation_sequences=evaluation_sequences,
+        sinusoidal_positions=sinusoidal_positions,
         initial_model=initial_model,
     )
     from bertkit.recipes import pretrain as recipe

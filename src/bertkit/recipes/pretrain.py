@@ -19,7 +19,7 @@ from bertkit.foundation.devices import autocast, default_device, resolve_precisi
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import atomic_folder, exclusive
 from bertkit.model.folder import ModelFolder, write_model_folder
-from bertkit.model.initialization import initialize
+from bertkit.model.initialization import initialize, set_sinusoidal_positions
 from bertkit.model.pretraining import PretrainingModel
 from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.text.tokenizer import Tokenizer
@@ -176,6 +176,9 @@ def _open_held_out(path: Path, corpus: PreparedCorpus) -> PreparedCorpus:
 def _new_module(options: PretrainOptions, tokenizer: Tokenizer) -> PretrainingModel:
     module = PretrainingModel(options.model, next_sentence=options.instances.next_sentence)
     initialize(module, options.model.initializer_range, options.training.seed)
+    if options.sinusoidal_positions:
+        table = module.bert.embeddings.position_embeddings.weight
+        set_sinusoidal_positions(table, options.model.initializer_range)
     if options.initial_model is None:
         return module
     folder = ModelFolder.open(options.initial_model)

@@ -29,6 +29,8 @@ class PretrainOptions:
     held_out_share: float = 0.005
     evaluation_sequences: int = 1024
     """Sequences of each held-out corpus in one evaluation."""
+    sinusoidal_positions: bool = False
+    """Start the learned position table from sines and cosines: small models on little text learn much sooner."""
     initial_model: Path | None = None
     """Model folder whose weights the run starts from, in place of random ones."""
 
