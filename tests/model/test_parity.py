@@ -48,7 +48,7 @@ def _padded(batch: PackedBatch) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("hidden_act", ["gelu", "gelu_new"])
-@pytest.mark.parametrize("lengths", [[7, 7, 7], [9, 3, 9, 9, 1], [280, 260, 5]])
+@pytest.mark.parametrize("lengths", [[7, 7, 7], [9, 3, 9, 9, 1], [280, 260, 5], [32, 32, 16, 16, 16]])
 def test_losses_and_every_gradient_equal_those_of_transformers(tmp_path: Path, hidden_act: str, lengths: list[int]):
     config = _tiny(hidden_act=hidden_act)
     ours = PretrainingModel(config)
