@@ -1,0 +1,90 @@
+"""Fine-tuning on a given set of labelled examples, without a dev set."""
+# N examples, C classes.
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from bertkit.foundation.devices import default_device
+from bertkit.model.bert import BertModel
+from bertkit.model.folder import ModelFolder
+from bertkit.model.initialization import initialize
+from bertkit.recipes.finetune_loader import FinetuneLoader
+from bertkit.recipes.finetune_objective import FinetuneObjective
+from bertkit.tasks.contract import Task
+from bertkit.tasks.evaluation import compute_logits
+from bertkit.tasks.folder import save_task_model
+from bertkit.tasks.model import TaskModel
+from bertkit.text.encoded_example import EncodedExample
+from bertkit.text.tokenizer import Tokenizer
+from bertkit.training.loop import train
+from bertkit.training.options import OptimizerOptions, TrainingOptions
+
+_MICRO_BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewLabelOptions:
+    """How long and how fast; the weights after the last step count, for a dev set would cost labels."""
+
+    epochs: int = 8
+    min_steps: int = 150
+    """A small set is gone through until so many updates are done."""
+    batch_size: int = 32
+    learning_rate: float = 5e-4
+    warmup_share: float = 0.1
+
+    def steps(self, num_examples: int) -> int:
+        """Updates on so many examples."""
+        return max(self.min_steps, self.epochs * math.ceil(num_examples / self.batch_size))
+
+
+def finetune_few_labels(
+    model: Path,
+    task: Task,
+    examples: Sequence[EncodedExample],
+    targets: Tensor,
+    unseen: Sequence[EncodedExample],
+    options: FewLabelOptions,
+    *,
+    from_random: bool,
+    seed: int,
+    run: Path,
+    save_to: Path | None = None,
+) -> Tensor:
+    """Train on N encoded examples and return the logits of `unseen` (its length, C).
+
+    With `from_random` only the sizes of the folder `model` are taken. `run` is a folder for the loop's own files and is
+    removed in the end; `save_to` keeps the model.
+    """
+    folder, device = ModelFolder.open(model), default_device()
+    network = TaskModel(BertModel(folder.config), task.head(folder.config))
+    initialize(network, folder.config.initializer_range, seed)
+    if not from_random:
+        folder.load_into(nn.ModuleDict({"bert": network.bert}))
+    network.to(device)
+    loader = FinetuneLoader(
+        examples,
+        targets,
+        batch_size=options.batch_size,
+        micro_batch_tokens=_MICRO_BATCH_TOKENS,
+        seed=seed,
+        device=device,
+    )
+    steps = options.steps(len(examples))
+    optimizer = OptimizerOptions(
+        learning_rate=options.learning_rate, warmup_share=options.warmup_share, bias_correction=True
+    )
+    training = TrainingOptions(steps=steps, optimizer=optimizer, seed=seed, log_every=steps, checkpoint_every=steps)
+    train(FinetuneObjective(network, task), loader.batches, training, run, description=run.name)
+    logits = compute_logits(network, unseen, max_tokens=_MICRO_BATCH_TOKENS, precision=training.precision)
+    if save_to is not None:
+        save_task_model(save_to, network, task, Tokenizer.from_pretrained(model))
+    shutil.rmtree(run)
+    return logits
