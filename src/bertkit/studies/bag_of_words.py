@@ -22,14 +22,14 @@ def tfidf_predictions(texts: Sequence[str], labels: Sequence[str], unseen: Seque
     strength of the penalty. Every class needs two texts.
     """
     folds = StratifiedKFold(min(_MOST_FOLDS, *Counter(labels).values()), shuffle=True, random_state=seed)
-    best = (-1.0, None, None)
+    choices = []
     for features in _features():
         weights = features.fit_transform(texts)
         for inverse_penalty in _INVERSE_PENALTIES:
             score = cross_val_score(_classifier(inverse_penalty), weights, labels, cv=folds).mean()
-            if score > best[0]:
-                best = (score, features, _classifier(inverse_penalty).fit(weights, labels))
-    _, features, classifier = best
+            choices.append((score, features, weights, inverse_penalty))
+    _, features, weights, inverse_penalty = max(choices, key=lambda choice: choice[0])  # the first of equals
+    classifier = _classifier(inverse_penalty).fit(weights, labels)
     return [str(label) for label in classifier.predict(features.transform(unseen))]
 
 

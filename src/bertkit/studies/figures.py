@@ -1,0 +1,115 @@
+"""Plots of a report, as SVG that follows the page's colours."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+_SIZE_INCHES = (4.7, 3.1)
+_INK, _FAINT = "#010101", "#020202"
+_SERIES = ("#030301", "#030302", "#030303", "#030304", "#030305")
+_VARIABLES = {_INK: "--ink", _FAINT: "--line"} | {colour: f"--series-{i}" for i, colour in enumerate(_SERIES, 1)}
+"""Stand-ins that matplotlib draws with, and the page's variables that take their place."""
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _FAINT,
+    "axes.linewidth": 0.8,
+    "xtick.color": _FAINT,
+    "ytick.color": _FAINT,
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "grid.color": _FAINT,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One line; `spread` is drawn as error bars."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    spread: Sequence[float] | None = None
+    dashed: bool = False
+    colour: int | None = None
+    """Number of the page's colour, from 0; the next one unless given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """A label, and where ticks stand if not where they fall."""
+
+    label: str
+    ticks: Sequence[tuple[float, str]] = ()
+    logarithmic: bool = False
+    limits: tuple[float, float] | None = None
+
+
+def line_plot(series: Sequence[Series], x: Axis, y: Axis, name: str) -> str:
+    """Lines over common axes, as an `<svg>` element that takes the width it is given.
+
+    `name` keeps the identifiers of several plots on one page apart.
+    """
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
+        axes = figure.add_subplot()
+        for number, line in enumerate(series):
+            style: dict[str, Any] = {
+                "color": _SERIES[(number if line.colour is None else line.colour) % len(_SERIES)],
+                "linestyle": "--" if line.dashed else "-",
+                "linewidth": 1.7,
+                "label": line.label,
+            }
+            marker = "o" if len(line.x) < 12 and not line.dashed else None
+            if line.spread is None:
+                axes.plot(line.x, line.y, marker=marker, markersize=4, **style)
+            else:
+                axes.errorbar(line.x, line.y, line.spread, capsize=3, elinewidth=1.1, marker="o", markersize=4, **style)
+        if x.logarithmic:
+            axes.set_xscale("log")
+        for axis, description in ((axes.xaxis, x), (axes.yaxis, y)):
+            axis.set_label_text(description.label)
+            if description.ticks:
+                axis.set_ticks([place for place, _ in description.ticks], [text for _, text in description.ticks])
+                axis.set_minor_locator(NullLocator())
+        if x.limits:
+            axes.set_xlim(*x.limits)
+        if y.limits:
+            axes.set_ylim(*y.limits)
+        axes.grid(axis="y")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend()
+        return _svg(figure)
+
+
+def _svg(figure: Figure) -> str:
+    page = io.StringIO()
+    figure.savefig(page, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = page.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, f"var({variable})")
+    return re.sub(r"font(-family)?: ([\d.]+px )?[^;\"]*sans-serif[^;\"]*", _page_font, svg)
+
+
+def _page_font(match: re.Match[str]) -> str:
+    """The page's own font in the plot's size."""
+    return f"font: {match[2]}var(--font)" if match[2] else "font-family: inherit"

@@ -1,0 +1,145 @@
+"""Scores of several methods on the same unseen examples at growing numbers of labels."""
+# N unseen examples.
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bertkit.foundation.console import note
+from bertkit.foundation.files import read_json, write_json
+from bertkit.studies.label_sample import label_sample
+from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.tasks.metrics import accuracy, macro_f1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A way from labelled examples to predictions."""
+
+    name: str
+    predict: Callable[[LabelledExamples, Sequence[str], int], list[str]]
+    """(labelled examples, unseen texts, seed) -> a label for each text."""
+    draws: bool = True
+    """Whether the seed changes anything besides the sample; if not, all labels are tried once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveSize:
+    """How many labels of each class (None for all), and how many samples of them."""
+
+    per_class: int | None
+    seeds: int
+
+    @property
+    def name(self) -> str:
+        """The number, or "all"."""
+        return "all" if self.per_class is None else str(self.per_class)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """One method trained once."""
+
+    method: str
+    size: str
+    examples: int
+    """Labelled examples in the sample."""
+    seed: int
+    accuracy: float
+    macro_f1: float
+    seconds: float
+    predictions: tuple[str, ...]
+    """Labels of the unseen examples, in their order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveSummary:
+    """A method at one size, over its seeds."""
+
+    method: str
+    size: str
+    examples: int
+    seeds: int
+    accuracy: float
+    accuracy_deviation: float
+    """Of a sample; 0 for one seed."""
+    macro_f1: float
+
+
+def learning_curve(
+    train: LabelledExamples,
+    unseen: LabelledExamples,
+    methods: Sequence[Method],
+    sizes: Sequence[CurveSize],
+    folder: Path,
+) -> list[CurvePoint]:
+    """Train every method on the same samples and score it on `unseen`.
+
+    Each point is kept in `folder` as soon as it is there; points that are there already are read.
+    """
+    wanted = [
+        (size, seed, method)
+        for size in sizes
+        for seed in range(size.seeds)
+        for method in methods
+        if size.per_class is not None or method.draws or seed == 0
+    ]
+    points = []
+    for number, (size, seed, method) in enumerate(wanted, 1):
+        path = folder / f"{method.name.replace(' ', '-')}.{size.name}.{seed}.json"
+        if path.is_file():
+            kept = read_json(path)
+            points.append(CurvePoint(**kept | {"predictions": tuple(kept["predictions"])}))
+            continue
+        point = _measure(train, unseen, method, size, seed)
+        write_json(path, asdict(point))
+        points.append(point)
+        note(
+            f"{number} of {len(wanted)}: {method.name}, {size.name} labels a class, seed {seed}: "
+            f"accuracy {point.accuracy:.3f} ({point.seconds:.1f} s)"
+        )
+    return points
+
+
+def _measure(
+    train: LabelledExamples, unseen: LabelledExamples, method: Method, size: CurveSize, seed: int
+) -> CurvePoint:
+    start = time.perf_counter()
+    sample = train.take(label_sample(train.labels, size.per_class, seed))
+    predictions = method.predict(sample, unseen.texts, seed)
+    right = np.asarray(unseen.labels)
+    return CurvePoint(
+        method=method.name,
+        size=size.name,
+        examples=len(sample),
+        seed=seed,
+        accuracy=accuracy(np.asarray(predictions), right),
+        macro_f1=macro_f1(np.asarray(predictions), right),
+        seconds=time.perf_counter() - start,
+        predictions=tuple(predictions),
+    )
+
+
+def summarise(points: Sequence[CurvePoint]) -> list[CurveSummary]:
+    """Means over the seeds, in the order in which methods and sizes first appear."""
+    groups: dict[tuple[str, str], list[CurvePoint]] = {}
+    for point in points:
+        groups.setdefault((point.method, point.size), []).append(point)
+    return [
+        CurveSummary(
+            method=method,
+            size=size,
+            examples=group[0].examples,
+            seeds=len(group),
+            accuracy=statistics.fmean(point.accuracy for point in group),
+            accuracy_deviation=statistics.stdev(point.accuracy for point in group) if len(group) > 1 else 0.0,
+            macro_f1=statistics.fmean(point.macro_f1 for point in group),
+        )
+        for (method, size), group in groups.items()
+    ]

@@ -1,0 +1,115 @@
+"""A self-contained page: text, figures and tables in one HTML file that loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from bertkit.foundation.files import atomic_path
+
+_TEMPLATE = "report.html.jinja"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paragraph:
+    """Running text; what is between backquotes is set as code."""
+
+    text: str
+    kind: str = "paragraph"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plots:
+    """SVG elements side by side where there is room, with a common caption."""
+
+    svgs: Sequence[str]
+    caption: str
+    kind: str = "plots"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of text under a head; all columns but the first `text_columns` are set as numbers."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    text_columns: int = 1
+    kind: str = "table"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """Counts (C, C), rows shaded by their share: row = the true class, column = the predicted one."""
+
+    labels: Sequence[str]
+    counts: Sequence[Sequence[int]]
+    caption: str
+    kind: str = "matrix"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commands:
+    """Shell lines with a button that copies them."""
+
+    text: str
+    caption: str = ""
+    kind: str = "commands"
+
+
+Block = Paragraph | Plots | Table | Matrix | Commands
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A heading with what stands under it."""
+
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """One figure that a reader should see first."""
+
+    value: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A page."""
+
+    title: str
+    lead: str
+    notice: str = ""
+    """A warning above everything else."""
+    facts: Sequence[Fact]
+    sections: Sequence[Section]
+    footer: str = ""
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write the page, whole or not at all."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"code": _with_code, "svg": Markup, "share": _share}
+    source = resources.files("bertkit.studies").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    page = environment.from_string(source).render(report=report)
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _with_code(text: str) -> Markup:
+    """Escape, and set every other part between backquotes as code."""
+    parts = [Markup.escape(part) for part in text.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else p for i, p in enumerate(parts))
+
+
+def _share(count: int, row: Sequence[int]) -> int:
+    """Percent of its row."""
+    return round(100 * count / max(1, sum(row)))
