@@ -18,7 +18,7 @@ _SERIES = ("#030301", "#030302", "#030303", "#030304", "#030305")
 _VARIABLES = {_INK: "--ink", _FAINT: "--line"} | {colour: f"--series-{i}" for i, colour in enumerate(_SERIES, 1)}
 """Stand-ins that matplotlib draws with, and the page's variables that take their place."""
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9.5,
