@@ -27,6 +27,7 @@ def pretrain(
     preset: Literal["tiny", "mini", "small", "medium", "base", "large"] = "base",
     batch_size: int = 256,
     nsp: bool = True,
+    nsp_weight: float = 1.0,
     seq_length: int = 128,
     short_seq_prob: float = 0.1,
     masking: Annotated[MaskingOptions, _FLAT] = MaskingOptions(),
@@ -68,6 +69,8 @@ def pretrain(
         Sequences an update.
     nsp
         Learn next-sentence prediction too; needs at least two documents.
+    nsp_weight
+        Weight of the next-sentence loss; 0.1 where batches are small, or its noise drowns the masked LM.
     seq_length
         Longest sequence in tokens, special ones counted.
     short_seq_prob
@@ -141,6 +144,7 @@ def pretrain(
         held_out=tuple(held_out or ()),
         held_out_share=held_out_share,
         evaluation_sequences=evaluation_sequences,
+        next_sentence_weight=nsp_weight,
         sinusoidal_positions=sinusoidal_positions,
         initial_model=initial_model,
     )

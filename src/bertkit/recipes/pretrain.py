@@ -122,7 +122,15 @@ class _Setup:
             seed=options.training.seed,
         )
         device = default_device()
-        return cls(data, options, training_part, held_out, loader, PretrainingObjective(module.to(device)), device)
+        return cls(
+            data,
+            options,
+            training_part,
+            held_out,
+            loader,
+            PretrainingObjective(module.to(device), options.next_sentence_weight),
+            device,
+        )
 
     def config(self) -> dict[str, object]:
         return {"data": self.data, "tokenizer": self.corpus.tokenizer_fingerprint, **asdict(self.options)}

@@ -110,7 +110,9 @@ def accumulate_gradients(
     for micro_batch, in_micro_batch in zip(micro_batches, counts, strict=True):
         with autocast(options.precision, device):
             terms = objective.terms(micro_batch)
-            loss = torch.stack([term.total / max(1, in_batch[name]) for name, term in terms.items()]).sum()
+            loss = torch.stack(
+                [term.weight * term.total / max(1, in_batch[name]) for name, term in terms.items()]
+            ).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         for name, term in terms.items():
             figures.add_term(name, term, in_micro_batch[name])

@@ -13,14 +13,18 @@ MicroBatchT_contra = TypeVar("MicroBatchT_contra", contravariant=True)
 
 @dataclass(frozen=True)
 class LossTerm:
-    """Loss summed over a micro-batch's items (scalar), how many of them were predicted right, or None."""
+    """Loss summed over a micro-batch's items (scalar), how many of them were predicted right, or None.
+
+    `weight` scales the term in the loss of the step, not in its figures.
+    """
 
     total: Tensor
     correct: Tensor | None = None
+    weight: float = 1.0
 
 
 class Objective(Protocol[MicroBatchT_contra]):
-    """The loss of a step is the sum over terms of (sum over the whole batch's items) / (their count)."""
+    """The loss of a step is the sum over terms of weight * (sum over the whole batch's items) / (their count)."""
 
     @property
     def module(self) -> nn.Module:

@@ -17,10 +17,13 @@ MASKED_LM, NEXT_SENTENCE = "masked_lm", "next_sentence"
 
 
 class PretrainingObjective:
-    """Mean cross-entropy over the predicted positions plus, where the model has the head, over the pairs."""
+    """Mean cross-entropy over the predicted positions plus, where the model has the head, over the pairs.
 
-    def __init__(self, module: PretrainingModel) -> None:
-        self.module = module
+    `next_sentence_weight` scales the second; the paper's is 1.
+    """
+
+    def __init__(self, module: PretrainingModel, next_sentence_weight: float = 1.0) -> None:
+        self.module, self.next_sentence_weight = module, next_sentence_weight
 
     def counts(self, micro_batch: PretrainingBatch) -> Mapping[str, int]:
         """Predicted positions and pairs."""
@@ -43,10 +46,11 @@ class PretrainingObjective:
         terms = {MASKED_LM: _cross_entropy(logits, micro_batch.masked_labels)}
         if micro_batch.next_sentence_labels is not None:
             assert next_logits is not None
-            terms[NEXT_SENTENCE] = _cross_entropy(next_logits, micro_batch.next_sentence_labels)
+            labels = micro_batch.next_sentence_labels
+            terms[NEXT_SENTENCE] = _cross_entropy(next_logits, labels, self.next_sentence_weight)
         return terms
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor) -> LossTerm:
+def _cross_entropy(logits: Tensor, labels: Tensor, weight: float = 1.0) -> LossTerm:
     total = F.cross_entropy(logits.float(), labels, reduction="sum")
-    return LossTerm(total, (logits.detach().argmax(-1) == labels).sum())
+    return LossTerm(total, (logits.detach().argmax(-1) == labels).sum(), weight)
