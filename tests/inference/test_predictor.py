@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,17 @@ def test_small_chunks_and_batches_change_nothing(encoder: Predictor, monkeypatch
     monkeypatch.setattr(text_batches, "_CHUNK_TEXTS", 5)
     monkeypatch.setattr(text_batches, "_MAX_TOKENS", {"cpu": 17})
     np.testing.assert_allclose(encoder.embed(texts), expected, atol=1e-5)
+
+
+def test_threads_that_others_start_keep_their_number_of_cores(encoder: Predictor, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(text_batches, "_MAX_TOKENS", {"cpu": 4})
+    before = torch.get_num_threads()
+    encoder.embed(["the cat"] * 8 * before)
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert [torch.get_num_threads(), *seen] == [before, before]
 
 
 def test_no_texts_give_no_vectors(encoder: Predictor):

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from bertkit.foundation.errors import InputError
+from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.inference.loaded_model import LoadedModel
 from bertkit.inference.pooling import Pooling, first_tokens, mean_of_tokens
+from bertkit.inference.streams import Streams
 from bertkit.inference.text_batches import run_texts
+from bertkit.model.bert import EncoderOutput
 from bertkit.tasks.prediction import Prediction
 
 Filling = tuple[str, float]
@@ -32,6 +35,7 @@ class Predictor:
 
     def __init__(self, model: LoadedModel) -> None:
         self.model = model
+        self._streams = Streams(model.device)
 
     @overload
     def fill_mask(  # type: ignore[overload-overlap]  # a string is a sequence of strings, too
@@ -41,7 +45,6 @@ class Predictor:
     def fill_mask(
         self, texts: Sequence[str], top_k: int = 5, *, max_length: int | None = None
     ) -> list[list[list[Filling]]]: ...
-    @torch.inference_mode()
     def fill_mask(
         self, texts: str | Sequence[str], top_k: int = 5, *, max_length: int | None = None
     ) -> list[list[Filling]] | list[list[list[Filling]]]:
@@ -61,20 +64,27 @@ class Predictor:
             raise InputError(f"top_k must lie in 1 to {tokenizer.vocab_size}, the vocabulary's size, got {top_k}")
         texts = _checked_texts(texts)
         word_embeddings = self.model.bert.embeddings.word_embeddings.weight
-        fillings: list[list[list[Filling]]] = [[] for _ in texts]
-        for part in run_texts(self.model, texts, None, self.model.longest(max_length)):
-            positions = (part.batch.input_ids == tokenizer.mask_token_id).nonzero().squeeze(-1)  # (M,)
-            logits = masked_lm(part.output.last_hidden_state[positions], word_embeddings)  # (M, V)
+
+        def answer(batch: PackedBatch, output: EncoderOutput) -> list[list[list[Filling]]]:
+            positions = (batch.input_ids == tokenizer.mask_token_id).nonzero().squeeze(-1)  # (M,)
+            logits = masked_lm(output.last_hidden_state[positions], word_embeddings)  # (M, V)
             # A model's table may be longer than its vocabulary.
             best = logits[:, : tokenizer.vocab_size].float().softmax(-1).topk(top_k)
-            owners = torch.searchsorted(part.batch.cu_seqlens, positions, right=True) - 1
+            owners = torch.searchsorted(batch.cu_seqlens, positions, right=True) - 1
+            found: list[list[list[Filling]]] = [[] for _ in range(batch.num_sequences)]
             for owner, chances, entries in zip(
                 owners.tolist(), best.values.tolist(), best.indices.tolist(), strict=True
             ):
                 tokens = [tokenizer.id_to_token(entry) for entry in entries]
-                fillings[part.indices[owner]].append(list(zip(tokens, chances, strict=True)))
-        for index, found in enumerate(fillings):
-            if not found:
+                found[owner].append(list(zip(tokens, chances, strict=True)))
+            return found
+
+        fillings: list[list[list[Filling]]] = [[] for _ in texts]
+        for indices, found in run_texts(self.model, self._streams, texts, None, self.model.longest(max_length), answer):
+            for index, masks in zip(indices, found, strict=True):
+                fillings[index] = masks
+        for index, masks in enumerate(fillings):
+            if not masks:
                 where = "lies beyond max_length" if "[MASK]" in texts[index] else "is missing"
                 raise InputError(f"text {index}: [MASK] {where} in {_shortened(texts[index])}: write it for each gap")
         return fillings
@@ -85,7 +95,6 @@ class Predictor:
     def predict(
         self, texts: Sequence[str] | Sequence[TextPair], *, max_length: int | None = None
     ) -> list[Prediction]: ...
-    @torch.inference_mode()
     def predict(
         self, texts: str | Sequence[str] | Sequence[TextPair], *, max_length: int | None = None
     ) -> Prediction | list[Prediction]:
@@ -102,13 +111,16 @@ class Predictor:
                 "fine-tune it first (bertkit finetune)"
             )
         first, second = _split_pairs(texts)
-        predictions: list[Prediction | None] = [None] * len(first)
-        for part in run_texts(self.model, first, second, self.model.longest(max_length, task.max_length)):
-            for index, prediction in zip(part.indices, task.decode(head(part.output.pooler_output)), strict=True):
-                predictions[index] = prediction
-        return [prediction for prediction in predictions if prediction is not None]
 
-    @torch.inference_mode()
+        def answer(batch: PackedBatch, output: EncoderOutput) -> list[Prediction]:
+            return task.decode(head(output.pooler_output))
+
+        longest = self.model.longest(max_length, task.max_length)
+        predictions: dict[int, Prediction] = {}
+        for indices, found in run_texts(self.model, self._streams, first, second, longest, answer):
+            predictions.update(zip(indices.tolist(), found, strict=True))
+        return [predictions[index] for index in range(len(first))]
+
     def embed(
         self,
         texts: str | Sequence[str],
@@ -131,16 +143,22 @@ class Predictor:
         last = self._is_last(layer)
         normalize = settings.normalize if normalize is None else normalize
         texts = _checked_texts(texts)
+
+        def answer(batch: PackedBatch, output: EncoderOutput) -> NDArray[np.float32]:
+            states = output.hidden_states
+            hidden = output.last_hidden_state if states is None else states[layer]
+            if pooling == "pooler":
+                pooled = output.pooler_output.float()
+            else:
+                pooled = (mean_of_tokens if pooling == "mean" else first_tokens)(hidden, batch)
+            found: NDArray[np.float32] = (F.normalize(pooled) if normalize else pooled).cpu().numpy()
+            return found
+
         vectors = np.empty((len(texts), bert.config.hidden_size), np.float32)
         longest = self.model.longest(max_length, settings.max_length)
-        for part in run_texts(self.model, texts, None, longest, output_hidden_states=not last):
-            states = part.output.hidden_states
-            hidden = part.output.last_hidden_state if states is None else states[layer]
-            if pooling == "pooler":
-                pooled = part.output.pooler_output.float()
-            else:
-                pooled = (mean_of_tokens if pooling == "mean" else first_tokens)(hidden, part.batch)
-            vectors[part.indices] = (F.normalize(pooled) if normalize else pooled).cpu().numpy()
+        parts = run_texts(self.model, self._streams, texts, None, longest, answer, output_hidden_states=not last)
+        for indices, found in parts:
+            vectors[indices] = found
         return vectors
 
     def _is_last(self, layer: int) -> bool:

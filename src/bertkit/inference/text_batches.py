@@ -1,9 +1,10 @@
 """Texts through the encoder: chunks of bounded memory, like lengths together, a budget of tokens a batch."""
+# B sequences.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from bertkit.data.packing import pack, token_budget_batches
 from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.inference.loaded_model import LoadedModel
+from bertkit.inference.streams import Streams
 from bertkit.model.bert import EncoderOutput
 from bertkit.text.encoded_example import EncodedExample
 
@@ -19,31 +21,33 @@ _CHUNK_TEXTS = 8192
 _MAX_TOKENS = {"cpu": 2048, "cuda": 32768}
 """Tokens a batch: as many as fit the processor's cache, or as keep a GPU busy."""
 
-
-@dataclass(frozen=True)
-class TextBatch:
-    """The encoder's output for some of the texts; `indices` (B,) says for which."""
-
-    indices: NDArray[np.int64]
-    batch: PackedBatch
-    output: EncoderOutput
+Answer = TypeVar("Answer")
 
 
 def run_texts(
     model: LoadedModel,
+    streams: Streams,
     texts: Sequence[str],
     text_pairs: Sequence[str] | None,
     max_length: int,
+    answer: Callable[[PackedBatch, EncoderOutput], Answer],
     *,
     output_hidden_states: bool = False,
-) -> Iterator[TextBatch]:
-    """Encode all texts or pairs, cut to `max_length` tokens, each once; the batches come in any order."""
+) -> Iterator[tuple[NDArray[np.int64], Answer]]:
+    """Encode all texts or pairs, cut to `max_length` tokens, and yield what `answer` makes of each batch.
+
+    Beside the answer stand the places (B,) of the batch's texts; the batches come in any order.
+    """
     max_tokens = _MAX_TOKENS.get(model.device.type, _MAX_TOKENS["cpu"])
     for first in range(0, len(texts), _CHUNK_TEXTS):
         chunk = slice(first, first + _CHUNK_TEXTS)
         pairs = None if text_pairs is None else text_pairs[chunk]
-        examples: list[EncodedExample] = model.tokenizer.encode_batch(texts[chunk], pairs, max_length=max_length)
-        for indices in token_budget_batches([len(example) for example in examples], max_tokens):
+        examples = model.tokenizer.encode_batch(texts[chunk], pairs, max_length=max_length)
+
+        def run(indices: NDArray[np.int64], examples: Sequence[EncodedExample] = examples) -> Answer:
             batch = pack([examples[index] for index in indices]).to(model.device)
-            output = model.bert(batch, output_hidden_states=output_hidden_states)
-            yield TextBatch(first + indices, batch, output)
+            return answer(batch, model.bert(batch, output_hidden_states=output_hidden_states))
+
+        batches = token_budget_batches([len(example) for example in examples], max_tokens)
+        for indices, result in zip(batches, streams.map(run, batches), strict=True):
+            yield first + indices, result
