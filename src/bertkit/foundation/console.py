@@ -40,10 +40,10 @@ def _short(value: float) -> str:
 class ProgressBar:
     """One bar; `advance` moves it, `describe` changes the text after it."""
 
-    def __init__(self, description: str, total: float | None, unit: str, bar: Progress | None) -> None:
+    def __init__(self, description: str, total: float | None, unit: str, done: float, bar: Progress | None) -> None:
         self._description, self._total, self._unit, self._bar = description, total, unit, bar
-        self._task = bar.add_task(description, total=total, details="") if bar else None
-        self._done, self._start = 0.0, time.monotonic()
+        self._task = bar.add_task(description, total=total, completed=done, details="") if bar else None
+        self._done, self._before, self._start = done, done, time.monotonic()
         self._next_line = self._start + _SILENT_SECONDS
 
     def advance(self, amount: float = 1.0) -> None:
@@ -53,7 +53,7 @@ class ProgressBar:
             self._bar.advance(self._task, amount)
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + _SILENT_SECONDS
-            rate = self._done / (time.monotonic() - self._start)
+            rate = (self._done - self._before) / (time.monotonic() - self._start)
             left = ""
             if self._total:
                 left = f" of {_short(self._total)}, {(self._total - self._done) / max(rate, 1e-9):.0f} s left"
@@ -66,10 +66,13 @@ class ProgressBar:
 
 
 @contextmanager
-def progress(description: str, total: float | None, unit: str) -> Iterator[ProgressBar]:
-    """Show a bar with rate and time left; where standard error is no terminal, a line now and then."""
+def progress(description: str, total: float | None, unit: str, done: float = 0.0) -> Iterator[ProgressBar]:
+    """Show a bar with rate and time left; where standard error is no terminal, a line now and then.
+
+    `done` was done before and does not count for the rate.
+    """
     if not sys.stderr.isatty():
-        yield ProgressBar(description, total, unit, None)
+        yield ProgressBar(description, total, unit, done, None)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -80,4 +83,4 @@ def progress(description: str, total: float | None, unit: str) -> Iterator[Progr
         TextColumn("{task.fields[details]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield ProgressBar(description, total, unit, bar)
+        yield ProgressBar(description, total, unit, done, bar)

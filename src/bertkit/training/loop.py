@@ -58,8 +58,10 @@ def train(
     first_step, result = _resume(module, optimizer, run)
     figures = StepFigures()
     module.train()
-    with MetricsLog(run, first_step) as log, progress(description, options.steps, "steps") as bar:
-        bar.advance(first_step)
+    with (
+        MetricsLog(run, first_step) as log,
+        progress(description, options.steps, "steps", done=first_step) as bar,
+    ):
         clock = time.perf_counter()
         for step, micro_batches in enumerate(batches(first_step, options.steps), first_step):
             seed_torch(derive_key(options.seed, "step", step))
