@@ -42,7 +42,7 @@ class ProgressBar:
 
     def __init__(self, description: str, total: float | None, unit: str, done: float, bar: Progress | None) -> None:
         self._description, self._total, self._unit, self._bar = description, total, unit, bar
-        self._task = bar.add_task(description, total=total, completed=done, details="") if bar else None
+        self._task = bar.add_task(description, total=total, completed=int(done), details="") if bar else None
         self._done, self._before, self._start = done, done, time.monotonic()
         self._next_line = self._start + _SILENT_SECONDS
 

@@ -17,9 +17,11 @@ from bertkit.model.folder import ModelFolder
 from bertkit.model.initialization import initialize
 from bertkit.recipes.finetune_loader import FinetuneLoader
 from bertkit.recipes.finetune_objective import FinetuneObjective
+from bertkit.tasks.classification import Classification, classes_of
 from bertkit.tasks.contract import Task
 from bertkit.tasks.evaluation import compute_logits
 from bertkit.tasks.folder import save_task_model
+from bertkit.tasks.labelled_examples import LabelledExamples
 from bertkit.tasks.model import TaskModel
 from bertkit.text.encoded_example import EncodedExample
 from bertkit.text.tokenizer import Tokenizer
@@ -45,6 +47,36 @@ class FewLabelOptions:
         return max(self.min_steps, self.epochs * math.ceil(num_examples / self.batch_size))
 
 
+def finetuned_predictions(
+    sample: LabelledExamples,
+    unseen: Sequence[str],
+    seed: int,
+    *,
+    model: Path,
+    options: FewLabelOptions,
+    max_length: int,
+    from_random: bool,
+    run: Path,
+    save_to: Path | None = None,
+) -> list[str]:
+    """Labels of `unseen` by a network fine-tuned on `sample`; the classes are the sample's."""
+    tokenizer = Tokenizer.from_pretrained(model)
+    task = Classification(classes=classes_of(sample.labels, sample.place), max_length=max_length)
+    logits = finetune_few_labels(
+        model,
+        task,
+        sample.encode(tokenizer, max_length),
+        task.targets(sample.labels, sample.place),
+        tokenizer.encode_batch(unseen, max_length=max_length),
+        options,
+        from_random=from_random,
+        seed=seed,
+        run=run,
+        save_to=save_to,
+    )
+    return [task.classes[place] for place in logits.argmax(-1).tolist()]
+
+
 def finetune_few_labels(
     model: Path,
     task: Task,
@@ -61,8 +93,9 @@ def finetune_few_labels(
     """Train on N encoded examples and return the logits of `unseen` (its length, C).
 
     With `from_random` only the sizes of the folder `model` are taken. `run` is a folder for the loop's own files and is
-    removed in the end; `save_to` keeps the model.
+    removed in the end, and before if a killed run left it; `save_to` keeps the model.
     """
+    shutil.rmtree(run, ignore_errors=True)
     folder, device = ModelFolder.open(model), default_device()
     network = TaskModel(BertModel(folder.config), task.head(folder.config))
     initialize(network, folder.config.initializer_range, seed)
