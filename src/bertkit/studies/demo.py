@@ -1,0 +1,173 @@
+"""The whole path on the documentation of Python: text to vocabulary, pre-training, fine-tuning and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bertkit.data.prepare import PrepareOptions, prepare
+from bertkit.foundation.devices import tune_allocator
+from bertkit.foundation.files import exclusive, read_json, write_json
+from bertkit.inference.load import load
+from bertkit.recipes.pretrain import pretrain
+from bertkit.studies.bag_of_words import largest_class_predictions, tfidf_predictions
+from bertkit.studies.demo_corpus import CorpusFacts, DemoCorpus
+from bertkit.studies.demo_options import DemoOptions
+from bertkit.studies.demo_report import demo_report
+from bertkit.studies.demo_result import LARGEST_CLASS, PRETRAINED, RANDOM, TFIDF, DemoResult, FilledMask
+from bertkit.studies.few_label_finetuning import finetuned_predictions
+from bertkit.studies.learning_curve import CurvePoint, Method, learning_curve
+from bertkit.studies.machine import describe_machine
+from bertkit.studies.report import write_report
+from bertkit.studies.stages import Stages
+from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.text.tokenizer import Tokenizer
+from bertkit.training.metrics_log import read_metrics
+from bertkit.training.run_config import settle_config
+
+_MASKED_SENTENCES = (
+    "Return True if the [MASK] is empty.",
+    "Raise an [MASK] if the file does not exist.",
+    "The default [MASK] is None.",
+    "Send a [MASK] to the server.",
+    "Wait until the [MASK] is done.",
+    "Create a new [MASK] with the given name.",
+    "The class [MASK] is called when an instance is created.",
+    "Parse the XML [MASK] and call the handler.",
+)
+_TOP_K = 5
+
+
+def run_demo(out: Path, options: DemoOptions, say: Callable[[str], None]) -> DemoResult:
+    """Run all stages in the folder `out`, skipping those that are done, and write `report.html` and `results.json`.
+
+    `say` gets a line for every stage. Killed at any moment, it goes on when it is called again with the same options.
+    """
+    tune_allocator()
+    with exclusive(out):
+        settle_config(out, asdict(options))
+        folders = _Folders(out)
+        stages = Stages(out, say)
+        stages.run("Read the documentation", partial(_read, folders, options))
+        stages.run("Train a vocabulary and prepare the text", partial(_prepare, folders, options))
+        stages.run("Pre-train", partial(_pretrain, folders, options))
+        stages.run("Fill in masks", partial(_fill_masks, folders))
+        stages.run("Fine-tune and compare", partial(_compare, folders, options))
+        result = _result(folders, options, stages)
+        write_report(out / "report.html", demo_report(result))
+        write_json(out / "results.json", result.to_json())
+    return result
+
+
+@dataclass(frozen=True)
+class _Folders:
+    """What lies where in the run folder."""
+
+    out: Path
+
+    @property
+    def corpus(self) -> DemoCorpus:
+        return DemoCorpus(self.out / "corpus")
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.out / "tokenizer"
+
+    @property
+    def prepared(self) -> Path:
+        return self.out / "prepared"
+
+    @property
+    def pretraining(self) -> Path:
+        return self.out / "pretraining"
+
+    @property
+    def pretrained_model(self) -> Path:
+        return self.pretraining / "model"
+
+    @property
+    def filled_masks(self) -> Path:
+        return self.out / "filled_masks.json"
+
+    @property
+    def curve(self) -> Path:
+        return self.out / "curve"
+
+    @property
+    def finetuned_model(self) -> Path:
+        return self.out / "finetuned"
+
+
+def _read(folders: _Folders, options: DemoOptions) -> None:
+    folders.corpus.write(options.library, options.task)
+
+
+def _prepare(folders: _Folders, options: DemoOptions) -> None:
+    with folders.corpus.pretraining.open(encoding="utf-8") as lines:
+        tokenizer = Tokenizer.train(lines, options.vocab_size)
+    tokenizer.save_pretrained(folders.tokenizer)
+    prepare([folders.corpus.pretraining], tokenizer, folders.prepared, PrepareOptions(overwrite=True))
+
+
+def _pretrain(folders: _Folders, options: DemoOptions) -> float:
+    return pretrain(folders.prepared, folders.pretraining, options.pretraining).seconds
+
+
+def _fill_masks(folders: _Folders) -> None:
+    found = load(folders.pretrained_model).fill_mask(_MASKED_SENTENCES, _TOP_K)
+    filled = [FilledMask(text=text, fillings=masks[0]) for text, masks in zip(_MASKED_SENTENCES, found, strict=True)]
+    write_json(folders.filled_masks, [asdict(mask) for mask in filled])
+
+
+def _compare(folders: _Folders, options: DemoOptions) -> float:
+    return sum(point.seconds for point in _curve(folders, options))
+
+
+def _curve(folders: _Folders, options: DemoOptions) -> list[CurvePoint]:
+    train, test = (folders.corpus.examples(part) for part in (folders.corpus.train, folders.corpus.test))
+    network: dict[str, Any] = {
+        "model": folders.pretrained_model,
+        "options": options.finetuning,
+        "max_length": options.max_length,
+        "run": folders.out / "finetuning",
+    }
+    pretrained = partial(finetuned_predictions, **network, from_random=False, save_to=folders.finetuned_model)
+    random = partial(finetuned_predictions, **network, from_random=True)
+    methods = (
+        Method(name=PRETRAINED, predict=pretrained),
+        Method(name=RANDOM, predict=random),
+        Method(name=TFIDF, predict=_tfidf, draws=False),
+        Method(name=LARGEST_CLASS, predict=_largest_class, draws=False),
+    )
+    return learning_curve(train, test, methods, options.sizes, folders.curve)
+
+
+def _tfidf(sample: LabelledExamples, unseen: Sequence[str], seed: int) -> list[str]:
+    return tfidf_predictions(sample.texts, [str(label) for label in sample.labels], unseen, seed)
+
+
+def _largest_class(sample: LabelledExamples, unseen: Sequence[str], seed: int) -> list[str]:
+    return largest_class_predictions([str(label) for label in sample.labels], len(unseen))
+
+
+def _result(folders: _Folders, options: DemoOptions, stages: Stages) -> DemoResult:
+    facts: CorpusFacts = folders.corpus.facts()
+    masks = [FilledMask(text=m["text"], fillings=m["fillings"]) for m in read_json(folders.filled_masks)]
+    return DemoResult(
+        out=folders.out,
+        options=options,
+        machine=describe_machine(),
+        stage_seconds=stages.seconds,
+        corpus=facts,
+        vocab_size=Tokenizer.from_pretrained(folders.tokenizer).vocab_size,
+        tokens=read_json(folders.prepared / "manifest.json")["counts"]["tokens"],
+        metrics=read_metrics(folders.pretraining),
+        filled_masks=masks,
+        points=_curve(folders, options),
+        test_labels=tuple(str(label) for label in folders.corpus.examples(folders.corpus.test).labels),
+        finetuned_model=folders.finetuned_model,
+        pretrained_model=folders.pretrained_model,
+    )

@@ -1,0 +1,248 @@
+"""What the demo's page says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from bertkit.studies.demo_result import LARGEST_CLASS, PRETRAINED, RANDOM, TFIDF, DemoResult
+from bertkit.studies.figures import Axis, Series, line_plot
+from bertkit.studies.learning_curve import CurveSummary
+from bertkit.studies.report import Commands, Fact, Matrix, Paragraph, Plots, Report, Section, Table
+
+QUICK_NOTICE = (
+    "A quick run: it shows that every stage works. It trains far too little for its figures to mean anything."
+)
+
+_METHODS = (PRETRAINED, RANDOM, TFIDF, LARGEST_CLASS)
+
+
+def demo_report(result: DemoResult) -> Report:
+    """Lay out the page."""
+    few = _few_labels(result)
+    facts = [
+        Fact(value=f"{row.accuracy:.1%}", label=f"{method}, {row.examples:,} labelled sentences")
+        for method in _METHODS
+        for row in [result.of(method, few)]
+    ]
+    minutes = sum(result.stage_seconds.values()) / 60
+    return Report(
+        title="From the documentation of Python to a working BERT",
+        notice="" if result.options.is_meaningful else QUICK_NOTICE,
+        lead=(
+            f"A vocabulary, a BERT and a classifier, made from nothing but the documentation that this Python carries: "
+            f"{result.corpus.characters / 1e6:.1f} MB of English, {minutes:.1f} minutes, no network."
+        ),
+        facts=facts,
+        sections=[
+            _question(result),
+            _curve(result),
+            _pretraining(result),
+            _masks(result),
+            _confusion(result),
+            _leaks(result),
+            _next(result),
+            _machine(result),
+        ],
+        footer="Written by `bertkit demo`. The same figures, and each single training, are in `results.json`.",
+    )
+
+
+def _few_labels(result: DemoResult) -> str:
+    """The size that the head of the page shows: the largest but "all", if there is one."""
+    numbered = [size.name for size in result.options.sizes if size.per_class is not None]
+    return (numbered or [result.options.sizes[-1].name])[-1]
+
+
+def _question(result: DemoResult) -> Section:
+    corpus = result.corpus
+    rows = [
+        (
+            package,
+            f"{corpus.train[package].modules}",
+            f"{corpus.train[package].sentences:,}",
+            f"{corpus.test[package].modules}",
+            f"{corpus.test[package].sentences:,}",
+        )
+        for package in result.packages
+    ]
+    text = (
+        f"The corpus is {corpus.documents:,} documents (the help topics of `pydoc` and the modules of the standard "
+        f"library, by their docstrings) with {corpus.sentences:,} sentences. The question for the classifier: which of "
+        f"{len(result.packages)} packages is a sentence from? Every method sees the same labelled sentences and is "
+        f"scored on the same {len(result.test_labels):,} sentences, which stand in modules that none of them has read."
+    )
+    table = Table(head=("package", "modules", "sentences", "test modules", "test sentences"), rows=rows)
+    return Section(title="The question", blocks=[Paragraph(text=text), table])
+
+
+def _curve(result: DemoResult) -> Section:
+    rows = []
+    for size in result.options.sizes:
+        cells = [result.of(method, size.name) for method in _METHODS]
+        rows.append((size.name, f"{cells[0].examples:,}", *(_with_deviation(row) for row in cells)))
+    gains = "; ".join(
+        f"{size}: {100 * mean:+.1f} ± {100 * deviation:.1f} points"
+        for size, (mean, deviation) in result.gains().items()
+    )
+    finetuning = result.options.finetuning
+    text = (
+        f"What pre-training brings, by labels a class (mean and standard deviation over the samples of one size): "
+        f"{gains}. Both networks have the same sizes, the same samples and the same settings: learning rate "
+        f"{finetuning.learning_rate:g}, batches of {finetuning.batch_size}, {finetuning.epochs} epochs and at least "
+        f"{finetuning.min_steps} updates, the weights after the last of them. TF-IDF chooses words, characters or "
+        f"both, and its penalty, by cross-validation."
+    )
+    return Section(
+        title="How many labels it takes",
+        blocks=[
+            Plots(
+                svgs=[_curve_plot(result)],
+                caption="Share of right packages on unseen modules. Bars are standard deviations over the samples.",
+            ),
+            Table(
+                head=("labels a class", "sentences", *_METHODS),
+                rows=rows,
+                caption="Accuracy in percent, mean ± standard deviation over the samples of labels.",
+            ),
+            Paragraph(text=text),
+        ],
+    )
+
+
+def _with_deviation(row: CurveSummary) -> str:
+    mean = f"{100 * row.accuracy:.1f}"
+    return f"{mean} ± {100 * row.accuracy_deviation:.1f}" if row.seeds > 1 else mean
+
+
+def _curve_plot(result: DemoResult) -> str:
+    series = []
+    for number, method in enumerate(_METHODS):
+        rows = [row for row in result.summary if row.method == method]
+        is_line = method == LARGEST_CLASS
+        series.append(
+            Series(
+                label=method,
+                x=[row.examples for row in rows],
+                y=[100 * row.accuracy for row in rows],
+                spread=None if is_line else [100 * row.accuracy_deviation for row in rows],
+                dashed=is_line,
+                colour=number,
+            )
+        )
+    ticks = [(float(x), f"{x:,.0f}") for x in series[0].x]
+    labels = Axis(label="labelled sentences", ticks=ticks, logarithmic=True)
+    return line_plot(series, labels, Axis(label="accuracy, %"), "learning-curve")
+
+
+def _pretraining(result: DemoResult) -> Section:
+    model = result.options.pretraining.model
+    training = result.options.pretraining.training
+    held_out = result.held_out
+    text = (
+        f"{model.num_hidden_layers} layers of {model.hidden_size}, vocabulary {result.vocab_size:,}, "
+        f"{result.tokens:,} tokens of text, {training.steps:,} updates of {result.options.pretraining.batch_size} "
+        f"sequences. On modules that were held out: masked-LM perplexity {math.exp(held_out['masked_lm_loss']):.0f} "
+        f"and {held_out['masked_lm_accuracy']:.1%} of the hidden tokens right; next sentence "
+        f"{held_out['next_sentence_accuracy']:.1%} right (a guess is right in half of the cases)."
+    )
+    plots = [
+        _loss_plot(result, "masked_lm_loss", "masked-LM loss", 1.0),
+        _loss_plot(result, "next_sentence_accuracy", "next sentence, % right", 100.0),
+    ]
+    return Section(
+        title="Pre-training",
+        blocks=[
+            Paragraph(text=text),
+            Plots(
+                svgs=plots,
+                caption="Training hides more tokens than the 15 % of the held-out figures and uses dropout, so the two "
+                "lines are not on one scale.",
+            ),
+        ],
+    )
+
+
+def _loss_plot(result: DemoResult, figure: str, label: str, factor: float) -> str:
+    series = []
+    for kind, name, title in (("train", figure, "training"), ("evaluation", f"held_out/{figure}", "held-out modules")):
+        lines = [line for line in result.metrics if line["kind"] == kind and name in line]
+        steps: Sequence[float] = [line["step"] for line in lines]
+        series.append(Series(label=title, x=steps, y=[factor * line[name] for line in lines]))
+    return line_plot(series, Axis(label="update"), Axis(label=label), figure)
+
+
+def _masks(result: DemoResult) -> Section:
+    rows = [
+        (mask.text.replace("[MASK]", "`[MASK]`"), ", ".join(f"{token} {share:.0%}" for token, share in mask.fillings))
+        for mask in result.filled_masks
+    ]
+    caption = "The likeliest entries of the vocabulary, before any fine-tuning."
+    table = Table(head=("sentence", "what stands there, says the model"), rows=rows, caption=caption, text_columns=2)
+    return Section(title="Filled masks", blocks=[table])
+
+
+def _confusion(result: DemoResult) -> Section:
+    size = result.options.sizes[-1].name
+    caption = (
+        f"Rows are the true packages, columns the predicted ones, of the model in `{result.finetuned_model}` "
+        f"({PRETRAINED}, {size} labels a class, the last sample)."
+    )
+    matrix = Matrix(labels=result.packages, counts=result.confusion(), caption=caption)
+    return Section(title="What it takes for what", blocks=[matrix])
+
+
+def _leaks(result: DemoResult) -> Section:
+    return Section(
+        title="Why the test is fair",
+        blocks=[
+            Paragraph(
+                text=f"Modules are shared out whole, by a hash of their names: {len(result.corpus.test_modules)} test "
+                f"modules give the sentences that everything is scored on. Not a line of theirs is in the text that "
+                f"the vocabulary and the network were made from, nor among the labelled sentences."
+            ),
+            Paragraph(
+                text="A sentence is an example only if it stands in one document of the whole corpus: one that occurs "
+                "anywhere else, even with other capitals, digits or punctuation, is dropped. So no test sentence comes "
+                "back in the pre-training text under another name."
+            ),
+            Paragraph(
+                text="The text of the labelled modules is part of the pre-training text, without labels, as it would "
+                "be in practice. Settings of the demo were chosen with other test modules than these."
+            ),
+        ],
+    )
+
+
+def _next(result: DemoResult) -> Section:
+    own = (
+        "bertkit vocab TEXT --size 16000 --out tokenizer\n"
+        "bertkit prepare TEXT --tokenizer tokenizer --out prepared\n"
+        "bertkit pretrain prepared --preset mini --steps 20000 --out pretraining\n"
+        "bertkit finetune pretraining/model --train LABELS.csv --text text --label label --out finetuned\n"
+        "bertkit predict finetuned/model --input NEW.txt"
+    )
+    this = (
+        f'bertkit fill-mask {result.pretrained_model} "Return the [MASK] of the file."\n'
+        f'bertkit predict {result.finetuned_model} "Add a handler to the root element of the tree."\n'
+        f"bertkit evaluate {result.finetuned_model} --data {result.out / 'corpus' / 'test.jsonl'}\n"
+        f'bertkit embed {result.pretrained_model} "one text" "another" --output vectors.npy'
+    )
+    return Section(
+        title="What to run next",
+        blocks=[
+            Commands(text=this, caption="With what this run made."),
+            Commands(
+                text=own,
+                caption="On your own text: a file with a sentence a line and a blank line between documents (`--lines "
+                "paragraph` or `document` if lines are longer), and a table with the columns that you name.",
+            ),
+        ],
+    )
+
+
+def _machine(result: DemoResult) -> Section:
+    rows = [(name, f"{seconds:.0f} s") for name, seconds in result.stage_seconds.items()]
+    rows.append(("total", f"{sum(result.stage_seconds.values()):.0f} s"))
+    table = Table(head=("stage", "time"), rows=rows, caption=result.machine)
+    return Section(title="Time and machine", blocks=[table])
