@@ -52,6 +52,7 @@ FULL = DemoOptions(
         instances=InstanceOptions(seq_length=64),
         masking=MaskingOptions(select_rate=0.3),
         batch_size=64,
+        next_sentence_weight=0.1,
         sinusoidal_positions=True,
         held_out_share=0.04,
     ),
