@@ -1,5 +1,5 @@
 """What stands on an encoder; a head sees hidden states and knows no backbone."""
-# M masked positions, B sequences, H hidden, V vocabulary, C classes.
+# T tokens, M masked positions, B sequences, H hidden, V vocabulary, C classes.
 
 from __future__ import annotations
 
@@ -51,4 +51,42 @@ class ClassificationHead(nn.Module):
 
     def forward(self, pooler_output: Tensor) -> Tensor:
         """(B, H) to logits (B, C)."""
+        return self.dense(self.dropout(pooler_output))  # type: ignore[no-any-return]
+
+
+class TokenClassificationHead(nn.Module):
+    """Dropout and a linear layer on every token."""
+
+    def __init__(self, config: BertConfig, num_labels: int) -> None:
+        super().__init__()
+        self.dropout = Dropout(config.hidden_dropout_prob)
+        self.dense = nn.Linear(config.hidden_size, num_labels)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Hidden states (T, H) to logits (T, C)."""
+        return self.dense(self.dropout(hidden))  # type: ignore[no-any-return]
+
+
+class SpanHead(nn.Module):
+    """Two scores for every token: that an answer starts there, and that it ends there."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Hidden states (T, H) to logits (T, 2)."""
+        return self.qa_outputs(hidden)  # type: ignore[no-any-return]
+
+
+class MultipleChoiceHead(nn.Module):
+    """Dropout and one score for every choice, a choice being a sequence."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dropout = Dropout(config.hidden_dropout_prob)
+        self.dense = nn.Linear(config.hidden_size, 1)
+
+    def forward(self, pooler_output: Tensor) -> Tensor:
+        """(B, H) to logits (B, 1)."""
         return self.dense(self.dropout(pooler_output))  # type: ignore[no-any-return]

@@ -21,6 +21,7 @@ _TABLE = (
     (r"^masked_lm\.", "cls.predictions."),
     (r"^next_sentence\.dense\.", "cls.seq_relationship."),
     (r"^head\.dense\.", "classifier."),
+    (r"^head\.qa_outputs\.", "qa_outputs."),
 )
 _FUSED = "query_key_value"
 _PARTS = ("query", "key", "value")
