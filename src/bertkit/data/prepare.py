@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -15,17 +14,16 @@ from pathlib import Path
 
 from bertkit.data.corpus import CorpusOptions, RawDocument, read_raw_documents
 from bertkit.data.manifest import FORMAT, Manifest, ShardRecord
+from bertkit.data.preparation import WORK, prepare_folder
 from bertkit.data.shard import shard_name
 from bertkit.data.shard_worker import ShardTask, run_task, start_worker
 from bertkit.data.sources import Source, resolve_sources
 from bertkit.foundation.console import note, progress
 from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_folder, exclusive, read_json, remove_leftovers, write_json
+from bertkit.foundation.files import atomic_folder
 from bertkit.text.tokenizer import Tokenizer
 
 _SHARD_CHARS = 8_000_000
-_WORK = ".prepare"
-"""Subfolder that remembers what is being prepared and which shards are done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,20 +54,13 @@ def prepare(
     options = options or PrepareOptions()
     out = Path(out)
     found = resolve_sources(sources)
-    fingerprint = _fingerprint(found, tokenizer, options.corpus)
-    existed = out.exists()
-    with exclusive(out):
-        _claim(out, fingerprint, options.overwrite)
-        if (out / "manifest.json").is_file() and Manifest.read(out).damage(out, verify=True) is None:
-            note(f"{out} is prepared already from the same text, options and tokenizer")
-            return Manifest.read(out)
-        try:
-            manifest = _prepare(found, tokenizer, out, options)
-        except InputError:
-            _remove(out)
-            if not existed:
-                shutil.rmtree(out)
-            raise
+    manifest = prepare_folder(
+        out,
+        corpus_fingerprint(found, tokenizer, options.corpus),
+        overwrite=options.overwrite,
+        read=Manifest.read,
+        make=lambda: write_corpus(found, tokenizer, out, options),
+    )
     if manifest.documents == 1:
         note(
             f"{out} holds one document, and next-sentence prediction needs two: put blank lines between documents, "
@@ -78,7 +69,8 @@ def prepare(
     return manifest
 
 
-def _prepare(sources: Sequence[Source], tokenizer: Tokenizer, out: Path, options: PrepareOptions) -> Manifest:
+def write_corpus(sources: Sequence[Source], tokenizer: Tokenizer, out: Path, options: PrepareOptions) -> Manifest:
+    """Write the shards that `out` lacks, `manifest.json` last."""
     with atomic_folder(out / "tokenizer") as folder:
         tokenizer.save_pretrained(folder)
     with progress("prepare", sum(source.num_bytes for source in sources) or None, "B") as bar:
@@ -86,7 +78,7 @@ def _prepare(sources: Sequence[Source], tokenizer: Tokenizer, out: Path, options
         tasks = (
             ShardTask(
                 folder=out,
-                record_path=out / _WORK / f"{shard_name(index)}.json",
+                record_path=out / WORK / f"{shard_name(index)}.json",
                 name=shard_name(index),
                 documents=chunk,
                 tokenizer_fingerprint=tokenizer.fingerprint,
@@ -141,34 +133,7 @@ def _write_shards(tasks: Iterator[ShardTask], workers: int) -> list[ShardRecord]
     return shards
 
 
-def _fingerprint(sources: Sequence[Source], tokenizer: Tokenizer, options: CorpusOptions) -> str:
+def corpus_fingerprint(sources: Sequence[Source], tokenizer: Tokenizer, options: CorpusOptions) -> str:
     """What decides the shards; files count by path, size and time of change."""
     parts = [FORMAT, _SHARD_CHARS, tokenizer.fingerprint, asdict(options), [source.state() for source in sources]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _claim(out: Path, fingerprint: str, overwrite: bool) -> None:
-    """Make sure that what lies in `out` belongs to this preparation."""
-    path = out / _WORK / "fingerprint.json"
-    if path.is_file() and read_json(path) == fingerprint:
-        remove_leftovers(out)
-        remove_leftovers(path.parent)
-        return
-    if path.is_file() or (out / "manifest.json").is_file():
-        if not overwrite:
-            raise InputError(
-                f"{out} was prepared from other text, with other options or another tokenizer: choose another folder, "
-                "or replace it with --overwrite"
-            )
-        _remove(out)
-    write_json(path, fingerprint)
-
-
-def _remove(out: Path) -> None:
-    """Remove what `prepare` has written, the marks of being finished first."""
-    (out / "manifest.json").unlink(missing_ok=True)
-    for folder in (_WORK, "tokenizer"):
-        shutil.rmtree(out / folder, ignore_errors=True)
-    for file in out.glob("shard-*"):
-        file.unlink()
-    remove_leftovers(out)
