@@ -24,7 +24,11 @@ def packed_attention(query_key_value: Tensor, layout: SequenceLayout, drop_rate:
     if query_key_value.is_cuda and drop_rate == 0.0 and query_key_value.dtype != torch.float32:
         query, key, value = query_key_value.unbind(1)
         bounds, longest = layout.cu_seqlens, layout.max_seqlen
-        return _as_tensor(varlen_attn(query, key, value, bounds, bounds, longest, longest))
+        key_bounds = bounds
+        if layout.unattended is not None:
+            places, key_bounds = layout.attended
+            key, value = key[places], value[places]
+        return _as_tensor(varlen_attn(query, key, value, bounds, key_bounds, longest, longest))
     with torch.autocast(query_key_value.device.type, enabled=False):  # the softmax stays in the given precision
         if drop_rate == 0.0 and not (query_key_value.requires_grad and torch.is_grad_enabled()):
             return _forward_alone(query_key_value, layout)
@@ -43,10 +47,10 @@ def _heads(tile: Tile, query_key_value: Tensor) -> tuple[Tensor, Tensor, Tensor]
 
 
 def _probabilities(query: Tensor, key: Tensor, tile: Tile) -> Tensor:
-    """Attention probabilities (n, A, L, L); padding gets none."""
+    """Attention probabilities (n, A, L, L); rows that nobody attends to get none."""
     scores = torch.matmul(query * (1.0 / math.sqrt(query.shape[-1])), key.transpose(-1, -2))
-    if tile.padding is not None:
-        scores.masked_fill_(tile.padding[:, None, None, :], -math.inf)
+    if tile.unattended is not None:
+        scores.masked_fill_(tile.unattended[:, None, None, :], -math.inf)
     return torch.softmax(scores, -1)
 
 
@@ -58,8 +62,8 @@ def _forward_alone(query_key_value: Tensor, layout: SequenceLayout) -> Tensor:
         count, length = tile.sequences, tile.length
         query, key, value = tile.take(query_key_value).permute(2, 0, 3, 1, 4).flatten(1, 2)  # (n * A, L, D)
         bias = query.new_zeros(count, 1, 1, length)
-        if tile.padding is not None:
-            bias.masked_fill_(tile.padding[:, None, None, :], -math.inf)
+        if tile.unattended is not None:
+            bias.masked_fill_(tile.unattended[:, None, None, :], -math.inf)
         bias = bias.expand(count, heads, 1, length).flatten(0, 1)
         scores = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=1.0 / math.sqrt(size))
         result = torch.bmm(torch.softmax(scores, -1), value)

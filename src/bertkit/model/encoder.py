@@ -6,6 +6,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bertkit.model.attention import packed_attention
+from bertkit.model.attention_probabilities import attention_probabilities
 from bertkit.model.config import BertConfig
 from bertkit.model.dropout import Dropout
 from bertkit.model.sequence_layout import SequenceLayout
@@ -25,10 +26,12 @@ class BertAttention(nn.Module):
         self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden: Tensor, layout: SequenceLayout) -> Tensor:
-        """(T, H) to (T, H)."""
+    def forward(self, hidden: Tensor, layout: SequenceLayout, attentions: list[Tensor] | None = None) -> Tensor:
+        """(T, H) to (T, H); appends the probabilities (B, A, S, S) to `attentions` where it is given."""
         tokens, width = hidden.shape
         projected = self.query_key_value(hidden).view(tokens, 3, self.heads, width // self.heads)  # (T, 3, A, D)
+        if attentions is not None:
+            attentions.append(attention_probabilities(projected, layout))
         drop_rate = self.drop_rate if self.training else 0.0
         context = packed_attention(projected, layout, drop_rate)
         return self.output(context.view(tokens, width))  # type: ignore[no-any-return]
@@ -47,8 +50,8 @@ class BertLayer(nn.Module):
         self.output_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, layout: SequenceLayout) -> Tensor:
-        """(T, H) to (T, H)."""
-        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, layout)))
+    def forward(self, hidden: Tensor, layout: SequenceLayout, attentions: list[Tensor] | None = None) -> Tensor:
+        """(T, H) to (T, H); `attentions` as in `BertAttention`."""
+        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, layout, attentions)))
         expanded = self.activation(self.intermediate(hidden))  # (T, I)
         return self.output_norm(hidden + self.dropout(self.output(expanded)))  # type: ignore[no-any-return]

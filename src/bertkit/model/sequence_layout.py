@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,7 +23,8 @@ class Tile:
     """Sequences that attention handles together.
 
     Without `index` the tile is `n * L` neighbouring tokens from `first_token` on. With it, `index` (n * L,) says which
-    token each row takes and `padding` (n, L) which rows are no token.
+    token each row takes and `padding` (n, L) which rows are no token. `unattended` (n, L) are the rows that no row
+    attends to: padding, and tokens that only look at others.
     """
 
     sequences: int
@@ -31,6 +32,7 @@ class Tile:
     first_token: int
     index: Tensor | None = None
     padding: Tensor | None = None
+    unattended: Tensor | None = None
 
     def take(self, packed: Tensor) -> Tensor:
         """Rows (n, L, ...) of a packed tensor (T, ...); a view where there is no padding."""
@@ -61,10 +63,22 @@ class SequenceLayout:
     The processor's matrix library builds a kernel for every shape it meets, which costs more than running it, so
     tiles have lengths in steps and powers of two as counts. Sorted batches have the least padding: none where
     neighbours are equally long.
+
+    `unattended` (T,), where given, marks tokens that attend to their sequence but that no token attends to; every
+    sequence has another one.
     """
 
-    def __init__(self, batch: PackedBatch) -> None:
+    def __init__(self, batch: PackedBatch, unattended: Tensor | None = None) -> None:
         self.cu_seqlens, self.max_seqlen = batch.cu_seqlens, batch.max_seqlen
+        self.unattended = unattended
+
+    @cached_property
+    def attended(self) -> tuple[Tensor, Tensor]:
+        """Where the tokens that are attended to lie (K,), and their sequences' bounds among them, int32 (B+1,)."""
+        assert self.unattended is not None
+        attended = ~self.unattended
+        before = torch.nn.functional.pad(attended.cumsum(0, dtype=torch.int32), (1, 0))
+        return attended.nonzero().squeeze(-1), before[self.cu_seqlens]
 
     @cached_property
     def tiles(self) -> Sequence[Tile]:
@@ -73,9 +87,10 @@ class SequenceLayout:
         starts, lengths = bounds[:-1], np.diff(bounds)
         order = np.argsort(-lengths, kind="stable")
         order = order[lengths[order] > 0]
-        return [
+        tiles = [
             _tile(starts[members], lengths[members], self.cu_seqlens.device) for members in _cut(order, lengths[order])
         ]
+        return tiles if self.unattended is None else [_with_unattended(tile, self.unattended) for tile in tiles]
 
 
 def _cut(order: NDArray[np.int64], lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -106,10 +121,12 @@ def _tile(starts: NDArray[np.int64], lengths: NDArray[np.int64], device: torch.d
     rows = np.arange(padded)
     index = starts[:, None] + np.minimum(rows, lengths[:, None] - 1)
     padding = rows >= lengths[:, None]
+    no_token = torch.from_numpy(padding).to(device)
     return Tile(
-        len(starts),
-        padded,
-        int(starts[0]),
-        torch.from_numpy(index.ravel()).to(device),
-        torch.from_numpy(padding).to(device),
+        len(starts), padded, int(starts[0]), torch.from_numpy(index.ravel()).to(device), no_token, unattended=no_token
     )
+
+
+def _with_unattended(tile: Tile, unattended: Tensor) -> Tile:
+    rows = tile.take(unattended)
+    return replace(tile, unattended=rows if tile.padding is None else rows | tile.padding)
