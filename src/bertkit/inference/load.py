@@ -5,31 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from bertkit.foundation.devices import default_device, resolve_precision
 from bertkit.foundation.precision import Precision
-from bertkit.inference.hub import find_folder
 from bertkit.inference.loaded_model import LoadedModel
 from bertkit.inference.predictor import Predictor
 from bertkit.inference.prepack import can_prepack, prepack
 from bertkit.inference.sentence_settings import SentenceSettings
-from bertkit.model.bert import BertModel
+from bertkit.model.bert_with_heads import BertWithHeads
 from bertkit.model.folder import ModelFolder
-from bertkit.model.pretraining import PretrainingModel
+from bertkit.model.hub import find_folder
+from bertkit.tasks.contract import Task
 from bertkit.tasks.folder import load_task_model
+from bertkit.tasks.model import TaskModel
 from bertkit.text.tokenizer import Tokenizer
-
-_POOLER = "bert.pooler."
-_MASKED_LM_TENSOR = "cls.predictions.transform.dense.weight"
-
-
-class _Encoder(nn.Module):
-    """The encoder under the name that it has in a folder."""
-
-    def __init__(self, bert: BertModel) -> None:
-        super().__init__()
-        self.bert = bert
 
 
 def load(path: str | Path, *, precision: Precision = "float32", device: str | torch.device | None = None) -> Predictor:
@@ -44,25 +33,15 @@ def load(path: str | Path, *, precision: Precision = "float32", device: str | to
     tokenizer = Tokenizer.from_pretrained(folder.path)
     settings = SentenceSettings.read(folder.path)
 
-    task, head, masked_lm = None, None, None
-    module: nn.Module
+    task: Task | None = None
+    module: TaskModel | BertWithHeads
     if folder.labels is not None or folder.regression:
         module, task = load_task_model(folder.path)
-        bert, head, has_pooler = module.bert, module.head, True
+        masked_lm = None
     else:
-        with torch.device("meta"):  # random weights that are overwritten take longer than the file
-            if _MASKED_LM_TENSOR in folder.tensor_names():
-                module = PretrainingModel(folder.config, next_sentence=False)
-                bert, masked_lm = module.bert, module.masked_lm
-            else:
-                bert = BertModel(folder.config)
-                module = _Encoder(bert)
-        module.to_empty(device="cpu")
-        lacking = folder.load_into(module, may_lack=(_POOLER,))
-        has_pooler = not lacking
-        if lacking:
-            nn.init.zeros_(bert.pooler.dense.weight)
-            nn.init.zeros_(bert.pooler.dense.bias)
+        module, report = BertWithHeads.from_folder(folder)
+        masked_lm = module.masked_lm
+        report.show()
 
     module.eval().requires_grad_(False).to(place)
     if low:
@@ -75,11 +54,10 @@ def load(path: str | Path, *, precision: Precision = "float32", device: str | to
             architecture=folder.architecture,
             device=place,
             tokenizer=tokenizer,
-            bert=bert,
-            has_pooler=has_pooler,
+            bert=module.bert,
             settings=settings,
             masked_lm=masked_lm,
             task=task,
-            head=head,
+            head=None if task is None else module.head,
         )
     )

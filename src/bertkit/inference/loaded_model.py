@@ -26,7 +26,6 @@ class LoadedModel:
     device: torch.device
     tokenizer: Tokenizer
     bert: BertModel
-    has_pooler: bool
     settings: SentenceSettings
     masked_lm: MaskedLMHead | None = None
     task: Task | None = None
@@ -43,7 +42,7 @@ class LoadedModel:
 
     def longest(self, max_length: int | None, default: int | None = None) -> int:
         """Tokens that a text is cut to: `max_length`, else `default`, else all that the model has positions for."""
-        positions = self.bert.config.max_position_embeddings
+        positions = self.bert.config.max_length
         if max_length is None:
             return positions if default is None else min(default, positions)
         if not 3 <= max_length <= positions:

@@ -178,7 +178,7 @@ class Predictor:
             pooling = settings.pooling
         if pooling not in get_args(Pooling):
             raise InputError(f"pooling {pooling!r} is unknown: use one of {', '.join(get_args(Pooling))}")
-        if pooling == "pooler" and not self.model.has_pooler:
+        if pooling == "pooler" and self.model.bert.pooler is None:
             raise InputError(f"{self.model.path} has no pooler: use pooling mean or cls")
         if pooling == "pooler" and not self._is_last(layer):
             raise InputError(f"the pooler stands on the last layer, not on layer {layer}: use pooling mean or cls")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -12,43 +13,52 @@ from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.model.config import BertConfig
 from bertkit.model.embeddings import BertEmbeddings
 from bertkit.model.encoder import BertLayer
+from bertkit.model.folder import ModelFolder, write_model_folder
+from bertkit.model.hub import find_folder
 from bertkit.model.row_padding import pad_rows
 from bertkit.model.sequence_layout import SequenceLayout
 
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """`last_hidden_state` (T, H), `pooler_output` (B, H) and, where asked for, all layers from the embeddings on."""
+    """`last_hidden_state` (T, H), the pooler's (B, H) and, where asked for, all layers from the embeddings on."""
 
     last_hidden_state: Tensor
-    pooler_output: Tensor
+    pooled: Tensor | None
     hidden_states: tuple[Tensor, ...] | None = None
+
+    @property
+    def pooler_output(self) -> Tensor:
+        """(B, H) of an encoder that has a pooler."""
+        assert self.pooled is not None, "this encoder has no pooler"
+        return self.pooled
 
 
 class Pooler(nn.Module):
-    """tanh(dense(hidden state of [CLS]))."""
+    """tanh(dense(hidden state of [CLS])); DistilBERT's classifiers take a rectifier."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = nn.ReLU() if config.model_type == "distilbert" else nn.Tanh()
 
     def forward(self, first_tokens: Tensor) -> Tensor:
         """(B, H) to (B, H)."""
-        return torch.tanh(self.dense(first_tokens))
+        return self.activation(self.dense(first_tokens))  # type: ignore[no-any-return]
 
 
 class BertModel(nn.Module):
-    """Embeddings, encoder and pooler over packed batches (Devlin et al. 2019, section 3)."""
+    """Embeddings, encoder and, unless left out, pooler over packed batches (Devlin et al. 2019, section 3)."""
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: BertConfig, *, add_pooling_layer: bool = True) -> None:
         super().__init__()
         self.config = config
         self.embeddings = BertEmbeddings(config)
         self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
-        self.pooler = Pooler(config)
+        self.pooler = Pooler(config) if add_pooling_layer else None
 
     def forward(self, batch: PackedBatch, *, output_hidden_states: bool = False) -> EncoderOutput:
-        """Encode a batch whose longest sequence fits `max_position_embeddings`."""
+        """Encode a batch whose longest sequence fits `config.max_length`."""
         hidden = pad_rows(self.embeddings(batch))
         layout = SequenceLayout(batch)
         kept = [hidden[: batch.num_tokens]]
@@ -57,5 +67,22 @@ class BertModel(nn.Module):
             if output_hidden_states:
                 kept.append(hidden[: batch.num_tokens])
         hidden = hidden[: batch.num_tokens]
-        pooled = self.pooler(hidden[batch.cu_seqlens[:-1]])
+        pooled = None if self.pooler is None else self.pooler(hidden[batch.cu_seqlens[:-1]])
         return EncoderOutput(hidden, pooled, tuple(kept) if output_hidden_states else None)
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> BertModel:
+        """Read the encoder of a folder, or of a hub name where there is a network, in evaluation mode.
+
+        Without a pooler in the folder the encoder has none. Raises `InputError`.
+        """
+        folder = ModelFolder.open(find_folder(path))
+        with torch.device("meta"):
+            model = cls(folder.config, add_pooling_layer=folder.holds("bert.pooler.dense.weight"))
+        model.to_empty(device="cpu")
+        folder.load_into(nn.ModuleDict({"bert": model})).show()
+        return model.eval()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a folder that Hugging Face's `AutoModel` reads."""
+        write_model_folder(Path(folder), nn.ModuleDict({"bert": self}), self.config, architecture="BertModel")

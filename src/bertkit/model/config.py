@@ -9,6 +9,8 @@ from bertkit.foundation.errors import InputError
 ACTIVATIONS = ("gelu", "gelu_new")
 """`gelu` is the exact erf form, `gelu_new` the tanh form of the code released after 2019-02."""
 
+MODEL_TYPES = ("bert", "distilbert", "roberta")
+
 
 @dataclass(frozen=True, kw_only=True)
 class BertConfig:
@@ -27,8 +29,12 @@ class BertConfig:
     layer_norm_eps: float = 1e-12
     initializer_range: float = 0.02
     pad_token_id: int = 0
+    model_type: str = "bert"
+    """Hugging Face's name of the format; the encoder is one, less token types (DistilBERT), shifted (RoBERTa)."""
 
     def __post_init__(self) -> None:
+        if self.model_type not in MODEL_TYPES:
+            raise InputError(f"model_type {self.model_type!r} is unknown: use one of {', '.join(MODEL_TYPES)}")
         for name in (
             "vocab_size",
             "hidden_size",
@@ -36,10 +42,16 @@ class BertConfig:
             "num_attention_heads",
             "intermediate_size",
             "max_position_embeddings",
-            "type_vocab_size",
         ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.type_vocab_size < (0 if self.model_type == "distilbert" else 1):
+            raise InputError(f"type_vocab_size must be at least 1, got {self.type_vocab_size}")
+        if self.max_length < 1:
+            raise InputError(
+                f"max_position_embeddings {self.max_position_embeddings} is too small: RoBERTa's first token takes row "
+                f"{self.position_offset}"
+            )
         if self.hidden_size % self.num_attention_heads:
             raise InputError(
                 f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads "
@@ -55,3 +67,13 @@ class BertConfig:
     def head_size(self) -> int:
         """Width of one attention head."""
         return self.hidden_size // self.num_attention_heads
+
+    @property
+    def position_offset(self) -> int:
+        """Row of the position table that the first token takes."""
+        return self.pad_token_id + 1 if self.model_type == "roberta" else 0
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of the longest sequence that has positions, special ones counted."""
+        return self.max_position_embeddings - self.position_offset

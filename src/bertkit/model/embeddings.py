@@ -17,13 +17,18 @@ class BertEmbeddings(nn.Module):
         super().__init__()
         self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.position_offset = config.position_offset
+        self.token_type_embeddings = (
+            nn.Embedding(config.type_vocab_size, config.hidden_size) if config.type_vocab_size else None
+        )
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """Embed a batch as (T, H)."""
         summed = self.word_embeddings(batch.input_ids)
-        summed = summed + self.token_type_embeddings(batch.token_type_ids)
-        summed = summed + self.position_embeddings(batch.position_ids)
+        if self.token_type_embeddings is not None:
+            summed = summed + self.token_type_embeddings(batch.token_type_ids)
+        position_ids = batch.position_ids + self.position_offset if self.position_offset else batch.position_ids
+        summed = summed + self.position_embeddings(position_ids)
         return self.dropout(self.norm(summed))  # type: ignore[no-any-return]

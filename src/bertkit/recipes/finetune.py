@@ -19,8 +19,9 @@ from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import atomic_folder, exclusive, read_json, sha256, write_json
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
-from bertkit.model.folder import WEIGHTS_FILE, ModelFolder
+from bertkit.model.folder import ModelFolder
 from bertkit.model.initialization import initialize
+from bertkit.model.stored_weights import weight_parts
 from bertkit.recipes.finetune_loader import FinetuneLoader
 from bertkit.recipes.finetune_objective import FinetuneObjective
 from bertkit.recipes.finetune_options import FinetuneOptions
@@ -135,7 +136,7 @@ class _Setup:
         del options["seeds"]
         return {
             "model": self.folder.path.resolve(),
-            "weights": sha256(self.folder.path / WEIGHTS_FILE),
+            "weights": [sha256(part) for part in weight_parts(self.folder.weights)],
             "task": {"name": self.data.name, **self.task.description(), "labels": self.task.labels},
             "data": _fingerprint(self.train, self.dev, self.test),
             **options,
@@ -157,8 +158,7 @@ class _Setup:
         initialize(model, self.config_of_model.initializer_range, seed)
         if not self.options.from_random:
             encoder = nn.ModuleDict({"bert": model.bert})
-            if self.folder.load_into(encoder, may_lack=(_POOLER,)):
-                note(f"{self.folder.path} has no pooler: it starts from random weights")
+            self.folder.load_into(encoder, may_lack=(_POOLER,)).show()
         freeze(model.bert, self.options.freeze)
         return model.to(self.device)
 
@@ -220,9 +220,9 @@ def _check_model(folder: ModelFolder, tokenizer: Tokenizer, data: TaskData, opti
             f"the tokenizer in {folder.path} has {tokenizer.vocab_size} entries, the model {config.vocab_size}: "
             f"they do not belong together"
         )
-    if options.max_length > config.max_position_embeddings:
+    if options.max_length > config.max_length:
         raise InputError(
-            f"max_length {options.max_length} is over the model's {config.max_position_embeddings} positions: "
+            f"max_length {options.max_length} is over the model's {config.max_length} positions: "
             f"lower it to at most that"
         )
     if data.train.text_pairs is not None and config.type_vocab_size < 2:

@@ -195,7 +195,5 @@ def _new_module(options: PretrainOptions, tokenizer: Tokenizer) -> PretrainingMo
             f"the corpus was prepared with another vocabulary than {options.initial_model} has: "
             f"prepare it with --tokenizer {options.initial_model}"
         )
-    lacking = folder.load_into(module, may_lack=("masked_lm.", "next_sentence.", "bert.pooler."))
-    if lacking:
-        note(f"newly made, for {options.initial_model} lacks them: {', '.join(lacking)}")
+    folder.load_into(module, may_lack=("masked_lm.", "next_sentence.", "bert.pooler.")).show()
     return module

@@ -41,9 +41,9 @@ class PretrainOptions:
     """Model folder whose weights the run starts from, in place of random ones."""
 
     def __post_init__(self) -> None:
-        if self.instances.seq_length > self.model.max_position_embeddings:
+        if self.instances.seq_length > self.model.max_length:
             raise InputError(
-                f"seq_length {self.instances.seq_length} is over the model's {self.model.max_position_embeddings} "
+                f"seq_length {self.instances.seq_length} is over the model's {self.model.max_length} "
                 f"positions: lower it or raise max_position_embeddings"
             )
         if self.next_sentence_weight <= 0:

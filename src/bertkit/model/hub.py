@@ -8,7 +8,9 @@ from pathlib import Path
 from bertkit.foundation.errors import InputError
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
-_FILES = ["*.json", "vocab.txt", "model.safetensors"]
+_FILES = ["*.json", "*.txt"]
+_WEIGHTS = (["model*.safetensors"], ["pytorch_model*.bin"])
+"""In order of preference: the second is fetched where there is none of the first."""
 
 
 def find_folder(name: str | Path) -> Path:
@@ -22,7 +24,11 @@ def find_folder(name: str | Path) -> Path:
     try:
         import huggingface_hub  # noqa: PLC0415  # half a second that folders do not need
 
-        return Path(huggingface_hub.snapshot_download(str(name), allow_patterns=_FILES))
+        for weights in _WEIGHTS:
+            folder = Path(huggingface_hub.snapshot_download(str(name), allow_patterns=[*_FILES, *weights]))
+            if any(any(folder.glob(pattern)) for pattern in weights):
+                break
+        return folder
     except Exception as error:  # the library raises many types, for a typing error as for a missing network
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(

@@ -1,0 +1,105 @@
+"""An encoder with whatever heads its folder has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bertkit.model.bert import BertModel
+from bertkit.model.config import BertConfig
+from bertkit.model.folder import ModelFolder, write_model_folder
+from bertkit.model.heads import (
+    ClassificationHead,
+    MaskedLMHead,
+    MultipleChoiceHead,
+    NextSentenceHead,
+    SpanHead,
+    TokenClassificationHead,
+)
+from bertkit.model.hub import find_folder
+from bertkit.model.load_report import LoadReport
+
+_MASKED_LM = "masked_lm.dense.weight"
+_NEXT_SENTENCE = "next_sentence.dense.weight"
+_POOLER = "bert.pooler.dense.weight"
+
+
+class BertWithHeads(nn.Module):
+    """The encoder `bert`, the heads of pre-training that there are, and `head`, that of a task.
+
+    `architecture` is the Hugging Face class that has these parts, and `labels` are the names of its outputs.
+    """
+
+    def __init__(
+        self,
+        bert: BertModel,
+        *,
+        masked_lm: MaskedLMHead | None = None,
+        next_sentence: NextSentenceHead | None = None,
+        head: nn.Module | None = None,
+        architecture: str = "BertModel",
+        labels: tuple[str, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        self.bert = bert
+        self.masked_lm = masked_lm
+        self.next_sentence = next_sentence
+        self.head = head
+        self.architecture = architecture
+        self.labels = labels
+
+    @classmethod
+    def shape_of(cls, folder: ModelFolder) -> BertWithHeads:
+        """The parts that a folder has, without memory for their weights."""
+        config = folder.config
+        with torch.device("meta"):
+            return cls(
+                BertModel(config, add_pooling_layer=folder.holds(_POOLER)),
+                masked_lm=MaskedLMHead(config) if folder.holds(_MASKED_LM) else None,
+                next_sentence=NextSentenceHead(config) if folder.holds(_NEXT_SENTENCE) else None,
+                head=new_head(folder.architecture, config, 1 if folder.labels is None else len(folder.labels)),
+                architecture=folder.architecture,
+                labels=folder.labels,
+            )
+
+    @classmethod
+    def from_folder(cls, folder: ModelFolder) -> tuple[BertWithHeads, LoadReport]:
+        """Every part that a folder has, in evaluation mode, and what was taken and left."""
+        model = cls.shape_of(folder)
+        model.to_empty(device="cpu")
+        report = folder.load_into(model)
+        return model.eval(), report
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> BertWithHeads:
+        """Read a folder, or a hub name where there is a network. Raises `InputError`."""
+        model, report = cls.from_folder(ModelFolder.open(find_folder(path)))
+        report.show()
+        return model
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a folder that Hugging Face's class `architecture` reads."""
+        regression = self.architecture == "BertForSequenceClassification" and self.labels is None
+        write_model_folder(
+            Path(folder),
+            self,
+            self.bert.config,
+            architecture=self.architecture,
+            labels=self.labels,
+            regression=regression,
+        )
+
+
+def new_head(architecture: str, config: BertConfig, num_labels: int) -> nn.Module | None:
+    """The head of a task that Hugging Face's class has, None for those that have none."""
+    if architecture == "BertForSequenceClassification":
+        return ClassificationHead(config, num_labels)
+    if architecture == "BertForTokenClassification":
+        return TokenClassificationHead(config, num_labels)
+    if architecture == "BertForQuestionAnswering":
+        return SpanHead(config)
+    if architecture == "BertForMultipleChoice":
+        return MultipleChoiceHead(config)
+    return None

@@ -1,0 +1,1 @@
+"""How other projects name what a model folder holds: one ordered table a format."""

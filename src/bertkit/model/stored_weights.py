@@ -1,0 +1,111 @@
+"""The weights in a model folder, whichever of Hugging Face's files holds them."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import read_json
+
+SAFETENSORS_FILE = "model.safetensors"
+_WEIGHT_FILES = (
+    SAFETENSORS_FILE,
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""In order of preference; an index names the parts and which tensor lies in which."""
+
+
+def find_weights(folder: Path) -> Path:
+    """The file of weights, or the index of its parts; raise `InputError` where there is none."""
+    for name in _WEIGHT_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(
+        f"{folder} has no weights ({SAFETENSORS_FILE}, pytorch_model.bin, or either in parts with an index): "
+        "give the folder that a model was saved to"
+    )
+
+
+def weight_parts(path: Path) -> tuple[Path, ...]:
+    """The files that hold the tensors of what `find_weights` found; raise `InputError` for one that is missing."""
+    if path.suffix != ".json":
+        return (path,)
+    parts = tuple(path.parent / name for name in sorted(set(_places(path).values())))
+    missing = [part.name for part in parts if not part.is_file()]
+    if missing:
+        raise InputError(f"{path} names {', '.join(missing)}, not in the folder: copy all {len(parts)} parts")
+    return parts
+
+
+def read_tensors(path: Path) -> Mapping[str, Tensor]:
+    """Every tensor under its stored name, mapped from the disk where the format allows it. Raises `InputError`."""
+    tensors: dict[str, Tensor] = {}
+    for part in weight_parts(path):
+        tensors |= _read_safetensors(part) if part.suffix == ".safetensors" else _read_pickle(part)
+    if path.suffix == ".json":
+        lacking = sorted(set(_places(path)) - set(tensors))
+        if lacking:
+            raise InputError(f"{path} names {lacking[0]}, which is in none of its parts: copy the folder again")
+    return tensors
+
+
+def _places(index: Path) -> dict[str, str]:
+    """From tensor to the name of its part."""
+    content = read_json(index)
+    places = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(places, dict) or not places:
+        raise InputError(f"{index} has no weight_map: copy it again")
+    for name in places.values():
+        if not isinstance(name, str) or Path(name).name != name:
+            raise InputError(f"{index} names the part {name!r}: a part lies in the folder itself")
+    return places
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    with _whole(path, "safetensors file", SafetensorError):
+        return dict(load_file(path))
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    # torch names what the pickle wanted to call before it is called.
+    with _whole(path, "PyTorch file", RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError):
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        except pickle.UnpicklingError as error:
+            wanted = re.search(r"(?:GLOBAL|global|class|function) ['`]?([\w.]+\.\w+)", str(error))
+            what = f"wants to run code ({wanted[1]})" if wanted else "holds more than tensors"
+            raise InputError(f"{path} {what}, so it was not opened: ask for {SAFETENSORS_FILE}") from None
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
+        raise InputError(f"{path} is not a dictionary of tensors: save model.state_dict()")
+    return content
+
+
+def _is_zip(path: Path) -> bool:
+    """Files of torch before 1.6 are plain pickles, which cannot be mapped."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+@contextmanager
+def _whole(path: Path, what: str, *errors: type[Exception]) -> Iterator[None]:
+    """Name the file in errors of a broken one."""
+    try:
+        yield
+    except InputError:
+        raise
+    except errors as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path} is not a whole {what} ({reason}): copy it again") from None
