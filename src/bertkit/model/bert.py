@@ -1,5 +1,5 @@
 """The encoder."""
-# T tokens, B sequences, H hidden.
+# T tokens, B sequences, H hidden, A heads.
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.model.config import BertConfig
 from bertkit.model.embeddings import BertEmbeddings
+from bertkit.model.encode import encode
 from bertkit.model.encoder import BertLayer
 from bertkit.model.folder import ModelFolder, write_model_folder
 from bertkit.model.hub import find_folder
-from bertkit.model.row_padding import pad_rows
 from bertkit.model.sequence_layout import SequenceLayout
 
 
@@ -26,6 +26,8 @@ class EncoderOutput:
     last_hidden_state: Tensor
     pooled: Tensor | None
     hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    """Where asked for, each layer's probabilities (B, A, S, S), S the longest sequence, 0 where there is no token."""
 
     @property
     def pooler_output(self) -> Tensor:
@@ -57,18 +59,20 @@ class BertModel(nn.Module):
         self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
         self.pooler = Pooler(config) if add_pooling_layer else None
 
-    def forward(self, batch: PackedBatch, *, output_hidden_states: bool = False) -> EncoderOutput:
+    def forward(
+        self, batch: PackedBatch, *, output_hidden_states: bool = False, output_attentions: bool = False
+    ) -> EncoderOutput:
         """Encode a batch whose longest sequence fits `config.max_length`."""
-        hidden = pad_rows(self.embeddings(batch))
-        layout = SequenceLayout(batch)
-        kept = [hidden[: batch.num_tokens]]
-        for layer in self.layers:
-            hidden = layer(hidden, layout)
-            if output_hidden_states:
-                kept.append(hidden[: batch.num_tokens])
-        hidden = hidden[: batch.num_tokens]
+        tokens = encode(
+            self.embeddings(batch),
+            self.layers,
+            SequenceLayout(batch),
+            output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+        )
+        hidden = tokens.last_hidden_state
         pooled = None if self.pooler is None else self.pooler(hidden[batch.cu_seqlens[:-1]])
-        return EncoderOutput(hidden, pooled, tuple(kept) if output_hidden_states else None)
+        return EncoderOutput(hidden, pooled, tokens.hidden_states, tokens.attentions)
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> BertModel:

@@ -24,9 +24,9 @@ class BertEmbeddings(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, batch: PackedBatch) -> Tensor:
-        """Embed a batch as (T, H)."""
-        summed = self.word_embeddings(batch.input_ids)
+    def forward(self, batch: PackedBatch, word_vectors: Tensor | None = None) -> Tensor:
+        """Embed a batch as (T, H); `word_vectors` (T, H) stand in for those of its ids."""
+        summed = self.word_embeddings(batch.input_ids) if word_vectors is None else word_vectors
         if self.token_type_embeddings is not None:
             summed = summed + self.token_type_embeddings(batch.token_type_ids)
         position_ids = batch.position_ids + self.position_offset if self.position_offset else batch.position_ids
