@@ -43,8 +43,9 @@ class BertConfig:
             "intermediate_size",
             "max_position_embeddings",
         ):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
         if self.type_vocab_size < (0 if self.model_type == "distilbert" else 1):
             raise InputError(f"type_vocab_size must be at least 1, got {self.type_vocab_size}")
         if self.max_length < 1:
@@ -60,8 +61,9 @@ class BertConfig:
         if self.hidden_act not in ACTIVATIONS:
             raise InputError(f"hidden_act {self.hidden_act!r} is unknown: use one of {', '.join(ACTIVATIONS)}")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+            rate = getattr(self, name)
+            if not isinstance(rate, int | float) or not 0 <= rate < 1:
+                raise InputError(f"{name} must lie in [0, 1), got {rate!r}")
 
     @property
     def head_size(self) -> int:
