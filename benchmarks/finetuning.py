@@ -22,6 +22,8 @@ from bertkit.recipes.finetune import finetune
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.finetune_result import FinetuneResult, deviation
 from bertkit.tasks.benchmarks import find_benchmark
+from bertkit.tasks.classification import Classification
+from bertkit.tasks.labelled_examples import LabelledExamples
 from bertkit.tasks.task_data import TaskData
 
 FOLDERS = {
@@ -82,7 +84,7 @@ def _finetune(arguments: argparse.Namespace, data: TaskData, rate: float, *, fro
 
 def _row(data: TaskData, start: str, rate: float, result: FinetuneResult) -> dict[str, Any]:
     largest = ""
-    if not data.regression and data.dev is not None:
+    if isinstance(data.dev, LabelledExamples) and data.family is Classification:
         largest = f"{max(Counter(data.dev.labels).values()) / len(data.dev):.3f}"
     return {
         "task": data.name,

@@ -16,6 +16,7 @@ from bertkit.tasks.columns import Columns
 from bertkit.tasks.evaluation import evaluate
 from bertkit.tasks.folder import load_task_model
 from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.tasks.regression import Regression
 from bertkit.tasks.task_data import TaskData, read_task_data
 from bertkit.text.tokenizer import Tokenizer
 
@@ -58,9 +59,8 @@ def test_a_plain_task_is_learnt_and_the_best_seed_is_the_model(tmp_path: Path, t
     model, task = load_task_model(result.model)
     assert task.labels == ("neg", "pos")
     assert DATA.test is not None
-    encoded = DATA.test.encode(Tokenizer.from_pretrained(result.model), task.max_length)
-    targets = task.targets(DATA.test.labels, DATA.test.place)
-    figures = evaluate(model, task, encoded, targets, max_tokens=500, precision="float32")
+    instances = task.encode(DATA.test, Tokenizer.from_pretrained(result.model))
+    figures = evaluate(model, task, instances, max_tokens=500, precision="float32")
     assert figures == pytest.approx(result.best.test, abs=1e-5)
 
 
@@ -142,7 +142,7 @@ def test_scores_of_pairs_are_learnt_from_a_file(tmp_path: Path, tiny_model: Path
     path = tmp_path / "pairs.tsv"
     path.write_text("\n".join(lines))
     columns = Columns(text="one", text_pair="two", label="score")
-    data = read_task_data(path, path, columns=columns, regression=True)
+    data = read_task_data(path, path, family=Regression, columns=columns)
     result = finetune(tiny_model, data, tmp_path / "run", LEARNING)
     assert result.select_by == "pearson"
     assert result.best.dev["pearson"] > 0.8

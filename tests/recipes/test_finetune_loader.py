@@ -2,6 +2,8 @@ import numpy as np
 import torch
 
 from bertkit.recipes.finetune_loader import FinetuneLoader
+from bertkit.tasks.instances import TaskInstances
+from bertkit.tasks.labelled_examples import LabelledExamples
 from bertkit.text.encoded_example import EncodedExample
 
 
@@ -14,9 +16,11 @@ def _encoded(lengths: list[int]) -> list[EncodedExample]:
 
 
 def _loader(lengths: list[int], *, batch_size: int, tokens: int = 1000, seed: int = 3) -> FinetuneLoader:
+    sequences = _encoded(lengths)
+    texts = ("",) * len(lengths)
+    examples = LabelledExamples(texts=texts, text_pairs=None, labels=texts, places=texts)
     return FinetuneLoader(
-        _encoded(lengths),
-        torch.arange(len(lengths)),
+        TaskInstances.of_sequences(examples, sequences, torch.arange(len(lengths))),
         batch_size=batch_size,
         micro_batch_tokens=tokens,
         seed=seed,

@@ -11,6 +11,7 @@ from bertkit.model.pretraining import PretrainingModel
 from bertkit.studies.few_label_finetuning import FewLabelOptions, finetune_few_labels
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.folder import load_task_model
+from bertkit.tasks.labelled_examples import LabelledExamples
 from bertkit.text.tokenizer import Tokenizer
 
 TASK = Classification(classes=("bad", "good"), max_length=16)
@@ -29,11 +30,14 @@ def other_weights(tiny_model: Path, tmp_path: Path) -> Path:
 
 
 def finetune(model: Path, run: Path, *, from_random: bool, min_steps: int = 2, save_to: Path | None = None) -> Tensor:
-    encoded = Tokenizer.from_pretrained(model).encode_batch(TEXTS)
+    tokenizer = Tokenizer.from_pretrained(model)
+    places = tuple(f"text {index}" for index in range(4))
+    labels = ("good", "good", "bad", "bad")
+    examples = LabelledExamples(texts=tuple(TEXTS), text_pairs=None, labels=labels, places=places)
+    train = TASK.encode(examples, tokenizer)
     options = FewLabelOptions(epochs=1, min_steps=min_steps, learning_rate=1e-2)
-    targets = torch.tensor([1, 1, 0, 0])
     return finetune_few_labels(
-        model, TASK, encoded, targets, encoded, options, from_random=from_random, seed=0, run=run, save_to=save_to
+        model, TASK, train, train.sequences, options, from_random=from_random, seed=0, run=run, save_to=save_to
     )
 
 

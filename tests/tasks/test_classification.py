@@ -1,5 +1,6 @@
 import pytest
 import torch
+from bare_instances import bare_instances
 
 from bertkit.foundation.errors import InputError
 from bertkit.tasks.classification import Classification, classes_of
@@ -19,7 +20,7 @@ def test_whole_numbers_are_ordered_by_size_and_words_by_letters():
 
 
 def test_fractions_are_no_classes():
-    with pytest.raises(InputError, match=r"row 3.*0\.5.*--regression"):
+    with pytest.raises(InputError, match=r"row 3.*0\.5.*--kind regression"):
         classes_of(["1", "0.5", "2"], _place)
 
 
@@ -46,12 +47,14 @@ def test_an_unknown_metric_is_refused():
 
 def test_the_loss_is_a_sum_so_that_a_batch_can_be_cut():
     logits, targets = torch.randn(6, 2), TASK.targets(["yes", "no", "no"] * 2, _place)
-    whole = TASK.loss(logits, targets)
-    torch.testing.assert_close(TASK.loss(logits[:2], targets[:2]) + TASK.loss(logits[2:], targets[2:]), whole)
+    bounds = torch.arange(7)
+    whole = TASK.loss(logits, targets, bounds)
+    parts = TASK.loss(logits[:2], targets[:2], bounds[:3]) + TASK.loss(logits[2:], targets[2:], bounds[:5])
+    torch.testing.assert_close(parts, whole)
 
 
 def test_decoding_gives_the_likeliest_class_with_all_probabilities():
-    prediction = TASK.decode(torch.tensor([[0.0, 2.0]]))[0]
+    prediction = TASK.decode(torch.tensor([[0.0, 2.0]]), bare_instances(1))[0]
     assert isinstance(prediction, ClassPrediction)
     assert prediction.label == "yes"
     assert prediction.probabilities["yes"] == pytest.approx(1 / (1 + 2.718281828**-2))
@@ -61,5 +64,6 @@ def test_decoding_gives_the_likeliest_class_with_all_probabilities():
 def test_metrics_come_in_the_order_asked_for():
     task = Classification(classes=("0", "1"), max_length=8, metric_names=("matthews", "accuracy"))
     logits = torch.tensor([[1.0, 0], [0, 1], [0, 1]])
-    assert list(task.metrics(logits, torch.tensor([0, 1, 0]))) == ["matthews", "accuracy"]
-    assert task.metrics(logits, torch.tensor([0, 1, 0]))["accuracy"] == pytest.approx(2 / 3)
+    figures = task.metrics(logits, bare_instances(3, torch.tensor([0, 1, 0])))
+    assert list(figures) == ["matthews", "accuracy"]
+    assert figures["accuracy"] == pytest.approx(2 / 3)

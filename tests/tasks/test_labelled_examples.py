@@ -34,9 +34,9 @@ def test_a_missing_column_is_named(tmp_path: Path):
 
 
 def test_columns_without_a_header_are_places():
-    assert Columns.named("0", None, "1", header=False) == Columns(text=0, label=1, header=False)
+    assert Columns().changed(text="0", label="1", header=False) == Columns(text=0, label=1, header=False)
     with pytest.raises(InputError, match=r"'text'.*counted from 0"):
-        Columns.named("text", None, "1", header=False)
+        Columns().changed(text="text", label="1", header=False)
 
 
 def test_a_column_named_twice_is_refused():

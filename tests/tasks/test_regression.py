@@ -1,5 +1,6 @@
 import pytest
 import torch
+from bare_instances import bare_instances
 
 from bertkit.foundation.errors import InputError
 from bertkit.tasks.prediction import ScorePrediction
@@ -19,14 +20,16 @@ def test_numbers_are_taken_from_text_and_from_numbers():
 
 
 def test_the_loss_is_the_summed_squared_error():
-    assert float(TASK.loss(torch.tensor([[1.0], [4.0]]), torch.tensor([3.0, 4.5]))) == pytest.approx(4.25)
+    assert float(TASK.loss(torch.tensor([[1.0], [4.0]]), torch.tensor([3.0, 4.5]), torch.arange(3))) == pytest.approx(
+        4.25
+    )
 
 
 def test_scores_are_decoded_as_they_are():
-    assert TASK.decode(torch.tensor([[2.5]])) == [ScorePrediction(2.5)]
+    assert TASK.decode(torch.tensor([[2.5]]), bare_instances(1)) == [ScorePrediction(2.5)]
 
 
 def test_metrics_correlate_scores_with_labels():
-    figures = TASK.metrics(torch.tensor([[1.0], [2.0], [9.0]]), torch.tensor([1.0, 2.0, 3.0]))
+    figures = TASK.metrics(torch.tensor([[1.0], [2.0], [9.0]]), bare_instances(3, torch.tensor([1.0, 2.0, 3.0])))
     assert figures["spearman"] == pytest.approx(1)
     assert figures["pearson"] < 1

@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ TEXTS = ["a good film", "the plot was so long the plot was so long", "bad"]
 
 @pytest.fixture
 def folder(tmp_path: Path, tiny_model: Path, request: pytest.FixtureRequest) -> tuple[Path, TaskModel]:
-    task: Task = request.param
+    task: Task[Any] = request.param
     tokenizer = Tokenizer.from_pretrained(tiny_model)
     config = BertConfig(
         vocab_size=tokenizer.vocab_size,
@@ -45,7 +46,7 @@ def folder(tmp_path: Path, tiny_model: Path, request: pytest.FixtureRequest) -> 
 
 
 @pytest.mark.parametrize(("folder", "task"), list(zip(TASKS, TASKS, strict=True)), indirect=["folder"])
-def test_a_task_and_its_weights_come_back_as_they_were(folder: tuple[Path, TaskModel], task: Task):
+def test_a_task_and_its_weights_come_back_as_they_were(folder: tuple[Path, TaskModel], task: Task[Any]):
     loaded, its_task = load_task_model(folder[0])
     assert its_task == task
     assert not loaded.training
@@ -70,7 +71,7 @@ def test_transformers_gives_the_same_outputs(folder: tuple[Path, TaskModel]):
 
 
 @pytest.mark.parametrize(("folder", "task"), list(zip(TASKS, TASKS, strict=True)), indirect=["folder"])
-def test_a_folder_without_task_json_is_described_by_its_config(folder: tuple[Path, TaskModel], task: Task):
+def test_a_folder_without_task_json_is_described_by_its_config(folder: tuple[Path, TaskModel], task: Task[Any]):
     (folder[0] / "task.json").unlink()
     found = load_task(folder[0])
     assert (found.kind, found.labels) == (task.kind, task.labels)

@@ -53,11 +53,11 @@ def evaluate(
     json_output
         Print the figures as JSON.
     """
+    from bertkit.foundation.console import note
     from bertkit.foundation.devices import default_device, tune_allocator
     from bertkit.tasks.benchmarks import find_benchmark
     from bertkit.tasks.evaluation import evaluate as measure
     from bertkit.tasks.folder import load_task_model
-    from bertkit.tasks.labelled_examples import read_examples
     from bertkit.text.tokenizer import Tokenizer
 
     tune_allocator()
@@ -68,20 +68,20 @@ def evaluate(
         examples = row.read(Path(data), split or ("test" if row.test else "dev"))
     else:
         columns = its_task.columns.changed(text=text, text_pair=text_pair, label=label, header=header)
-        examples = read_examples(data, columns, split=split or "test")
-    encoded = examples.encode(Tokenizer.from_pretrained(model), its_task.max_length)
-    targets = its_task.targets(examples.labels, examples.place)
+        examples = its_task.read(data, columns, split=split or "test")
+    instances = its_task.encode(examples, Tokenizer.from_pretrained(model))
+    for remark in instances.all_remarks:
+        note(remark)
     figures = measure(
         task_model.to(default_device()),
         its_task,
-        encoded,
-        targets,
+        instances,
         max_tokens=micro_batch_tokens,
         precision=precision,
     )
     if json_output:
-        print(json.dumps({"examples": len(targets), **figures}, indent=2))
+        print(json.dumps({"examples": len(examples), **figures}, indent=2))
         return
-    print(f"examples: {len(targets):,}")
+    print(f"examples: {len(examples):,}")
     for name, value in figures.items():
         print(f"{name}: {value:.4f}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from bertkit.foundation.errors import InputError
 from bertkit.recipes.finetune_options import FinetuneOptions
+from bertkit.tasks.task_options import TaskOptions
+
+Kind = Literal["classification", "regression"]
 
 
 def finetune(
@@ -22,12 +25,13 @@ def finetune(
     train: str | None = None,
     dev: str | None = None,
     test: str | None = None,
-    text: str = "text",
+    kind: Kind | None = None,
+    text: str | None = None,
     text_pair: str | None = None,
-    label: str = "label",
-    header: bool = True,
-    regression: bool = False,
+    label: str | None = None,
+    header: bool | None = None,
     metrics: list[str] | None = None,
+    task_options: Annotated[TaskOptions, Parameter(name="*")] = TaskOptions(),
     options: Annotated[FinetuneOptions, Parameter(name="*")] = FinetuneOptions(),
     resume: bool | None = None,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -54,6 +58,8 @@ def finetune(
         The same to choose the best weights by; without one a share of the training examples is held out.
     test
         The same to measure the chosen weights on.
+    kind
+        What your own files are for; classification unless given.
     text
         Column of the text.
     text_pair
@@ -62,8 +68,6 @@ def finetune(
         Column of the class or score.
     header
         Whether the first line of CSV and TSV names the columns; with --no-header columns are places from 0.
-    regression
-        Predict the label as a number.
     metrics
         What to measure, the first one choosing the weights: accuracy, f1, macro_f1, matthews; or pearson, spearman.
     resume
@@ -80,16 +84,23 @@ def finetune(
 
     from bertkit.recipes import finetune as recipe
     from bertkit.tasks.benchmarks import find_benchmark
-    from bertkit.tasks.columns import Columns
+    from bertkit.tasks.folder import FAMILIES
     from bertkit.tasks.task_data import read_task_data
 
     if task is not None and data is not None:
-        task_data = find_benchmark(task).data(data)
+        task_data = find_benchmark(task).data(data, task_options)
     else:
         assert train is not None
-        columns = Columns.named(text, text_pair, label, header=header)
-        names = None if metrics is None else tuple(metrics)
-        task_data = read_task_data(train, dev, test, columns=columns, regression=regression, metric_names=names)
+        family = FAMILIES[kind or "classification"]
+        task_data = read_task_data(
+            train,
+            dev,
+            test,
+            family=family,
+            columns=family.usual_columns.changed(text=text, text_pair=text_pair, label=label, header=header),
+            options=task_options,
+            metric_names=None if metrics is None else tuple(metrics),
+        )
     result = recipe.finetune(model, task_data, out, options, resume=resume)
     if json_output:
         print(json.dumps(result.to_json(), indent=2))

@@ -62,7 +62,7 @@ def predict(
             temporary = stack.enter_context(atomic_path(output))
             file = stack.enter_context(temporary.open("w", encoding="utf-8"))
         for chunk in chunks:
-            predictions = predictor.predict(chunk, max_length=max_length)  # type: ignore[arg-type]
+            predictions = predictor.predict(chunk, max_length=max_length)
             for text, prediction in zip(chunk, predictions, strict=True):
                 print(_json(text, prediction) if as_json else _line(text, prediction), file=file)
         file.flush()

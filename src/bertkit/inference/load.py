@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ from bertkit.model.bert_with_heads import BertWithHeads
 from bertkit.model.folder import ModelFolder
 from bertkit.model.hub import find_folder
 from bertkit.tasks.contract import Task
-from bertkit.tasks.folder import load_task_model
+from bertkit.tasks.folder import has_task, load_task_model
 from bertkit.tasks.model import TaskModel
 from bertkit.text.tokenizer import Tokenizer
 
@@ -33,9 +34,9 @@ def load(path: str | Path, *, precision: Precision = "float32", device: str | to
     tokenizer = Tokenizer.from_pretrained(folder.path)
     settings = SentenceSettings.read(folder.path)
 
-    task: Task | None = None
+    task: Task[Any] | None = None
     module: TaskModel | BertWithHeads
-    if folder.labels is not None or folder.regression:
+    if has_task(folder):
         module, task = load_task_model(folder.path)
         masked_lm = None
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,9 +29,9 @@ class LoadedModel:
     bert: BertModel
     settings: SentenceSettings
     masked_lm: MaskedLMHead | None = None
-    task: Task | None = None
+    task: Task[Any] | None = None
     head: nn.Module | None = None
-    """From pooled outputs to the task's logits; there is one where there is a task."""
+    """From pooled outputs or from all tokens to the task's logits; there is one where there is a task."""
 
     def __post_init__(self) -> None:
         known, used = self.bert.config.vocab_size, self.tokenizer.vocab_size

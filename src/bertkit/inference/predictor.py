@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args, overload
+from dataclasses import replace
+from typing import Any, get_args, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertkit.foundation.errors import InputError
@@ -16,14 +18,20 @@ from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.inference.loaded_model import LoadedModel
 from bertkit.inference.pooling import Pooling, first_tokens, mean_of_tokens
 from bertkit.inference.streams import Streams
-from bertkit.inference.text_batches import run_texts
+from bertkit.inference.text_batches import CHUNK_TEXTS, run_sequences, run_texts
 from bertkit.model.bert import EncoderOutput
+from bertkit.tasks.contract import Task
+from bertkit.tasks.evaluation import in_order
+from bertkit.tasks.examples import Examples
+from bertkit.tasks.inputs import checked_texts, shortened
+from bertkit.tasks.model import head_outputs
 from bertkit.tasks.prediction import Prediction
 
 Filling = tuple[str, float]
 """A vocabulary entry and its probability."""
 
-TextPair = tuple[str, str]
+TaskInput = str | tuple[str, str] | tuple[str, list[str]] | list[str]
+"""What a task may take: a text, a pair of texts, a question with choices, or words."""
 
 
 class Predictor:
@@ -62,7 +70,7 @@ class Predictor:
             )
         if not 1 <= top_k <= tokenizer.vocab_size:
             raise InputError(f"top_k must lie in 1 to {tokenizer.vocab_size}, the vocabulary's size, got {top_k}")
-        texts = _checked_texts(texts)
+        texts = checked_texts(texts)
         word_embeddings = self.model.bert.embeddings.word_embeddings.weight
 
         def answer(batch: PackedBatch, output: EncoderOutput) -> list[list[list[Filling]]]:
@@ -80,46 +88,59 @@ class Predictor:
             return found
 
         fillings: list[list[list[Filling]]] = [[] for _ in texts]
-        for indices, found in run_texts(self.model, self._streams, texts, None, self.model.longest(max_length), answer):
+        for indices, found in run_texts(self.model, self._streams, texts, self.model.longest(max_length), answer):
             for index, masks in zip(indices, found, strict=True):
                 fillings[index] = masks
         for index, masks in enumerate(fillings):
             if not masks:
                 where = "lies beyond max_length" if "[MASK]" in texts[index] else "is missing"
-                raise InputError(f"text {index}: [MASK] {where} in {_shortened(texts[index])}: write it for each gap")
+                raise InputError(f"text {index}: [MASK] {where} in {shortened(texts[index])}: write it for each gap")
         return fillings
 
     @overload
-    def predict(self, texts: str, *, max_length: int | None = None) -> Prediction: ...  # type: ignore[overload-overlap]
+    def predict(  # type: ignore[overload-overlap]  # a string is a sequence of strings, a pair may be one
+        self, texts: str | tuple[str, str] | tuple[str, list[str]], *, max_length: int | None = None
+    ) -> Prediction: ...
     @overload
+    def predict(self, texts: Sequence[TaskInput], *, max_length: int | None = None) -> list[Prediction]: ...
     def predict(
-        self, texts: Sequence[str] | Sequence[TextPair], *, max_length: int | None = None
-    ) -> list[Prediction]: ...
-    def predict(
-        self, texts: str | Sequence[str] | Sequence[TextPair], *, max_length: int | None = None
+        self, texts: TaskInput | Sequence[TaskInput], *, max_length: int | None = None
     ) -> Prediction | list[Prediction]:
-        """Label texts, or pairs of texts, with the task that the model was fine-tuned on.
+        """Apply the task that the model was fine-tuned on.
 
-        Raises `InputError` for a model that was not fine-tuned.
+        It takes texts or pairs of texts (classification, regression), pairs of a question and a text that may answer
+        it, pairs of a question and a list of choices, or texts to be tagged, as strings or as lists of words. Raises
+        `InputError` for a model that was not fine-tuned.
         """
-        if isinstance(texts, str):
-            return self.predict([texts], max_length=max_length)[0]
+        task, _ = self._task()
+        if task.is_one(texts):
+            return self.predict_examples(task.examples([texts]), max_length=max_length)[0]
+        return self.predict_examples(task.examples(texts), max_length=max_length)
+
+    def predict_examples(self, examples: Examples, *, max_length: int | None = None) -> list[Prediction]:
+        """Predictions for what `task.read` has read; labels are not looked at."""
+        task, head = self._task()
+        task = replace(task, max_length=self.model.longest(max_length, task.max_length))
+
+        def answer(batch: PackedBatch, output: EncoderOutput) -> Tensor:
+            return head_outputs(head, output, reads_tokens=task.reads_tokens).float().cpu()
+
+        predictions: list[Prediction] = []
+        for first in range(0, len(examples), CHUNK_TEXTS):
+            chunk = examples.take(range(first, min(first + CHUNK_TEXTS, len(examples))))
+            instances = task.encode(chunk, self.model.tokenizer, labelled=False)
+            batches, parts = zip(*run_sequences(self.model, self._streams, instances.sequences, answer), strict=True)
+            predictions += task.decode(in_order(batches, parts, instances.sequence_rows), instances)
+        return predictions
+
+    def _task(self) -> tuple[Task[Any], nn.Module]:
         task, head = self.model.task, self.model.head
         if task is None or head is None:
             raise InputError(
                 f"{self.model.path} holds {self.model.architecture}, which labels nothing: "
                 "fine-tune it first (bertkit finetune)"
             )
-        first, second = _split_pairs(texts)
-
-        def answer(batch: PackedBatch, output: EncoderOutput) -> list[Prediction]:
-            return task.decode(head(output.pooler_output))
-
-        longest = self.model.longest(max_length, task.max_length)
-        predictions: dict[int, Prediction] = {}
-        for indices, found in run_texts(self.model, self._streams, first, second, longest, answer):
-            predictions.update(zip(indices.tolist(), found, strict=True))
-        return [predictions[index] for index in range(len(first))]
+        return task, head
 
     def embed(
         self,
@@ -142,7 +163,7 @@ class Predictor:
         pooling = self._pooling(pooling, layer)
         last = self._is_last(layer)
         normalize = settings.normalize if normalize is None else normalize
-        texts = _checked_texts(texts)
+        texts = checked_texts(texts)
 
         def answer(batch: PackedBatch, output: EncoderOutput) -> NDArray[np.float32]:
             states = output.hidden_states
@@ -156,7 +177,7 @@ class Predictor:
 
         vectors = np.empty((len(texts), bert.config.hidden_size), np.float32)
         longest = self.model.longest(max_length, settings.max_length)
-        parts = run_texts(self.model, self._streams, texts, None, longest, answer, output_hidden_states=not last)
+        parts = run_texts(self.model, self._streams, texts, longest, answer, output_hidden_states=not last)
         for indices, found in parts:
             vectors[indices] = found
         return vectors
@@ -183,30 +204,3 @@ class Predictor:
         if pooling == "pooler" and not self._is_last(layer):
             raise InputError(f"the pooler stands on the last layer, not on layer {layer}: use pooling mean or cls")
         return pooling
-
-
-def _checked_texts(texts: Sequence[str]) -> list[str]:
-    checked = list(texts)
-    for index, text in enumerate(checked):
-        if not isinstance(text, str):
-            raise InputError(f"text {index} is {_shortened(text)}: give a string")
-    return checked
-
-
-def _split_pairs(texts: Sequence[str] | Sequence[TextPair]) -> tuple[list[str], list[str] | None]:
-    if isinstance(texts, tuple) and len(texts) == 2 and all(isinstance(text, str) for text in texts):
-        raise InputError(
-            "a tuple of two strings may be a pair or two texts: write [(a, b)] for one pair, [a, b] for two"
-        )
-    listed = list(texts)
-    if not listed or isinstance(listed[0], str):
-        return _checked_texts(listed), None  # type: ignore[arg-type]
-    for index, pair in enumerate(listed):
-        if isinstance(pair, str) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-            raise InputError(f"text {index} is {_shortened(pair)}: give strings only, or pairs of strings only")
-    return [pair[0] for pair in listed], [pair[1] for pair in listed]
-
-
-def _shortened(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

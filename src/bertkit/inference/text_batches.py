@@ -16,7 +16,7 @@ from bertkit.inference.streams import Streams
 from bertkit.model.bert import EncoderOutput
 from bertkit.text.encoded_example import EncodedExample
 
-_CHUNK_TEXTS = 8192
+CHUNK_TEXTS = 8192
 """Texts that are encoded and sorted at once."""
 _MAX_TOKENS = {"cpu": 2048, "cuda": 32768}
 """Tokens a batch: as many as fit the processor's cache, or as keep a GPU busy."""
@@ -28,26 +28,37 @@ def run_texts(
     model: LoadedModel,
     streams: Streams,
     texts: Sequence[str],
-    text_pairs: Sequence[str] | None,
     max_length: int,
     answer: Callable[[PackedBatch, EncoderOutput], Answer],
     *,
     output_hidden_states: bool = False,
 ) -> Iterator[tuple[NDArray[np.int64], Answer]]:
-    """Encode all texts or pairs, cut to `max_length` tokens, and yield what `answer` makes of each batch.
+    """Encode all texts, cut to `max_length` tokens, and yield what `answer` makes of each batch.
 
     Beside the answer stand the places (B,) of the batch's texts; the batches come in any order.
     """
-    max_tokens = _MAX_TOKENS.get(model.device.type, _MAX_TOKENS["cpu"])
-    for first in range(0, len(texts), _CHUNK_TEXTS):
-        chunk = slice(first, first + _CHUNK_TEXTS)
-        pairs = None if text_pairs is None else text_pairs[chunk]
-        examples = model.tokenizer.encode_batch(texts[chunk], pairs, max_length=max_length)
-
-        def run(indices: NDArray[np.int64], examples: Sequence[EncodedExample] = examples) -> Answer:
-            batch = pack([examples[index] for index in indices]).to(model.device)
-            return answer(batch, model.bert(batch, output_hidden_states=output_hidden_states))
-
-        batches = token_budget_batches([len(example) for example in examples], max_tokens)
-        for indices, result in zip(batches, streams.map(run, batches), strict=True):
+    for first in range(0, len(texts), CHUNK_TEXTS):
+        examples = model.tokenizer.encode_batch(texts[first : first + CHUNK_TEXTS], max_length=max_length)
+        for indices, result in run_sequences(
+            model, streams, examples, answer, output_hidden_states=output_hidden_states
+        ):
             yield first + indices, result
+
+
+def run_sequences(
+    model: LoadedModel,
+    streams: Streams,
+    sequences: Sequence[EncodedExample],
+    answer: Callable[[PackedBatch, EncoderOutput], Answer],
+    *,
+    output_hidden_states: bool = False,
+) -> Iterator[tuple[NDArray[np.int64], Answer]]:
+    """Yield what `answer` makes of each batch of sequences, with their places (B,); the batches come in any order."""
+
+    def run(indices: NDArray[np.int64]) -> Answer:
+        batch = pack([sequences[index] for index in indices]).to(model.device)
+        return answer(batch, model.bert(batch, output_hidden_states=output_hidden_states))
+
+    max_tokens = _MAX_TOKENS.get(model.device.type, _MAX_TOKENS["cpu"])
+    batches = token_budget_batches([len(sequence) for sequence in sequences], max_tokens)
+    yield from zip(batches, streams.map(run, batches), strict=True)

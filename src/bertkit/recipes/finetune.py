@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bertkit.foundation.console import note
 from bertkit.foundation.devices import default_device, resolve_precision, tune_allocator
@@ -27,13 +27,12 @@ from bertkit.recipes.finetune_objective import FinetuneObjective
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.finetune_result import FinetuneResult, SeedResult
 from bertkit.tasks.contract import Task
-from bertkit.tasks.evaluation import evaluate
-from bertkit.tasks.folder import save_task_model
+from bertkit.tasks.evaluation import evaluate, tune
+from bertkit.tasks.folder import new_task_model, save_task_model
 from bertkit.tasks.hold_out import hold_out
-from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.model import TaskModel
 from bertkit.tasks.task_data import TaskData
-from bertkit.text.encoded_example import EncodedExample
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.freezing import freeze
 from bertkit.training.loop import train
@@ -57,6 +56,8 @@ def finetune(
     with exclusive(out):
         settle_config(out, setup.config(), resume)
         note(setup.describe())
+        for remark in setup.remarks():
+            note(remark)
         seeds = range(options.seed, options.seed + options.seeds)
         results = tuple(setup.run_seed(seed, _seed_folder(out, seed)) for seed in seeds)
         result = FinetuneResult(
@@ -73,19 +74,6 @@ def _seed_folder(out: Path, seed: int) -> Path:
 
 
 @dataclass(frozen=True)
-class _Encoded:
-    """Examples as the model reads them, with targets (N,)."""
-
-    examples: Sequence[EncodedExample]
-    targets: Tensor
-
-    @classmethod
-    def of(cls, labelled: LabelledExamples, task: Task, tokenizer: Tokenizer) -> _Encoded:
-        targets = task.targets(labelled.labels, labelled.place)
-        return cls(labelled.encode(tokenizer, task.max_length), targets)
-
-
-@dataclass(frozen=True)
 class _Setup:
     """What all seeds share; made, and so checked, before anything is written."""
 
@@ -93,28 +81,26 @@ class _Setup:
     config_of_model: BertConfig
     tokenizer: Tokenizer
     data: TaskData
-    task: Task
+    task: Task[Any]
     options: FinetuneOptions
     dev_name: str
     select_by: str
-    train: _Encoded
-    dev: _Encoded
-    test: _Encoded | None
+    train: TaskInstances[Any]
+    dev: TaskInstances[Any]
+    test: TaskInstances[Any] | None
     device: torch.device
 
     @classmethod
     def of(cls, model: Path, data: TaskData, options: FinetuneOptions) -> _Setup:
         folder = ModelFolder.open(model)
         tokenizer = Tokenizer.from_pretrained(model)
-        _check_model(folder, tokenizer, data, options)
-        task = data.task(options.max_length)
+        task = data.task(_max_length(folder, data, options))
         select_by = options.select_by or task.metric_names[0]
         if select_by not in task.metric_names:
             raise InputError(f"select_by {select_by!r} is not measured here: use one of {', '.join(task.metric_names)}")
         train, dev, dev_name = data.train, data.dev, "as given"
         if dev is None:
-            strata = task.targets(train.labels, train.place).tolist() if task.labels else [0] * len(train)
-            train, dev = hold_out(train, strata, options.dev_share, options.seed)
+            train, dev = hold_out(train, task.strata(train), options.dev_share, options.seed)
             dev_name = f"{len(dev):,} of {len(data.train):,} training examples held out"
         dropout = {
             "hidden_dropout_prob": options.hidden_dropout,
@@ -122,9 +108,10 @@ class _Setup:
         }
         config = replace(folder.config, **{name: rate for name, rate in dropout.items() if rate is not None})  # type: ignore[arg-type]
         freeze(BertModel(config), options.freeze)  # its names are checked before anything is written
-        parts = [None if part is None else _Encoded.of(part, task, tokenizer) for part in (train, dev, data.test)]
+        parts = [None if part is None else task.encode(part, tokenizer) for part in (train, dev, data.test)]
         assert parts[0] is not None
         assert parts[1] is not None
+        _check_model(folder, tokenizer, parts[0])
         device = default_device()
         return cls(
             folder, config, tokenizer, data, task, options, dev_name, select_by, parts[0], parts[1], parts[2], device
@@ -143,18 +130,24 @@ class _Setup:
         }
 
     def describe(self) -> str:
-        sizes = f"{len(self.train.targets):,} training and {len(self.dev.targets):,} dev examples ({self.dev_name})"
-        kind = f"{self.task.num_outputs} classes" if self.task.labels else "a score"
-        cut = sum(len(example) == self.task.max_length for example in self.train.examples) / len(self.train.targets)
+        train = self.train
+        several = "" if len(train) == len(train.examples) else f" in {len(train):,} windows"
+        sizes = f"{len(train.examples):,} training{several} and {len(self.dev.examples):,} dev examples"
+        cut = sum(train.lengths == self.task.max_length) / len(train.sequences)
         return (
-            f"{self.data.name}: {kind}, {sizes}, {cut:.1%} at max_length {self.task.max_length}, "
-            f"{'random weights' if self.options.from_random else self.folder.path}, "
+            f"{self.data.name}: {self.task.summary}, {sizes} ({self.dev_name}), {cut:.1%} of the sequences at "
+            f"max_length {self.task.max_length}, {'random weights' if self.options.from_random else self.folder.path}, "
             f"{resolve_precision(self.options.precision, self.device)} on {self.device.type}"
         )
 
+    def remarks(self) -> list[str]:
+        """What was odd in the data, by part."""
+        parts = {"train": self.train, "dev": self.dev, "test": self.test}
+        return [f"{name}: {text}" for name, part in parts.items() if part is not None for text in part.all_remarks]
+
     def new_model(self, seed: int) -> TaskModel:
         """The encoder with a new head."""
-        model = TaskModel(BertModel(self.config_of_model), self.task.head(self.config_of_model))
+        model = new_task_model(self.task, self.config_of_model)
         initialize(model, self.config_of_model.initializer_range, seed)
         if not self.options.from_random:
             encoder = nn.ModuleDict({"bert": model.bert})
@@ -169,8 +162,7 @@ class _Setup:
         options = self.options
         model = self.new_model(seed)
         loader = FinetuneLoader(
-            self.train.examples,
-            self.train.targets,
+            self.train,
             batch_size=options.batch_size,
             micro_batch_tokens=options.micro_batch_tokens,
             seed=seed,
@@ -192,48 +184,51 @@ class _Setup:
             loader.batches,
             training,
             run,
-            evaluate=lambda: self.evaluate(model, self.dev),
+            evaluate=lambda: self.evaluate(model, self.task, self.dev),
             description=f"seed {seed}",
         )
-        test = None if self.test is None else self.evaluate(model, self.test)
-        save_task_model(run / "model", model, self.task, self.tokenizer)
+        task = tune(model, self.task, self.dev, max_tokens=options.micro_batch_tokens, precision=options.precision)
+        test = None if self.test is None else self.evaluate(model, task, self.test)
+        save_task_model(run / "model", model, task, self.tokenizer)
         result = SeedResult(seed=seed, dev=trained.best, test=test, seconds=trained.seconds)
         write_json(run / _SEED_RESULT, asdict(result))
         shutil.rmtree(run / "checkpoints")
         return result
 
-    def evaluate(self, model: TaskModel, part: _Encoded) -> Mapping[str, float]:
-        return evaluate(
-            model,
-            self.task,
-            part.examples,
-            part.targets,
-            max_tokens=self.options.micro_batch_tokens,
-            precision=self.options.precision,
+    def evaluate(self, model: TaskModel, task: Task[Any], part: TaskInstances[Any]) -> Mapping[str, float]:
+        options = self.options
+        return evaluate(model, task, part, max_tokens=options.micro_batch_tokens, precision=options.precision)
+
+
+def _max_length(folder: ModelFolder, data: TaskData, options: FinetuneOptions) -> int:
+    """Of the longest sequence: as asked for, else what is usual for the family, if the model can."""
+    longest = folder.config.max_length
+    if options.max_length is None:
+        return min(data.family.usual_max_length, longest)
+    if options.max_length > longest:
+        raise InputError(
+            f"max_length {options.max_length} is over the model's {longest} positions: lower it to at most that"
         )
+    return options.max_length
 
 
-def _check_model(folder: ModelFolder, tokenizer: Tokenizer, data: TaskData, options: FinetuneOptions) -> None:
+def _check_model(folder: ModelFolder, tokenizer: Tokenizer, train: TaskInstances[Any]) -> None:
     config = folder.config
     if tokenizer.vocab_size > config.vocab_size:
         raise InputError(
             f"the tokenizer in {folder.path} has {tokenizer.vocab_size} entries, the model {config.vocab_size}: "
             f"they do not belong together"
         )
-    if options.max_length > config.max_length:
-        raise InputError(
-            f"max_length {options.max_length} is over the model's {config.max_length} positions: "
-            f"lower it to at most that"
-        )
-    if data.train.text_pairs is not None and config.type_vocab_size < 2:
+    if config.type_vocab_size < 2 and any(sequence.token_type_ids[-1] for sequence in train.sequences):
         raise InputError(f"{folder.path} knows one segment and cannot read pairs of texts: take another model")
 
 
-def _fingerprint(*parts: _Encoded | None) -> str:
+def _fingerprint(*parts: TaskInstances[Any] | None) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         if part is not None:
-            for example in part.examples:
-                digest.update(example.input_ids.tobytes())
+            for sequence in part.sequences:
+                digest.update(sequence.input_ids.tobytes())
+            assert part.targets is not None
             digest.update(part.targets.numpy().tobytes())
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from bertkit.recipes.finetune_loader import TaskBatch
 from bertkit.tasks.contract import Task
@@ -12,14 +13,14 @@ from bertkit.training.objective import LossTerm
 
 
 class FinetuneObjective:
-    """Mean loss over the examples of a batch."""
+    """Mean loss over what the task counts in a batch."""
 
-    def __init__(self, module: TaskModel, task: Task) -> None:
+    def __init__(self, module: TaskModel, task: Task[Any]) -> None:
         self.module, self.task = module, task
 
     def counts(self, micro_batch: TaskBatch) -> Mapping[str, int]:
-        """B."""
-        return {self.task.kind: len(micro_batch.targets)}
+        """Terms of the loss."""
+        return {self.task.kind: self.task.count(micro_batch.targets)}
 
     def tokens(self, micro_batch: TaskBatch) -> int:
         """T."""
@@ -31,6 +32,6 @@ class FinetuneObjective:
 
     def terms(self, micro_batch: TaskBatch) -> Mapping[str, LossTerm]:
         """Loss and right answers of one micro-batch."""
-        logits = self.module(micro_batch.inputs)
-        correct = self.task.correct(logits.detach(), micro_batch.targets)
-        return {self.task.kind: LossTerm(self.task.loss(logits, micro_batch.targets), correct)}
+        logits, targets, bounds = self.module(micro_batch.inputs), micro_batch.targets, micro_batch.bounds
+        correct = self.task.correct(logits.detach(), targets, bounds)
+        return {self.task.kind: LossTerm(self.task.loss(logits, targets, bounds), correct)}

@@ -24,8 +24,8 @@ class FinetuneOptions:
     max_grad_norm: float = 1.0
     bias_correction: bool = True
     """Adam's correction of the first moments' bias; the original leaves it out, which makes small sets unstable."""
-    max_length: int = 128
-    """Tokens of the longest sequence, special ones counted; longer texts are cut."""
+    max_length: int | None = None
+    """Tokens of the longest sequence, special ones counted; 128, for questions about a text 384, unless given."""
     seeds: int = 1
     """Runs that differ in the head's first weights, the order of the data and dropout."""
     seed: int = 0
@@ -51,7 +51,9 @@ class FinetuneOptions:
     """Steps between two log lines."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "max_length", "seeds", "evaluations_per_epoch", "micro_batch_tokens"):
+        if self.max_length is not None and self.max_length < 1:
+            raise InputError(f"max_length must be at least 1, got {self.max_length}")
+        for name in ("epochs", "batch_size", "seeds", "evaluations_per_epoch", "micro_batch_tokens"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 < self.dev_share <= 0.5:

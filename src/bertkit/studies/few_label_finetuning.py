@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from bertkit.foundation.devices import default_device
-from bertkit.model.bert import BertModel
 from bertkit.model.folder import ModelFolder
 from bertkit.model.initialization import initialize
 from bertkit.recipes.finetune_loader import FinetuneLoader
@@ -20,9 +20,9 @@ from bertkit.recipes.finetune_objective import FinetuneObjective
 from bertkit.tasks.classification import Classification, classes_of
 from bertkit.tasks.contract import Task
 from bertkit.tasks.evaluation import compute_logits
-from bertkit.tasks.folder import save_task_model
+from bertkit.tasks.folder import new_task_model, save_task_model
+from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.labelled_examples import LabelledExamples
-from bertkit.tasks.model import TaskModel
 from bertkit.text.encoded_example import EncodedExample
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.loop import train
@@ -65,8 +65,7 @@ def finetuned_predictions(
     logits = finetune_few_labels(
         model,
         task,
-        sample.encode(tokenizer, max_length),
-        task.targets(sample.labels, sample.place),
+        task.encode(sample, tokenizer),
         tokenizer.encode_batch(unseen, max_length=max_length),
         options,
         from_random=from_random,
@@ -79,9 +78,8 @@ def finetuned_predictions(
 
 def finetune_few_labels(
     model: Path,
-    task: Task,
-    examples: Sequence[EncodedExample],
-    targets: Tensor,
+    task: Task[Any],
+    examples: TaskInstances[Any],
     unseen: Sequence[EncodedExample],
     options: FewLabelOptions,
     *,
@@ -90,21 +88,20 @@ def finetune_few_labels(
     run: Path,
     save_to: Path | None = None,
 ) -> Tensor:
-    """Train on N encoded examples and return the logits of `unseen` (its length, C).
+    """Train on N instances and return the logits of `unseen` (its length, C).
 
     With `from_random` only the sizes of the folder `model` are taken. `run` is a folder for the loop's own files and is
     removed in the end, and before if a killed run left it; `save_to` keeps the model.
     """
     shutil.rmtree(run, ignore_errors=True)
     folder, device = ModelFolder.open(model), default_device()
-    network = TaskModel(BertModel(folder.config), task.head(folder.config))
+    network = new_task_model(task, folder.config)
     initialize(network, folder.config.initializer_range, seed)
     if not from_random:
         folder.load_into(nn.ModuleDict({"bert": network.bert}))
     network.to(device)
     loader = FinetuneLoader(
         examples,
-        targets,
         batch_size=options.batch_size,
         micro_batch_tokens=_MICRO_BATCH_TOKENS,
         seed=seed,

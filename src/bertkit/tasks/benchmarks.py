@@ -5,11 +5,16 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bertkit.foundation.errors import InputError
+from bertkit.tasks.classification import Classification
 from bertkit.tasks.columns import Columns
-from bertkit.tasks.labelled_examples import LabelledExamples, read_examples
+from bertkit.tasks.contract import Task
+from bertkit.tasks.examples import Examples
+from bertkit.tasks.regression import Regression
 from bertkit.tasks.task_data import TaskData
+from bertkit.tasks.task_options import TaskOptions
 
 _COMPRESSIONS = ("", ".xz", ".gz", ".zst")
 
@@ -27,10 +32,10 @@ class Benchmark:
     """Files, columns, labels and metrics of one data set."""
 
     name: str
+    family: type[Task[Any]] = Classification
     columns: Columns
     metric_names: tuple[str, ...] = ("accuracy",)
     """The first one decides which weights are best."""
-    regression: bool = False
     train: Split = Split(file="train.tsv")
     dev: Split = Split(file="dev.tsv")
     test: Split | None = None
@@ -41,22 +46,25 @@ class Benchmark:
         splits = {"train": self.train, "dev": self.dev}
         return splits if self.test is None else {**splits, "test": self.test}
 
-    def read(self, folder: Path, split: str) -> LabelledExamples:
+    def read(self, folder: Path, split: str) -> Examples:
         """Read one of `splits()` from the benchmark's folder; a missing file raises `InputError`."""
         splits = self.splits()
         if split not in splits:
             raise InputError(f"{self.name} has no labelled split {split!r}: use one of {', '.join(splits)}")
-        return read_examples(_find(folder, splits[split].file, self.name), self.columns, where=splits[split].where)
+        path = _find(folder, splits[split].file, self.name)
+        examples: Examples = self.family.read(path, self.columns, where=splits[split].where)
+        return examples
 
-    def data(self, folder: Path) -> TaskData:
+    def data(self, folder: Path, options: TaskOptions | None = None) -> TaskData:
         """Read all labelled splits."""
         return TaskData(
             name=self.name,
+            family=self.family,
+            options=options or TaskOptions(),
             train=self.read(folder, "train"),
             dev=self.read(folder, "dev"),
             test=self.read(folder, "test") if self.test else None,
             columns=self.columns,
-            regression=self.regression,
             metric_names=self.metric_names,
             benchmark=self.name,
         )
@@ -78,7 +86,7 @@ BENCHMARKS = (
         name="STS-B",
         columns=Columns(text="sentence1", text_pair="sentence2", label="score"),
         metric_names=("pearson", "spearman"),
-        regression=True,
+        family=Regression,
     ),
     Benchmark(name="RTE", columns=_SENTENCE_PAIR),
     Benchmark(name="WNLI", columns=_SENTENCE_PAIR),
@@ -103,7 +111,7 @@ BENCHMARKS = (
         name="SICK-relatedness",
         columns=Columns(text="sentence_A", text_pair="sentence_B", label="relatedness_score"),
         metric_names=("pearson", "spearman"),
-        regression=True,
+        family=Regression,
         test=_TEST,
     ),
 )

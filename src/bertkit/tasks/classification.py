@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -14,17 +15,20 @@ from torch.nn import functional as F
 from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import ClassificationHead
-from bertkit.tasks.contract import Task
+from bertkit.tasks.columns import Columns
+from bertkit.tasks.instances import TaskInstances
+from bertkit.tasks.labelled_examples import LabelledExamples
 from bertkit.tasks.metrics import CLASSIFICATION_METRICS
 from bertkit.tasks.prediction import ClassPrediction, Prediction
+from bertkit.tasks.task_options import TaskOptions
+from bertkit.tasks.text_task import TextTask
 
 
 @dataclass(frozen=True, kw_only=True)
-class Classification(Task):
+class Classification(TextTask):
     """Cross-entropy over `classes`, whose order is the order of the outputs."""
 
     kind = "classification"
-    architecture = "BertForSequenceClassification"
     known_metrics = tuple(CLASSIFICATION_METRICS)
 
     classes: tuple[str, ...]
@@ -35,19 +39,39 @@ class Classification(Task):
         if len(self.classes) < 2:
             raise InputError(f"classification needs at least 2 labels, there is only {', '.join(self.classes)!r}")
 
-    @property
-    def num_outputs(self) -> int:
-        """C."""
-        return len(self.classes)
+    @classmethod
+    def define(
+        cls,
+        train: LabelledExamples,
+        options: TaskOptions,
+        *,
+        max_length: int,
+        metric_names: tuple[str, ...] | None,
+        columns: Columns,
+        benchmark: str | None,
+    ) -> Self:
+        """The classes are those of the training labels."""
+        return cls(
+            classes=classes_of(train.labels, train.place),
+            max_length=max_length,
+            metric_names=metric_names or cls.metric_names,
+            columns=columns,
+            benchmark=benchmark,
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The classes."""
         return self.classes
 
+    @property
+    def summary(self) -> str:
+        """Their number."""
+        return f"{len(self.classes)} classes"
+
     def head(self, config: BertConfig) -> nn.Module:
         """Dropout and a linear layer."""
-        return ClassificationHead(config, self.num_outputs)
+        return ClassificationHead(config, len(self.classes))
 
     def targets(self, labels: Sequence[object], place: Callable[[int], str]) -> Tensor:
         """Places in `classes`, int64 (B,)."""
@@ -61,15 +85,15 @@ class Classification(Task):
             targets[index] = places[name]
         return targets
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
         """Cross-entropy, summed."""
         return F.cross_entropy(logits.float(), targets, reduction="sum")
 
-    def correct(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
         """How many classes are right."""
         return (logits.argmax(-1) == targets).sum()
 
-    def decode(self, logits: Tensor) -> list[Prediction]:
+    def decode(self, logits: Tensor, instances: TaskInstances[LabelledExamples]) -> list[Prediction]:
         """Softmax; of equal classes the first."""
         rows = logits.float().softmax(-1).tolist()
         best = logits.argmax(-1).tolist()
@@ -78,10 +102,16 @@ class Classification(Task):
             for place, row in zip(best, rows, strict=True)
         ]
 
-    def metrics(self, logits: Tensor, targets: Tensor) -> dict[str, float]:
+    def metrics(self, logits: Tensor, instances: TaskInstances[LabelledExamples]) -> dict[str, float]:
         """Scores of the likeliest classes."""
-        predictions, labels = logits.argmax(-1).numpy(), targets.numpy()
+        assert instances.targets is not None
+        predictions, labels = logits.argmax(-1).numpy(), instances.targets.numpy()
         return {name: CLASSIFICATION_METRICS[name](predictions, labels) for name in self.metric_names}
+
+    def strata(self, examples: LabelledExamples) -> Sequence[int]:
+        """The classes."""
+        places: list[int] = self.targets(examples.labels, examples.place).tolist()
+        return places
 
 
 def class_name(label: object, place: str) -> str:
@@ -92,7 +122,7 @@ def class_name(label: object, place: str) -> str:
         return label
     if isinstance(label, int):
         return str(label)
-    raise InputError(f"{place}: label {label!r} is no class: give a word or a whole number, or use --regression")
+    raise InputError(f"{place}: label {label!r} is no class: give a word or a whole number, or use --kind regression")
 
 
 def classes_of(labels: Sequence[object], place: Callable[[int], str]) -> tuple[str, ...]:
@@ -106,7 +136,7 @@ def classes_of(labels: Sequence[object], place: Callable[[int], str]) -> tuple[s
         return tuple(sorted(names))
     for index, label in enumerate(labels):
         if not float(numbers[class_name(label, place(index))]).is_integer():
-            raise InputError(f"{place(index)}: label {label!r} is a score and no class: use --regression")
+            raise InputError(f"{place(index)}: label {label!r} is a score and no class: use --kind regression")
     return tuple(sorted(names, key=lambda name: (numbers[name], name)))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bertkit.foundation.errors import InputError
 
@@ -14,25 +16,20 @@ class Columns:
     text: str | int = "text"
     text_pair: str | int | None = None
     label: str | int = "label"
+    choices: tuple[str | int, ...] = ()
+    """Of multiple choice: one column a choice, or a column of lists."""
     header: bool = True
 
     def __post_init__(self) -> None:
-        chosen = [column for column in (self.text, self.text_pair, self.label) if column is not None]
+        chosen = [column for column in (self.text, self.text_pair, self.label, *self.choices) if column is not None]
         for column in chosen:
             if chosen.count(column) > 1:
                 raise InputError(f"column {column!r} is named twice: text, text pair and label are different columns")
 
     @classmethod
-    def named(cls, text: str, text_pair: str | None, label: str, *, header: bool) -> Columns:
-        """From what a person typed: without a header the names are places from 0."""
-        if header:
-            return cls(text=text, text_pair=text_pair, label=label)
-        for column in (text, text_pair, label):
-            if column is not None and not column.isdecimal():
-                raise InputError(f"column {column!r} of a table without a header: give its place, counted from 0")
-        return cls(
-            text=int(text), text_pair=None if text_pair is None else int(text_pair), label=int(label), header=False
-        )
+    def restore(cls, description: Mapping[str, Any]) -> Columns:
+        """From what a file says."""
+        return cls(**{**description, "choices": tuple(description.get("choices", ()))})
 
     def changed(
         self,
@@ -40,15 +37,26 @@ class Columns:
         text: str | None = None,
         text_pair: str | None = None,
         label: str | None = None,
+        choices: Sequence[str] | None = None,
         header: bool | None = None,
     ) -> Columns:
-        """These columns, but for what a person typed."""
-        if all(change is None for change in (text, text_pair, label, header)):
+        """These columns, but for what a person typed; without a header the names are places from 0."""
+        if all(change is None for change in (text, text_pair, label, choices, header)):
             return self
+        header = self.header if header is None else header
         pair = self.text_pair if text_pair is None else text_pair
-        return Columns.named(
-            str(self.text if text is None else text),
-            None if pair is None else str(pair),
-            str(self.label if label is None else label),
-            header=self.header if header is None else header,
+        return Columns(
+            text=_column(self.text if text is None else text, header=header),
+            text_pair=None if pair is None else _column(pair, header=header),
+            label=_column(self.label if label is None else label, header=header),
+            choices=tuple(_column(choice, header=header) for choice in (self.choices if choices is None else choices)),
+            header=header,
         )
+
+
+def _column(typed: str | int, *, header: bool) -> str | int:
+    if header:
+        return str(typed)
+    if isinstance(typed, str) and not typed.isdecimal():
+        raise InputError(f"column {typed!r} of a table without a header: give its place, counted from 0")
+    return int(typed)

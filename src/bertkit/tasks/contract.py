@@ -1,30 +1,42 @@
 """What fine-tuning, evaluation and prediction need to know of a task."""
-# B sequences, C outputs.
+# N examples, I instances, S sequences, T tokens, R rows of output (S or T), C outputs, H hidden.
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self
 
 from torch import Tensor, nn
 
 from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.tasks.columns import Columns
+from bertkit.tasks.instances import ExamplesT, TaskInstances
 from bertkit.tasks.prediction import Prediction
+from bertkit.tasks.task_options import TaskOptions
+from bertkit.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task(ABC):
-    """A head, a loss, a decoder and metrics over the logits (B, C) of one sequence each."""
+class Task(ABC, Generic[ExamplesT]):
+    """How examples become sequences with targets, and what the model's outputs (R, C) mean.
+
+    An instance of the task owns a run of rows: one where it is a sequence and the head reads the pooled output, one a
+    choice, or one a token.
+    """
 
     kind: ClassVar[str]
-    """Name of the family in `task.json`."""
+    """Name of the family, in `task.json` and on the command line."""
     architecture: ClassVar[str]
     """Hugging Face's class for the model folder."""
     known_metrics: ClassVar[tuple[str, ...]]
+    reads_tokens: ClassVar[bool] = False
+    """Whether the head takes all hidden states (T, H), or the pooled ones (S, H)."""
+    usual_max_length: ClassVar[int] = 128
+    usual_columns: ClassVar[Columns] = Columns()
 
     max_length: int
     """Tokens of the longest sequence, special ones counted."""
@@ -40,41 +52,111 @@ class Task(ABC):
             if name not in self.known_metrics:
                 raise InputError(f"{self.kind} has no metric {name!r}: use one of {', '.join(self.known_metrics)}")
 
-    @property
+    @classmethod
     @abstractmethod
-    def num_outputs(self) -> int:
-        """C."""
+    def read(
+        cls,
+        source: str | Path,
+        columns: Columns,
+        *,
+        split: str = "train",
+        where: tuple[str, str] | None = None,
+        labelled: bool = True,
+    ) -> ExamplesT:
+        """Read a file in one of the family's layouts; `split` is for hub data sets, `where` keeps some rows.
+
+        Raises `InputError` for what cannot be read and, if `labelled`, for a file without labels.
+        """
+
+    @classmethod
+    @abstractmethod
+    def define(
+        cls,
+        train: ExamplesT,
+        options: TaskOptions,
+        *,
+        max_length: int,
+        metric_names: tuple[str, ...] | None,
+        columns: Columns,
+        benchmark: str | None,
+    ) -> Self:
+        """The task that training examples define; `metric_names` None takes the family's own."""
+
+    @classmethod
+    def restore(cls, description: Mapping[str, Any], labels: tuple[str, ...] | None) -> Self:
+        """The task of a `task.json` and of a `config.json`'s labels; `KeyError` or `TypeError` for something else."""
+        known = {entry.name: description[entry.name] for entry in fields(cls) if entry.name in description}
+        known["max_length"] = description["max_length"]
+        if "metrics" in description:
+            known["metric_names"] = tuple(description["metrics"])
+        if "columns" in description:
+            known["columns"] = Columns.restore(description["columns"])
+        if labels is not None:
+            known["classes"] = labels
+        return cls(**known)
+
+    def description(self) -> dict[str, Any]:
+        """What `task.json` says; labels stand in `config.json`."""
+        described = {"kind": self.kind, **asdict(self), "metrics": list(self.metric_names)}
+        del described["metric_names"]
+        described.pop("classes", None)
+        return described
 
     @property
     @abstractmethod
     def labels(self) -> tuple[str, ...] | None:
-        """Names of the outputs, None where the output is a number."""
+        """Names of the outputs, None where they have none."""
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """What is predicted, in two words."""
 
     @abstractmethod
     def head(self, config: BertConfig) -> nn.Module:
-        """Make the module from pooled outputs (B, H) to logits (B, C)."""
+        """Make the module from pooled outputs (S, H), or from all tokens (T, H), to logits (R, C)."""
+
+    def is_one(self, given: object) -> bool:
+        """Whether `given` is a single thing to predict from, and not several."""
+        return isinstance(given, str)
 
     @abstractmethod
-    def targets(self, labels: Sequence[object], place: Callable[[int], str]) -> Tensor:
-        """Labels as a table holds them to a tensor (B,); `InputError` names `place(index)` of a bad one."""
+    def examples(self, given: Sequence[Any]) -> ExamplesT:
+        """Unlabelled examples of what a caller hands over; `InputError` names the place of a bad one."""
 
     @abstractmethod
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Sum over the examples, in float32."""
+    def encode(self, examples: ExamplesT, tokenizer: Tokenizer, *, labelled: bool = True) -> TaskInstances[ExamplesT]:
+        """Sequences and, if `labelled`, targets; `InputError` names the place of a bad label."""
 
     @abstractmethod
-    def correct(self, logits: Tensor, targets: Tensor) -> Tensor | None:
-        """How many examples are right, None where that has no meaning."""
+    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
+        """Sum over what `count` counts, in float32; instance b owns rows `bounds[b]` (B + 1,) up to the next."""
+
+    def count(self, targets: Tensor) -> int:
+        """Terms of the loss."""
+        return len(targets)
 
     @abstractmethod
-    def decode(self, logits: Tensor) -> list[Prediction]:
-        """Logits (B, C) to B predictions."""
+    def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor | None:
+        """How many terms are right, None where that has no meaning."""
 
     @abstractmethod
-    def metrics(self, logits: Tensor, targets: Tensor) -> dict[str, float]:
+    def decode(self, logits: Tensor, instances: TaskInstances[ExamplesT]) -> list[Prediction]:
+        """Logits (R, C) to a prediction for each of the N examples."""
+
+    @abstractmethod
+    def metrics(self, logits: Tensor, instances: TaskInstances[ExamplesT]) -> dict[str, float]:
         """The figures of `metric_names`, in their order."""
 
-    def description(self) -> dict[str, Any]:
-        """What `task.json` says; labels stand in `config.json`."""
-        shared = {"max_length": self.max_length, "metrics": list(self.metric_names), "benchmark": self.benchmark}
-        return {"kind": self.kind, **shared, "columns": asdict(self.columns)}
+    @property
+    def is_tunable(self) -> bool:
+        """Whether `tuned` has something to choose."""
+        return False
+
+    def tuned(self, logits: Tensor, instances: TaskInstances[ExamplesT]) -> Self:
+        """The task with what is chosen on dev examples, such as a threshold."""
+        return self
+
+    def strata(self, examples: ExamplesT) -> Sequence[int]:
+        """(N,) numbers; what is held out has its share of each."""
+        return [0] * len(examples)

@@ -1,47 +1,64 @@
 """Logits and metrics of a whole set of examples."""
-# N examples, C outputs.
+# S sequences, R rows of output, C outputs.
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bertkit.data.packing import pack, token_budget_batches
 from bertkit.foundation.devices import autocast
 from bertkit.foundation.precision import Precision
 from bertkit.tasks.contract import Task
+from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.model import TaskModel
+from bertkit.tasks.ragged import run_positions
 from bertkit.text.encoded_example import EncodedExample
 
 LOSS = "loss"
 
 
 def compute_logits(
-    model: TaskModel, encoded: Sequence[EncodedExample], *, max_tokens: int, precision: Precision
+    model: TaskModel, sequences: Sequence[EncodedExample], *, max_tokens: int, precision: Precision
 ) -> Tensor:
-    """Logits (N, C) in float32, in the examples' order; like lengths go through the model together."""
+    """Logits (R, C) in float32, in the sequences' order; like lengths go through the model together."""
     device = next(model.parameters()).device
     model.eval()
-    order, parts = [], []
+    lengths = np.array([len(sequence) for sequence in sequences], np.int64)
+    batches = token_budget_batches(lengths, max_tokens)
     with torch.no_grad(), autocast(precision, device):
-        for batch in token_budget_batches([len(example) for example in encoded], max_tokens):
-            order.append(torch.from_numpy(batch))
-            parts.append(model(pack([encoded[index] for index in batch]).to(device)).float().cpu())
-    logits = torch.cat(parts)
-    return torch.empty_like(logits).index_copy_(0, torch.cat(order), logits)
+        parts = [model(pack([sequences[index] for index in batch]).to(device)).float().cpu() for batch in batches]
+    return in_order(batches, parts, lengths if model.reads_tokens else np.ones_like(lengths))
+
+
+def in_order(batches: Sequence[NDArray[np.int64]], parts: Sequence[Tensor], rows: NDArray[np.int64]) -> Tensor:
+    """The outputs of batches of sequences as (R, C) in the sequences' order; `rows` (S,) says how many each has."""
+    starts = np.cumsum(rows) - rows
+    places = np.concatenate([run_positions(starts[batch], rows[batch]) for batch in batches])
+    logits = torch.cat(list(parts))
+    return torch.empty_like(logits).index_copy_(0, torch.from_numpy(places), logits)
 
 
 def evaluate(
-    model: TaskModel,
-    task: Task,
-    encoded: Sequence[EncodedExample],
-    targets: Tensor,
-    *,
-    max_tokens: int,
-    precision: Precision,
+    model: TaskModel, task: Task[Any], instances: TaskInstances[Any], *, max_tokens: int, precision: Precision
 ) -> dict[str, float]:
     """The task's metrics and the mean loss."""
-    logits = compute_logits(model, encoded, max_tokens=max_tokens, precision=precision)
-    return {**task.metrics(logits, targets), LOSS: float(task.loss(logits, targets)) / len(targets)}
+    assert instances.targets is not None
+    logits = compute_logits(model, instances.sequences, max_tokens=max_tokens, precision=precision)
+    loss = task.loss(logits, instances.targets, torch.from_numpy(instances.row_bounds))
+    return {**task.metrics(logits, instances), LOSS: float(loss) / max(1, task.count(instances.targets))}
+
+
+def tune(
+    model: TaskModel, task: Task[Any], dev: TaskInstances[Any], *, max_tokens: int, precision: Precision
+) -> Task[Any]:
+    """The task with what it chooses on dev examples."""
+    if not task.is_tunable:
+        return task
+    logits = compute_logits(model, dev.sequences, max_tokens=max_tokens, precision=precision)
+    return task.tuned(logits, dev)

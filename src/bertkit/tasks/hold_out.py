@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.randomness import derive_key, generator
-from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.tasks.examples import Examples
+
+ExamplesT = TypeVar("ExamplesT", bound=Examples)
 
 
-def hold_out(
-    examples: LabelledExamples, strata: Sequence[int], share: float, seed: int
-) -> tuple[LabelledExamples, LabelledExamples]:
+def hold_out(examples: ExamplesT, strata: Sequence[int], share: float, seed: int) -> tuple[ExamplesT, ExamplesT]:
     """Split into (rest, held out), of which the second has about `share` (at most 0.5) of every stratum.
 
     `strata` (N,) are class numbers, or all the same. Every stratum stays represented in the rest. Raises `InputError`

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from bertkit.data.tables import read_table
 from bertkit.foundation.errors import InputError
 from bertkit.tasks.columns import Columns
+from bertkit.tasks.examples import Indices
+from bertkit.tasks.inputs import checked_pairs, checked_texts, is_pair
 from bertkit.text.encoded_example import EncodedExample
 from bertkit.text.tokenizer import Tokenizer
 
@@ -25,6 +25,21 @@ class LabelledExamples:
     labels: tuple[object, ...]
     places: tuple[str, ...]
     """File and row, for messages."""
+    remarks: tuple[str, ...] = ()
+
+    @classmethod
+    def unlabelled(cls, texts: Sequence[Any]) -> LabelledExamples:
+        """Texts, or pairs of texts, whose labels are None; `InputError` for anything else."""
+        if is_pair(texts) and isinstance(texts, tuple):
+            raise InputError(
+                "a tuple of two strings may be a pair or two texts: write [(a, b)] for one pair, [a, b] for two"
+            )
+        labels, places = (None,) * len(texts), tuple(f"text {index}" for index in range(len(texts)))
+        if not len(texts) or isinstance(texts[0], str):
+            return cls(texts=tuple(checked_texts(texts)), text_pairs=None, labels=labels, places=places)
+        pairs = checked_pairs(texts)
+        first, second = (tuple(pair[side] for pair in pairs) for side in (0, 1))
+        return cls(texts=first, text_pairs=second, labels=labels, places=places)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -33,14 +48,20 @@ class LabelledExamples:
         """File and row of an example."""
         return self.places[index]
 
-    def take(self, indices: Sequence[int] | NDArray[np.int64]) -> LabelledExamples:
+    def take(self, indices: Indices) -> LabelledExamples:
         """The examples at `indices`, in that order."""
         return LabelledExamples(
             texts=tuple(self.texts[index] for index in indices),
             text_pairs=None if self.text_pairs is None else tuple(self.text_pairs[index] for index in indices),
             labels=tuple(self.labels[index] for index in indices),
             places=tuple(self.places[index] for index in indices),
+            remarks=self.remarks,
         )
+
+    def record(self, index: int) -> dict[str, Any]:
+        """The text or texts."""
+        pair = {} if self.text_pairs is None else {"text_pair": self.text_pairs[index]}
+        return {"text": self.texts[index], **pair}
 
     def encode(self, tokenizer: Tokenizer, max_length: int) -> list[EncodedExample]:
         """Token ids, cut to `max_length` tokens."""
@@ -48,17 +69,23 @@ class LabelledExamples:
 
 
 def read_examples(
-    source: str | Path, columns: Columns, *, split: str = "train", where: tuple[str, str] | None = None
+    source: str | Path,
+    columns: Columns,
+    *,
+    split: str = "train",
+    where: tuple[str, str] | None = None,
+    labelled: bool = True,
 ) -> LabelledExamples:
     """Read a table; `where` (column, value) keeps the rows with that value, `split` is for hub data sets.
+
+    Without `labelled` the labels are None and their column may be missing.
 
     Raises `InputError` for a missing column and for an empty text, with its row.
     """
     pair = () if columns.text_pair is None else (columns.text_pair,)
     condition = () if where is None else (where[0],)
-    table = read_table(
-        source, columns=[columns.text, columns.label, *pair, *condition], header=columns.header, split=split
-    )
+    label = (columns.label,) if labelled else ()
+    table = read_table(source, columns=[columns.text, *label, *pair, *condition], header=columns.header, split=split)
     rows = [index for index in range(len(table)) if where is None or table.columns[where[0]][index] == where[1]]
     if not rows:
         raise InputError(f"{source} has no row whose {where} is as asked for: check the file")
@@ -70,6 +97,6 @@ def read_examples(
     return LabelledExamples(
         texts=tuple(table.columns[columns.text][index] for index in rows),
         text_pairs=tuple(table.columns[pair[0]][index] for index in rows) if pair else None,
-        labels=tuple(table.columns[columns.label][index] for index in rows),
+        labels=tuple(table.columns[columns.label][index] if labelled else None for index in rows),
         places=tuple(table.place(index) for index in rows),
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -14,30 +15,48 @@ from torch.nn import functional as F
 from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import ClassificationHead
-from bertkit.tasks.contract import Task
+from bertkit.tasks.columns import Columns
+from bertkit.tasks.instances import TaskInstances
+from bertkit.tasks.labelled_examples import LabelledExamples
 from bertkit.tasks.metrics import REGRESSION_METRICS
 from bertkit.tasks.prediction import Prediction, ScorePrediction
+from bertkit.tasks.task_options import TaskOptions
+from bertkit.tasks.text_task import TextTask
 
 
 @dataclass(frozen=True, kw_only=True)
-class Regression(Task):
+class Regression(TextTask):
     """Squared error of one output."""
 
     kind = "regression"
-    architecture = "BertForSequenceClassification"
     known_metrics = tuple(REGRESSION_METRICS)
 
     metric_names: tuple[str, ...] = ("pearson", "spearman")
 
-    @property
-    def num_outputs(self) -> int:
-        """1."""
-        return 1
+    @classmethod
+    def define(
+        cls,
+        train: LabelledExamples,
+        options: TaskOptions,
+        *,
+        max_length: int,
+        metric_names: tuple[str, ...] | None,
+        columns: Columns,
+        benchmark: str | None,
+    ) -> Self:
+        """Nothing depends on the training labels."""
+        names = metric_names or cls.metric_names
+        return cls(max_length=max_length, metric_names=names, columns=columns, benchmark=benchmark)
 
     @property
     def labels(self) -> None:
         """A number has no names."""
-        return None
+        return
+
+    @property
+    def summary(self) -> str:
+        """A score."""
+        return "a score"
 
     def head(self, config: BertConfig) -> nn.Module:
         """Dropout and a linear layer."""
@@ -47,21 +66,22 @@ class Regression(Task):
         """Scores, float32 (B,)."""
         return torch.tensor([_score(label, place(index)) for index, label in enumerate(labels)], dtype=torch.float32)
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
         """Squared error, summed."""
         return F.mse_loss(logits.float().squeeze(-1), targets, reduction="sum")
 
-    def correct(self, logits: Tensor, targets: Tensor) -> None:
+    def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> None:
         """A number is not right or wrong."""
         return
 
-    def decode(self, logits: Tensor) -> list[Prediction]:
+    def decode(self, logits: Tensor, instances: TaskInstances[LabelledExamples]) -> list[Prediction]:
         """The outputs as they are."""
         return [ScorePrediction(score) for score in logits.float().squeeze(-1).tolist()]
 
-    def metrics(self, logits: Tensor, targets: Tensor) -> dict[str, float]:
+    def metrics(self, logits: Tensor, instances: TaskInstances[LabelledExamples]) -> dict[str, float]:
         """Correlations with the labels."""
-        predictions, labels = logits.double().squeeze(-1).numpy(), targets.double().numpy()
+        assert instances.targets is not None
+        predictions, labels = logits.double().squeeze(-1).numpy(), instances.targets.double().numpy()
         return {name: REGRESSION_METRICS[name](predictions, labels) for name in self.metric_names}
 
 

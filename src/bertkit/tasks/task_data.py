@@ -2,49 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from bertkit.tasks.classification import Classification, classes_of
+from bertkit.tasks.classification import Classification
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
-from bertkit.tasks.labelled_examples import LabelledExamples, read_examples
-from bertkit.tasks.regression import Regression
+from bertkit.tasks.examples import Examples
+from bertkit.tasks.task_options import TaskOptions
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskData:
-    """Training examples, and dev and test examples where there are labelled ones."""
+    """Training examples, and dev and test examples where there are labelled ones, all of one family."""
 
     name: str
-    train: LabelledExamples
-    dev: LabelledExamples | None = None
-    test: LabelledExamples | None = None
+    family: type[Task[Any]] = Classification
+    train: Examples
+    dev: Examples | None = None
+    test: Examples | None = None
     columns: Columns
-    regression: bool = False
+    options: TaskOptions = field(default_factory=TaskOptions)
     metric_names: tuple[str, ...] | None = None
     """None takes the family's own."""
     benchmark: str | None = None
 
-    def task(self, max_length: int) -> Task:
-        """The task that the training examples define; its classes are those of the training labels."""
-        task: Task
-        if self.regression:
-            task = Regression(
-                max_length=max_length,
-                metric_names=self.metric_names or Regression.metric_names,
-                columns=self.columns,
-                benchmark=self.benchmark,
-            )
-        else:
-            task = Classification(
-                classes=classes_of(self.train.labels, self.train.place),
-                max_length=max_length,
-                metric_names=self.metric_names or Classification.metric_names,
-                columns=self.columns,
-                benchmark=self.benchmark,
-            )
-        return task
+    def task(self, max_length: int) -> Task[Any]:
+        """The task that the training examples define."""
+        return self.family.define(
+            self.train,
+            self.options,
+            max_length=max_length,
+            metric_names=self.metric_names,
+            columns=self.columns,
+            benchmark=self.benchmark,
+        )
 
 
 def read_task_data(
@@ -52,17 +45,20 @@ def read_task_data(
     dev: str | Path | None = None,
     test: str | Path | None = None,
     *,
-    columns: Columns,
-    regression: bool = False,
+    family: type[Task[Any]] = Classification,
+    columns: Columns | None = None,
+    options: TaskOptions | None = None,
     metric_names: tuple[str, ...] | None = None,
 ) -> TaskData:
-    """Read tables of the same columns; of a hub data set the splits "train", "validation" and "test" are taken."""
+    """Read files of the same columns; of a hub data set the splits "train", "validation" and "test" are taken."""
+    columns = family.usual_columns if columns is None else columns
     return TaskData(
         name=Path(train).name,
-        train=read_examples(train, columns),
-        dev=None if dev is None else read_examples(dev, columns, split="validation"),
-        test=None if test is None else read_examples(test, columns, split="test"),
+        family=family,
+        train=family.read(train, columns),
+        dev=None if dev is None else family.read(dev, columns, split="validation"),
+        test=None if test is None else family.read(test, columns, split="test"),
         columns=columns,
-        regression=regression,
+        options=options or TaskOptions(),
         metric_names=metric_names,
     )
