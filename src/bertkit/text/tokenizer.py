@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from bertkit.foundation.errors import InputError
 from bertkit.text.encoded_example import EncodedExample
-from bertkit.text.sequence import SequenceBuilder
+from bertkit.text.pieces import Pieces
+from bertkit.text.sequence import SequenceBuilder, pieces_of
 from bertkit.text.tokenizer_folder import read_wordpiece, write_wordpiece
 from bertkit.text.valid_unicode import check_unicode
 from bertkit.text.vocabulary_training import VocabularyOptions, train_vocabulary
@@ -97,6 +98,14 @@ class Tokenizer:
             return [self._sequences.build(a, None, max_length) for a in first]
         second = _encode_segments(library, text_pairs)
         return [self._sequences.build(a, b, max_length) for a, b in zip(first, second, strict=True)]
+
+    def pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        """Texts, in order, without [CLS] and [SEP], for windows of long texts; see `join`."""
+        return [pieces_of(encoding) for encoding in _encode_segments(self._library, texts)]
+
+    def join(self, first: Pieces, second: Pieces | None = None) -> EncodedExample:
+        """`[CLS] first [SEP]`, or `[CLS] first [SEP] second [SEP]`."""
+        return self._sequences.join(first, second)
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
         """Text of token ids, pieces joined and spaces before punctuation removed."""
