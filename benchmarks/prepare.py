@@ -133,6 +133,7 @@ def _trial(arguments: argparse.Namespace, name: str, corpus: list[str], out: str
 
 
 def _run_ours(arguments: argparse.Namespace) -> dict[str, float]:
+    from bertkit.data.drawn_instances import DrawnInstances
     from bertkit.data.instances import InstanceOptions
     from bertkit.data.loader import PretrainingLoader
     from bertkit.data.masking import MaskingOptions
@@ -144,9 +145,8 @@ def _run_ours(arguments: argparse.Namespace) -> dict[str, float]:
     start = time.process_time()
     prepare(arguments.corpus, tokenizer, arguments.out)
     corpus = PreparedCorpus.open(arguments.out)
-    loader = PretrainingLoader(
-        corpus, InstanceOptions(), MaskingOptions(), batch_size=256, micro_batch_tokens=8192, seed=1
-    )
+    source = DrawnInstances(corpus, InstanceOptions(), MaskingOptions(), seed=1)
+    loader = PretrainingLoader(source, batch_size=256, micro_batch_tokens=8192, seed=1)
     instances = predictions = 0
     for step in range(loader.steps_per_epoch):
         for batch in loader.batch(step):

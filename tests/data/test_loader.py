@@ -4,6 +4,7 @@ import threading
 import pytest
 import torch
 
+from bertkit.data.drawn_instances import DrawnInstances
 from bertkit.data.evaluation_batches import evaluation_batches
 from bertkit.data.instances import InstanceOptions, plan_epoch
 from bertkit.data.loader import PretrainingLoader
@@ -14,9 +15,8 @@ OPTIONS = InstanceOptions(seq_length=48)
 
 
 def make_loader(corpus, instances=OPTIONS, batch_size=8, micro_batch_tokens=150, seed=1):
-    return PretrainingLoader(
-        corpus, instances, MaskingOptions(), batch_size=batch_size, micro_batch_tokens=micro_batch_tokens, seed=seed
-    )
+    source = DrawnInstances(corpus, instances, MaskingOptions(), seed=seed)
+    return PretrainingLoader(source, batch_size=batch_size, micro_batch_tokens=micro_batch_tokens, seed=seed)
 
 
 def sequences(batches):
@@ -95,7 +95,7 @@ def test_micro_batches_do_not_change_the_sequences_or_the_masks(corpus):
 def test_a_corpus_smaller_than_a_batch_is_repeated(make_corpus, corpus, monkeypatch):
     small = make_corpus([[3, 4], [5]])
     monkeypatch.setattr(type(small), "tokenizer", corpus.tokenizer)
-    loader = PretrainingLoader(small, OPTIONS, MaskingOptions(), batch_size=32, micro_batch_tokens=10**6, seed=1)
+    loader = make_loader(small, batch_size=32, micro_batch_tokens=10**6)
     assert loader.steps_per_epoch == 1
     (batch,) = loader.batch(0)
     assert batch.inputs.num_sequences == 32
@@ -120,7 +120,8 @@ def test_an_error_in_the_background_reaches_the_caller(corpus, monkeypatch):
 
 def test_evaluation_passes_once_over_the_corpus_always_alike(corpus):
     def passes(**limit):
-        return list(evaluation_batches(corpus, OPTIONS, MaskingOptions(), micro_batch_tokens=200, seed=3, **limit))
+        source = DrawnInstances(corpus, OPTIONS, MaskingOptions(), seed=3)
+        return list(evaluation_batches(source, micro_batch_tokens=200, seed=3, **limit))
 
     assert sum(batch.inputs.num_sequences for batch in passes()) == len(plan_epoch(corpus, OPTIONS, 3, 0))
     assert same(passes(), passes())

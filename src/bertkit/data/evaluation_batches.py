@@ -1,4 +1,4 @@
-"""One fixed pass over a held-out corpus."""
+"""One fixed pass over held-out instances."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bertkit.data.assembly import Assembler
-from bertkit.data.instances import InstanceOptions, plan_epoch
-from bertkit.data.masking import MaskingOptions
-from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.instance_source import InstanceSource
 from bertkit.data.pretraining_batch import PretrainingBatch
 from bertkit.foundation.randomness import derive_key, generator
 
@@ -18,25 +15,11 @@ _SORTED_TOGETHER = 1024
 
 
 def evaluation_batches(
-    corpus: PreparedCorpus,
-    instances: InstanceOptions,
-    masking: MaskingOptions,
-    *,
-    micro_batch_tokens: int,
-    seed: int,
-    max_sequences: int | None = None,
+    source: InstanceSource, *, micro_batch_tokens: int, seed: int, max_sequences: int | None = None
 ) -> Iterator[PretrainingBatch]:
-    """Yield every instance once, or a random `max_sequences` of them; all calls give the same batches."""
-    plan = plan_epoch(corpus, instances, seed, 0)
-    order = generator(derive_key(seed, "evaluation order")).permutation(len(plan))[:max_sequences]
-    assembler = Assembler.of(corpus, masking)
+    """Yield every instance of epoch 0 once, or a random `max_sequences` of them; all calls give the same batches."""
+    order = generator(derive_key(seed, "evaluation order")).permutation(source.count(0))[:max_sequences]
     for start in range(0, len(order), _SORTED_TOGETHER):
         rows = order[start : start + _SORTED_TOGETHER]
-        yield from assembler.batches(
-            plan,
-            rows,
-            next_sentence=instances.next_sentence,
-            numbers=start + np.arange(len(rows)),
-            key=derive_key(seed, "evaluation masking"),
-            micro_batch_tokens=micro_batch_tokens,
-        )
+        numbers = start + np.arange(len(rows))
+        yield from source.batches(0, rows, numbers=numbers, micro_batch_tokens=micro_batch_tokens)

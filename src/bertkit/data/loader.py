@@ -10,11 +10,7 @@ from itertools import count, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.data.assembly import Assembler
-from bertkit.data.instance_plan import InstancePlan
-from bertkit.data.instances import InstanceOptions, plan_epoch
-from bertkit.data.masking import MaskingOptions
-from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.instance_source import InstanceSource
 from bertkit.data.pretraining_batch import PretrainingBatch
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.randomness import derive_key, generator
@@ -26,41 +22,25 @@ class PretrainingLoader:
     """Every step's batch, from any step on at once.
 
     Each epoch has as many steps as the instances of epoch 0 fill: an epoch that drew more leaves the surplus out
-    after shuffling, one that drew fewer (or a corpus of less than one batch) starts its order again.
+    after shuffling, one that drew fewer (or a source of less than one batch) starts its order again.
     """
 
-    def __init__(
-        self,
-        corpus: PreparedCorpus,
-        instances: InstanceOptions,
-        masking: MaskingOptions,
-        *,
-        batch_size: int,
-        micro_batch_tokens: int,
-        seed: int,
-    ) -> None:
+    def __init__(self, source: InstanceSource, *, batch_size: int, micro_batch_tokens: int, seed: int) -> None:
         if batch_size < 1 or micro_batch_tokens < 1:
             raise InputError(
                 f"batch_size and micro_batch_tokens must be at least 1, got {batch_size} and {micro_batch_tokens}"
             )
-        self._corpus, self._instances, self._seed = corpus, instances, seed
+        self._source, self._seed = source, seed
         self._batch_size, self._micro_batch_tokens = batch_size, micro_batch_tokens
-        self._assembler = Assembler.of(corpus, masking)
-        self._current: tuple[int, InstancePlan, NDArray[np.int64]] | None = None
-        self.steps_per_epoch = max(1, len(plan_epoch(corpus, instances, seed, 0)) // batch_size)
+        self._current: tuple[int, NDArray[np.int64]] | None = None
+        self.steps_per_epoch = max(1, source.count(0) // batch_size)
 
     def batch(self, step: int) -> list[PretrainingBatch]:
         """Micro-batches of one step (counted from 0), longest sequences first."""
         epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
-        plan, order = self._epoch(epoch)
         slots = step_of_epoch * self._batch_size + np.arange(self._batch_size)
-        return self._assembler.batches(
-            plan,
-            order[slots],
-            next_sentence=self._instances.next_sentence,
-            numbers=slots,
-            key=derive_key(self._seed, "masking", epoch),
-            micro_batch_tokens=self._micro_batch_tokens,
+        return self._source.batches(
+            epoch, self._order(epoch)[slots], numbers=slots, micro_batch_tokens=self._micro_batch_tokens
         )
 
     def batches(self, start_step: int, stop_step: int | None = None) -> Iterator[list[PretrainingBatch]]:
@@ -77,12 +57,11 @@ class PretrainingLoader:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _epoch(self, epoch: int) -> tuple[InstancePlan, NDArray[np.int64]]:
-        """Plan of an epoch and its order, one instance for each slot."""
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """Order of an epoch's instances, one for each slot."""
         current = self._current
         if current is None or current[0] != epoch:
-            plan = plan_epoch(self._corpus, self._instances, self._seed, epoch)
-            order = generator(derive_key(self._seed, "order", epoch)).permutation(len(plan))
-            current = epoch, plan, np.resize(order, self.steps_per_epoch * self._batch_size)
+            order = generator(derive_key(self._seed, "order", epoch)).permutation(self._source.count(epoch))
+            current = epoch, np.resize(order, self.steps_per_epoch * self._batch_size)
             self._current = current
-        return current[1:]
+        return current[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,31 @@ from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import read_json, sha256, write_json
 
 FORMAT = 1
+KIND = "corpus"
+
+
+def files_damage(folder: Path, files: Mapping[str, Mapping[str, Any]], verify: bool) -> str | None:
+    """What is wrong with files of recorded `bytes` and `sha256`, None if nothing; `verify` compares the SHA-256 too."""
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{path} is missing"
+        if path.stat().st_size != expected["bytes"]:
+            return f"{path} has {path.stat().st_size} bytes instead of {expected['bytes']}"
+        if verify and sha256(path) != expected["sha256"]:
+            return f"{path} was changed since it was prepared (its SHA-256 differs)"
+    return None
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The content of `manifest.json`, its `format` checked; a folder without one raises `InputError`."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise InputError(f"{folder} is no prepared corpus (no manifest.json): run `bertkit prepare` into it")
+    value: dict[str, Any] = read_json(path)
+    if value.pop("format", None) != FORMAT:
+        raise InputError(f"{path} has another format than {FORMAT}: prepare the corpus again with this version")
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +50,7 @@ class ShardRecord:
 
     def damage(self, folder: Path, verify: bool) -> str | None:
         """What is wrong with the shard's files, None if nothing; `verify` compares SHA-256 besides sizes."""
-        for name, expected in self.files.items():
-            path = folder / name
-            if not path.is_file():
-                return f"{path} is missing"
-            if path.stat().st_size != expected["bytes"]:
-                return f"{path} has {path.stat().st_size} bytes instead of {expected['bytes']}"
-            if verify and sha256(path) != expected["sha256"]:
-                return f"{path} was changed since it was prepared (its SHA-256 differs)"
-        return None
+        return files_damage(folder, self.files, verify)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,17 +87,14 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Write `manifest.json`, whole or not at all."""
         counts = {"documents": self.documents, "sentences": self.sentences, "tokens": self.tokens}
-        write_json(folder / "manifest.json", {"format": FORMAT, "counts": counts, **asdict(self)})
+        write_json(folder / "manifest.json", {"format": FORMAT, "kind": KIND, "counts": counts, **asdict(self)})
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """Read `manifest.json`; a folder without one raises `InputError`."""
-        path = folder / "manifest.json"
-        if not path.is_file():
-            raise InputError(f"{folder} is no prepared corpus (no manifest.json): run `bertkit prepare` into it")
-        value = read_json(path)
-        if value.pop("format", None) != FORMAT:
-            raise InputError(f"{path} has another format than {FORMAT}: prepare the corpus again with this version")
+        """Read `manifest.json`; a folder without one, or with fixed instances, raises `InputError`."""
+        value = read_manifest(folder)
+        if value.pop("kind", KIND) != KIND:
+            raise InputError(f"{folder} holds fixed instances, where a corpus is needed: prepare it without --static")
         del value["counts"]
         shards = [ShardRecord(**shard) for shard in value.pop("shards")]
         return cls(shards=shards, **value)

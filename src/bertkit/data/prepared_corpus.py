@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.data.manifest import Manifest
+from bertkit.data.prepared_tokenizer import prepared_tokenizer
 from bertkit.data.shard import DOCUMENTS, SENTENCES, TOKENS, shard_file, token_dtype
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.randomness import derive_key, uniforms
@@ -85,10 +86,11 @@ class PreparedCorpus:
     @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that the corpus was prepared with."""
-        tokenizer = Tokenizer.from_pretrained(self.folder / "tokenizer")
-        if tokenizer.fingerprint != self.tokenizer_fingerprint:
-            raise InputError(f"{self.folder / 'tokenizer'} was changed since the corpus was prepared: prepare it again")
-        return tokenizer
+        return prepared_tokenizer(self.folder, self.tokenizer_fingerprint)
+
+    def describe(self) -> str:
+        """What there is, in a few words."""
+        return f"{self.num_documents:,} documents, {self.num_tokens:,} tokens"
 
     def tokens(self, start: int, stop: int) -> NDArray[np.unsignedinteger[Any]]:
         """Token ids from `start` up to `stop`, uint16 or uint32."""

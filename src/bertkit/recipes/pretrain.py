@@ -1,18 +1,17 @@
-"""Pre-training, from a prepared corpus to a model folder."""
+"""Pre-training, from a prepared folder to a model folder."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from bertkit.data.evaluation_batches import evaluation_batches
+from bertkit.data.instance_source import InstanceSource
 from bertkit.data.loader import PretrainingLoader
-from bertkit.data.masking import MaskingOptions
-from bertkit.data.prepared_corpus import PreparedCorpus
 from bertkit.data.pretraining_batch import PretrainingBatch
 from bertkit.foundation.console import note
 from bertkit.foundation.devices import autocast, default_device, resolve_precision, tune_allocator
@@ -21,6 +20,7 @@ from bertkit.foundation.files import atomic_folder, exclusive
 from bertkit.model.folder import ModelFolder, write_model_folder
 from bertkit.model.initialization import initialize, set_sinusoidal_positions
 from bertkit.model.pretraining import PretrainingModel
+from bertkit.recipes.pretrain_data import PretrainData
 from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.loop import accumulate_gradients, train
@@ -42,7 +42,7 @@ class PretrainResult:
 
 
 def pretrain(data: Path, out: Path, options: PretrainOptions, *, resume: bool | None = None) -> PretrainResult:
-    """Pre-train on the prepared corpus `data` and write `out/model` (Devlin et al. 2019, section 3.1).
+    """Pre-train on the prepared folder `data` and write `out/model` (Devlin et al. 2019, section 3.1).
 
     `resume` None goes on with a run of the same options in `out`, True insists on one, False starts over.
     """
@@ -63,7 +63,7 @@ def pretrain(data: Path, out: Path, options: PretrainOptions, *, resume: bool | 
             next_sentence = setup.options.instances.next_sentence
             architecture = "BertForPreTraining" if next_sentence else "BertForMaskedLM"
             write_model_folder(folder, setup.objective.module, setup.options.model, architecture=architecture)
-            setup.corpus.tokenizer.save_pretrained(folder)
+            setup.data.prepared.tokenizer.save_pretrained(folder)
     return PretrainResult(out / "model", result.evaluation, result.seconds)
 
 
@@ -95,52 +95,39 @@ def plan(data: Path, options: PretrainOptions) -> str:
 class _Setup:
     """All that a run needs, made from its options."""
 
-    data: Path
-    options: PretrainOptions
-    corpus: PreparedCorpus
-    held_out: Mapping[str, PreparedCorpus]
+    folder: Path
+    data: PretrainData
     loader: PretrainingLoader
     objective: PretrainingObjective
     device: torch.device
 
     @classmethod
-    def of(cls, data: Path, options: PretrainOptions) -> _Setup:
-        corpus = PreparedCorpus.open(data)
-        options = replace(options, model=replace(options.model, vocab_size=corpus.vocab_size))
-        module = _new_module(options, corpus.tokenizer)
-        if options.held_out:
-            training_part, held_out = corpus, {path.name: _open_held_out(path, corpus) for path in options.held_out}
-        else:
-            training_part, rest = corpus.split(options.held_out_share, options.training.seed)
-            held_out = {"held_out": rest}
+    def of(cls, folder: Path, options: PretrainOptions) -> _Setup:
+        data = PretrainData.open(folder, options)
+        options = data.options
+        module = _new_module(options, data.prepared.tokenizer)
         loader = PretrainingLoader(
-            training_part,
-            options.instances,
-            options.masking,
+            data.source,
             batch_size=options.batch_size,
             micro_batch_tokens=options.micro_batch_tokens,
             seed=options.training.seed,
         )
         device = default_device()
-        return cls(
-            data,
-            options,
-            training_part,
-            held_out,
-            loader,
-            PretrainingObjective(module.to(device), options.next_sentence_weight),
-            device,
-        )
+        return cls(folder, data, loader, PretrainingObjective(module.to(device), options.next_sentence_weight), device)
+
+    @property
+    def options(self) -> PretrainOptions:
+        return self.data.options
 
     def config(self) -> dict[str, object]:
-        return {"data": self.data, "tokenizer": self.corpus.tokenizer_fingerprint, **asdict(self.options)}
+        return {"data": self.folder, "tokenizer": self.data.prepared.tokenizer_fingerprint, **asdict(self.options)}
 
     def describe(self) -> str:
         options = self.options
         return (
             f"{sum(parameter.numel() for parameter in self.objective.module.parameters()):,} parameters, "
-            f"vocabulary {self.corpus.vocab_size:,}, {self.corpus.num_documents:,} documents, "
-            f"{self.corpus.num_tokens:,} tokens, {options.training.steps:,} steps of {options.batch_size} sequences "
+            f"vocabulary {options.model.vocab_size:,}, {self.data.prepared.describe()}, "
+            f"{options.training.steps:,} steps of {options.batch_size} sequences "
             f"({options.training.steps / self.loader.steps_per_epoch:.2f} epochs), "
             f"{resolve_precision(options.training.precision, self.device)} on {self.device.type}"
         )
@@ -150,19 +137,17 @@ class _Setup:
             yield [micro_batch.to(self.device) for micro_batch in step]
 
     def evaluate(self) -> Mapping[str, float]:
-        """Figures of every held-out corpus, named `corpus/figure`."""
+        """Figures of every held-out part, named `part/figure`."""
         figures = {}
-        for name, part in self.held_out.items():
-            for figure, value in self._evaluate(part).items():
+        for name, source in self.data.held_out.items():
+            for figure, value in self._evaluate(source).items():
                 figures[f"{name}/{figure}"] = value
         return figures
 
-    def _evaluate(self, part: PreparedCorpus) -> dict[str, float]:
+    def _evaluate(self, source: InstanceSource) -> dict[str, float]:
         figures = StepFigures()
         for batch in evaluation_batches(
-            part,
-            self.options.instances,
-            MaskingOptions(),  # the paper's, whatever training hides, so that runs can be compared
+            source,
             micro_batch_tokens=self.options.micro_batch_tokens,
             seed=self.options.training.seed,
             max_sequences=self.options.evaluation_sequences,
@@ -172,13 +157,6 @@ class _Setup:
                 for name, term in self.objective.terms(batch.to(self.device)).items():
                     figures.add_term(name, term, counts[name])
         return figures.take()
-
-
-def _open_held_out(path: Path, corpus: PreparedCorpus) -> PreparedCorpus:
-    part = PreparedCorpus.open(path)
-    if part.tokenizer_fingerprint != corpus.tokenizer_fingerprint:
-        raise InputError(f"{path} was prepared with another vocabulary than {corpus.folder}: prepare it again")
-    return part
 
 
 def _new_module(options: PretrainOptions, tokenizer: Tokenizer) -> PretrainingModel:

@@ -25,7 +25,7 @@ class PretrainOptions:
     micro_batch_tokens: int = 4096
     """Tokens that go through the model at once: memory against speed. A batch is cut so that they fit."""
     held_out: tuple[Path, ...] = ()
-    """Prepared corpora to evaluate on; without any, a share of the documents is held out."""
+    """Prepared folders to evaluate on; without any, a share of the documents is held out."""
     held_out_share: float = 0.005
     evaluation_sequences: int = 1024
     """Sequences of each held-out corpus in one evaluation."""

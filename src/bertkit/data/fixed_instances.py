@@ -1,0 +1,112 @@
+"""Fixed instances opened for reading."""
+# I instances, N tokens of all instances, T tokens and B sequences of a step.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.data.instance_arrays import (
+    IDS,
+    LABELS,
+    ORDER,
+    POSITIONS,
+    PREDICTION_STARTS,
+    RANDOM,
+    SEGMENTS,
+    STARTS,
+    array_types,
+    instance_file,
+)
+from bertkit.data.instance_manifest import InstanceManifest
+from bertkit.data.masked_sequences import MaskedSequences
+from bertkit.data.packing import token_budget_batches
+from bertkit.data.prepared_tokenizer import prepared_tokenizer
+from bertkit.data.pretraining_batch import PretrainingBatch
+from bertkit.foundation.errors import InputError
+from bertkit.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FixedInstances:
+    """Instances with their masks, the same in every epoch, numbered in the order of the original's stream."""
+
+    folder: Path
+    manifest: InstanceManifest
+    arrays: dict[str, NDArray[Any]]
+
+    @classmethod
+    def open(cls, folder: str | Path, verify: bool = True) -> FixedInstances:
+        """Open a folder that `prepare_static` finished; `verify` reads every file once to compare its SHA-256."""
+        folder = Path(folder)
+        manifest = InstanceManifest.read(folder)
+        if (damage := manifest.damage(folder, verify)) is not None:
+            raise InputError(f"{damage}: run the same `bertkit prepare` again, which writes it anew")
+        # Plain views, for slicing an `np.memmap` costs ten times as much.
+        parts = array_types(manifest.vocab_size)
+        arrays = {part: np.asarray(np.load(folder / instance_file(part), mmap_mode="r")) for part in parts}
+        return cls(folder=folder, manifest=manifest, arrays=arrays)
+
+    @property
+    def vocab_size(self) -> int:
+        """Size of the vocabulary that the text was prepared with."""
+        return self.manifest.vocab_size
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        """`Tokenizer.fingerprint` of the tokenizer that the text was prepared with."""
+        return self.manifest.tokenizer_fingerprint
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that the text was prepared with."""
+        return prepared_tokenizer(self.folder, self.tokenizer_fingerprint)
+
+    def describe(self) -> str:
+        """What there is, in a few words."""
+        return f"{self.manifest.instances:,} fixed instances, {self.manifest.tokens:,} tokens"
+
+    def count(self, epoch: int) -> int:
+        """As many in every epoch."""
+        del epoch
+        return self.manifest.instances
+
+    def batches(
+        self, epoch: int, rows: NDArray[np.int64], *, numbers: NDArray[np.int64], micro_batch_tokens: int
+    ) -> list[PretrainingBatch]:
+        """Read instances `rows` (B,) as micro-batches; nothing is drawn."""
+        del epoch, numbers
+        rows = self.arrays[ORDER][rows]
+        starts, lengths = _ranges(self.arrays[STARTS], rows)
+        groups = token_budget_batches(lengths, micro_batch_tokens)
+        order = np.concatenate(groups)
+        rows, starts, lengths = rows[order], starts[order], lengths[order]
+        prediction_starts, predictions = _ranges(self.arrays[PREDICTION_STARTS], rows)
+        tokens = _places(starts, lengths)  # (T,) in the N tokens
+        masked = _places(prediction_starts, predictions)
+        sequence_starts = np.cumsum(lengths) - lengths
+        sequences = MaskedSequences(
+            input_ids=self.arrays[IDS][tokens],
+            token_type_ids=self.arrays[SEGMENTS][tokens],
+            lengths=lengths,
+            masked_positions=self.arrays[POSITIONS][masked] + np.repeat(sequence_starts, predictions),
+            masked_labels=self.arrays[LABELS][masked].astype(np.int64),
+            next_sentence_labels=self.arrays[RANDOM][rows].astype(np.int64),
+        )
+        return sequences.cut(len(group) for group in groups)
+
+
+def _ranges(bounds: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Starts and lengths of ranges that follow one another, (n+1,) -> 2 x (len(rows),)."""
+    return bounds[rows], bounds[rows + 1] - bounds[rows]
+
+
+def _places(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Every place of the ranges, end to end."""
+    ends = np.cumsum(lengths)
+    places: NDArray[np.int64] = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
+    return places

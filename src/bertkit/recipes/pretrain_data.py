@@ -1,0 +1,93 @@
+"""What a pre-training run reads: the instances it learns from and those it is measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from bertkit.data.drawn_instances import DrawnInstances
+from bertkit.data.fixed_instances import FixedInstances
+from bertkit.data.instance_source import InstanceSource
+from bertkit.data.instances import InstanceOptions
+from bertkit.data.masking import MaskingOptions
+from bertkit.data.prepared import Prepared, open_prepared
+from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.foundation.errors import InputError
+from bertkit.recipes.pretrain_options import PretrainOptions
+
+
+@dataclass(frozen=True)
+class PretrainData:
+    """Opened folders; `options` are the run's with all that the folders decide."""
+
+    prepared: Prepared
+    """The part that is trained on."""
+    options: PretrainOptions
+    source: InstanceSource
+    held_out: Mapping[str, InstanceSource]
+
+    @classmethod
+    def open(cls, folder: Path, options: PretrainOptions) -> PretrainData:
+        """Open the prepared folder and those held out; raises `InputError` where they do not fit the options."""
+        prepared = open_prepared(folder)
+        if isinstance(prepared, FixedInstances):
+            options = _fixed_options(prepared, options)
+        options = replace(options, model=replace(options.model, vocab_size=prepared.vocab_size))
+        if options.held_out:
+            held_out = {path.name: _open_held_out(path, prepared, options) for path in options.held_out}
+        elif isinstance(prepared, FixedInstances):
+            raise InputError(
+                f"{folder} holds fixed instances, of which none can be held out, for others show the same text: "
+                "give --held-out a folder prepared from other text"
+            )
+        else:
+            prepared, rest = prepared.split(options.held_out_share, options.training.seed)
+            held_out = {"held_out": _for_evaluation(rest, options)}
+        return cls(prepared, options, _for_training(prepared, options), held_out)
+
+
+def _for_training(prepared: Prepared, options: PretrainOptions) -> InstanceSource:
+    if isinstance(prepared, FixedInstances):
+        return prepared
+    return DrawnInstances(prepared, options.instances, options.masking, seed=options.training.seed)
+
+
+def _for_evaluation(corpus: PreparedCorpus, options: PretrainOptions) -> InstanceSource:
+    # Masked as in the paper, whatever training hides, so that runs can be compared.
+    masking, seed = MaskingOptions(), options.training.seed
+    return DrawnInstances(corpus, options.instances, masking, seed=seed, purpose="evaluation masking")
+
+
+def _open_held_out(path: Path, trained_on: Prepared, options: PretrainOptions) -> InstanceSource:
+    part = open_prepared(path)
+    if part.tokenizer_fingerprint != trained_on.tokenizer_fingerprint:
+        raise InputError(f"{path} was prepared with another vocabulary than {trained_on.folder}: prepare it again")
+    if not isinstance(part, FixedInstances):
+        return _for_evaluation(part, options)
+    seq_length, positions = part.manifest.static.seq_length, options.model.max_position_embeddings
+    if seq_length > positions:
+        raise InputError(
+            f"{path} holds instances of up to {seq_length} tokens, over the model's {positions} positions: "
+            f"prepare it with --seq-length {positions} or less"
+        )
+    if not options.instances.next_sentence:
+        raise InputError(f"{path} holds sentence pairs, which a run with --no-nsp cannot use: hold out a corpus")
+    return part
+
+
+def _fixed_options(prepared: FixedInstances, options: PretrainOptions) -> PretrainOptions:
+    """Take cutting and masking from the instances; what was asked for and differs raises `InputError`."""
+    static = prepared.manifest.static
+    for asked, fixed, default in (
+        (options.instances, static.instances, InstanceOptions()),
+        (options.masking, static.masking, MaskingOptions()),
+    ):
+        for field in fields(asked):
+            value, there = getattr(asked, field.name), getattr(fixed, field.name)
+            if value not in (there, getattr(default, field.name)):
+                raise InputError(
+                    f"{prepared.folder} holds fixed instances with {field.name} {there}, not {value}: "
+                    "leave the option out, or prepare again"
+                )
+    return replace(options, instances=static.instances, masking=static.masking)
