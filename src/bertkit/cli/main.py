@@ -24,6 +24,7 @@ _COMMANDS = {
     "predict": "Label texts or pairs of texts.",
     "fill-mask": "Fill in [MASK].",
     "embed": "Turn texts into vectors.",
+    "doctor": "Look into a model: its parameters, part by part.",
 }
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
+from bertkit.model.description import ModelDescription
 from bertkit.model.folder import ModelFolder, write_model_folder
 from bertkit.model.heads import (
     ClassificationHead,
@@ -21,9 +22,8 @@ from bertkit.model.heads import (
 from bertkit.model.hub import find_folder
 from bertkit.model.load_report import LoadReport
 
-_MASKED_LM = "masked_lm.dense.weight"
-_NEXT_SENTENCE = "next_sentence.dense.weight"
-_POOLER = "bert.pooler.dense.weight"
+_WITH_POOLER_IN_DISTILBERT = ("BertForSequenceClassification", "BertForMultipleChoice")
+_WITH_POOLER = ("BertModel", "BertForPreTraining", "BertForNextSentencePrediction", *_WITH_POOLER_IN_DISTILBERT)
 
 
 class BertWithHeads(nn.Module):
@@ -51,23 +51,48 @@ class BertWithHeads(nn.Module):
         self.labels = labels
 
     @classmethod
-    def shape_of(cls, folder: ModelFolder) -> BertWithHeads:
+    def outline(cls, description: ModelDescription) -> BertWithHeads:
+        """The parts that Hugging Face's class has, without memory for their weights."""
+        architecture, config = description.architecture, description.config
+        with_pooler = architecture in (
+            _WITH_POOLER if config.model_type != "distilbert" else _WITH_POOLER_IN_DISTILBERT
+        )
+        return cls._of_parts(
+            description,
+            pooler=with_pooler,
+            masked_lm=architecture in ("BertForPreTraining", "BertForMaskedLM"),
+            next_sentence=architecture in ("BertForPreTraining", "BertForNextSentencePrediction"),
+        )
+
+    @classmethod
+    def outline_of_folder(cls, folder: ModelFolder) -> BertWithHeads:
         """The parts that a folder has, without memory for their weights."""
-        config = folder.config
+        return cls._of_parts(
+            folder,
+            pooler=folder.holds("bert.pooler.dense.weight"),
+            masked_lm=folder.holds("masked_lm.dense.weight"),
+            next_sentence=folder.holds("next_sentence.dense.weight"),
+        )
+
+    @classmethod
+    def _of_parts(
+        cls, description: ModelDescription, *, pooler: bool, masked_lm: bool, next_sentence: bool
+    ) -> BertWithHeads:
+        config = description.config
         with torch.device("meta"):
             return cls(
-                BertModel(config, add_pooling_layer=folder.holds(_POOLER)),
-                masked_lm=MaskedLMHead(config) if folder.holds(_MASKED_LM) else None,
-                next_sentence=NextSentenceHead(config) if folder.holds(_NEXT_SENTENCE) else None,
-                head=new_head(folder.architecture, config, 1 if folder.labels is None else len(folder.labels)),
-                architecture=folder.architecture,
-                labels=folder.labels,
+                BertModel(config, add_pooling_layer=pooler),
+                masked_lm=MaskedLMHead(config) if masked_lm else None,
+                next_sentence=NextSentenceHead(config) if next_sentence else None,
+                head=new_head(description.architecture, config, description.num_labels),
+                architecture=description.architecture,
+                labels=description.labels,
             )
 
     @classmethod
     def from_folder(cls, folder: ModelFolder) -> tuple[BertWithHeads, LoadReport]:
         """Every part that a folder has, in evaluation mode, and what was taken and left."""
-        model = cls.shape_of(folder)
+        model = cls.outline_of_folder(folder)
         model.to_empty(device="cpu")
         report = folder.load_into(model)
         return model.eval(), report

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_path, read_json, write_json
-from bertkit.model.config import MODEL_TYPES, BertConfig
-from bertkit.model.formats.model_format import SEQUENCE_CLASSIFICATION
+from bertkit.foundation.files import atomic_path
+from bertkit.model.config import BertConfig
+from bertkit.model.description import CONFIG_FILE, ModelDescription
 from bertkit.model.formats.name_table import NameTable
 from bertkit.model.formats.table import FORMATS
 from bertkit.model.load_report import LoadReport
 from bertkit.model.stored_weights import SAFETENSORS_FILE, find_weights, read_tensors
-
-CONFIG_FILE = "config.json"
-_LABELLED = (SEQUENCE_CLASSIFICATION, "BertForTokenClassification")
 
 
 def write_model_folder(
@@ -37,38 +33,26 @@ def write_model_folder(
 
     The class has BERT's name; a DistilBERT or RoBERTa is written for its own class of that kind.
     """
-    form = FORMATS[config.model_type]
-    description: dict[str, Any] = {"architectures": [form.class_name(architecture)], **form.describe_config(config)}
-    if config.model_type != "distilbert":
-        description["position_embedding_type"] = "absolute"
-    description["torch_dtype"] = "float32"
-    if labels is not None:
-        description["id2label"] = {str(index): label for index, label in enumerate(labels)}
-        description["label2id"] = {label: index for index, label in enumerate(labels)}
-        if architecture == SEQUENCE_CLASSIFICATION:
-            description["problem_type"] = "single_label_classification"
-    if regression:
-        description["id2label"], description["label2id"] = {"0": "LABEL_0"}, {"LABEL_0": 0}
-        description["problem_type"] = "regression"
+    description = ModelDescription(
+        config=config,
+        architecture=architecture,
+        labels=None if labels is None else tuple(labels),
+        regression=regression,
+    )
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().float().cpu() for name, tensor in module.state_dict().items()}
     with atomic_path(folder / SAFETENSORS_FILE) as path:
-        save_file(form.names_for(architecture).write(tensors), path, metadata={"format": "pt"})
-    write_json(folder / CONFIG_FILE, description)
+        save_file(FORMATS[config.model_type].names_for(architecture).write(tensors), path, metadata={"format": "pt"})
+    description.write(folder / CONFIG_FILE)
 
 
-@dataclass(frozen=True)
-class ModelFolder:
+@dataclass(frozen=True, kw_only=True)
+class ModelFolder(ModelDescription):
     """A folder opened for loading; the weights are read by `load_into`."""
 
     path: Path
     weights: Path
     """The file of weights, or the index of its parts."""
-    config: BertConfig
-    architecture: str
-    """Hugging Face's class, in BERT's name for DistilBERT and RoBERTa too."""
-    labels: tuple[str, ...] | None
-    regression: bool
 
     @classmethod
     def open(cls, path: str | Path) -> ModelFolder:
@@ -79,26 +63,7 @@ class ModelFolder:
         if not (path / CONFIG_FILE).is_file():
             raise InputError(f"{path} has no {CONFIG_FILE}: give the folder that a model was saved to")
         weights = find_weights(path)
-        description = read_json(path / CONFIG_FILE)
-        form = FORMATS.get(str(description.get("model_type"))) if isinstance(description, dict) else None
-        if form is None:
-            kind = description.get("model_type") if isinstance(description, dict) else type(description).__name__
-            raise InputError(
-                f"{path / CONFIG_FILE} describes a model of type {kind!r}: only {', '.join(MODEL_TYPES)} can be loaded"
-            )
-        try:
-            config = form.read_config(description)
-        except (InputError, TypeError) as error:
-            raise InputError(f"{path / CONFIG_FILE}: {error}") from None
-        architecture = form.architecture((description.get("architectures") or [form.class_name("BertModel")])[0])
-        labels = None
-        if architecture in _LABELLED:
-            names = description.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-            labels = tuple(names[key] for key in sorted(names, key=int))
-        regression = architecture == SEQUENCE_CLASSIFICATION and (
-            description.get("problem_type") == "regression" or (labels is not None and len(labels) == 1)
-        )
-        return cls(path, weights, config, architecture, None if regression else labels, regression)
+        return cls(path=path, weights=weights, **vars(ModelDescription.read(path / CONFIG_FILE)))
 
     def holds(self, name: str) -> bool:
         """Whether the folder has our tensor `name`."""

@@ -83,7 +83,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         try:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
         except pickle.UnpicklingError as error:
-            wanted = re.search(r"(?:GLOBAL|global|class|function) ['`]?([\w.]+\.\w+)", str(error))
+            wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
             what = f"wants to run code ({wanted[1]})" if wanted else "holds more than tensors"
             raise InputError(f"{path} {what}, so it was not opened: ask for {SAFETENSORS_FILE}") from None
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
