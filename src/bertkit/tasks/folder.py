@@ -48,7 +48,7 @@ def load_task(folder: str | Path) -> Task[Any]:
     opened = ModelFolder.open(folder)
     if not has_task(opened):
         raise InputError(f"{folder} holds {opened.architecture}, which has no task: fine-tune it first")
-    description: dict[str, Any] = {"kind": _kind(opened), "max_length": opened.config.max_position_embeddings}
+    description: dict[str, Any] = {"kind": _kind(opened), "max_length": opened.config.max_length}
     if (opened.path / TASK_FILE).is_file():
         description = read_json(opened.path / TASK_FILE)
     try:
@@ -76,5 +76,5 @@ def load_task_model(folder: str | Path) -> tuple[TaskModel, Task[Any]]:
     task = load_task(folder)
     opened = ModelFolder.open(folder)
     model = new_task_model(task, opened.config)
-    opened.load_into(model)
+    opened.load_into(model).show()
     return model.eval(), task
