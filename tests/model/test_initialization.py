@@ -1,8 +1,14 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
 import torch
 
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
-from bertkit.model.initialization import initialize, set_sinusoidal_positions
+from bertkit.model.initialization import initialize, start_with_frequencies, start_with_neighbours
 from bertkit.model.pretraining import PretrainingModel
 
 CONFIG = BertConfig(vocab_size=500, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128)
@@ -29,12 +35,50 @@ def test_the_seed_decides_and_a_further_head_changes_nothing():
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_a_shift_of_sinusoidal_positions_is_one_linear_map_for_all():
-    table = torch.empty(100, 64)
-    set_sinusoidal_positions(table, 0.05)
-    assert abs(float(table.square().mean().sqrt()) - 0.05) < 1e-4
-    sine, cosine = table[:, 0::2], table[:, 1::2]
-    step = torch.atan2(sine[1], cosine[1])
-    torch.testing.assert_close(sine[1:], sine[:-1] * step.cos() + cosine[:-1] * step.sin(), rtol=0, atol=1e-6)
-    torch.testing.assert_close(cosine[1:], cosine[:-1] * step.cos() - sine[:-1] * step.sin(), rtol=0, atol=1e-6)
-    assert len(step.unique()) == 32
+def first_layer_probabilities(model: BertModel, length: int) -> torch.Tensor:
+    """Attention (A, L, L) of the first layer on random words."""
+    ids = np.random.default_rng(0).integers(1, model.config.vocab_size, length)
+    hidden = model.embeddings(PackedBatch.from_arrays(ids, np.zeros_like(ids), np.array([length])))
+    heads, size = model.config.num_attention_heads, model.config.head_size
+    projected = model.layers[0].attention.query_key_value(hidden).view(length, 3, heads, size)
+    query, key, _ = projected.permute(1, 2, 0, 3)
+    return (query @ key.transpose(1, 2) / size**0.5).softmax(-1).detach()
+
+
+def test_heads_that_start_with_neighbours_find_them_and_random_heads_do_not():
+    config = replace(CONFIG, hidden_size=256, num_attention_heads=4)
+    model = BertModel(config)
+    initialize(model, config.initializer_range, seed=0)
+    before = first_layer_probabilities(model, 60)
+    start_with_neighbours(model, config.initializer_range)
+    after = first_layer_probabilities(model, 60)
+    for head, shift in enumerate((-1, 1, -2, 2)):
+        positions = torch.arange(2, 58)
+        found = after[head].argmax(-1)[positions] == positions + shift
+        assert found.float().mean() > 0.9
+        assert after[head, positions, positions + shift].mean() > 10 * before[head, positions, positions + shift].mean()
+
+
+def test_words_and_positions_weigh_alike_where_heads_start_with_neighbours():
+    model = BertModel(CONFIG)
+    initialize(model, 0.02, seed=0)
+    words = float(model.embeddings.word_embeddings.weight.square().sum(1).mean())
+    start_with_neighbours(model, 0.02)
+    positions = model.embeddings.position_embeddings.weight.square().sum(1)
+    torch.testing.assert_close(positions, torch.full_like(positions, 64 * 0.02**2))
+    assert 1 <= float(positions[0]) / words < 1.6
+
+
+def test_a_bias_from_frequencies_starts_at_the_unigram_entropy():
+    counts = torch.tensor([0, 10, 200, 5000, 90, 30000])
+    bias = torch.zeros(6)
+    start_with_frequencies(bias, counts)
+    shares = (counts + 1) / (counts + 1).sum()
+    entropy = -(shares * shares.log()).sum()
+    assert float(-(shares * bias.log_softmax(0)).sum()) == pytest.approx(float(entropy), abs=1e-6)
+
+
+def test_a_model_without_room_for_positions_is_told_so():
+    config = BertConfig(vocab_size=9, hidden_size=4, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    with pytest.raises(InputError, match="paper's initial weights"):
+        start_with_neighbours(BertModel(config), 0.02)

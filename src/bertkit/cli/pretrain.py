@@ -12,7 +12,7 @@ from bertkit.data.instances import InstanceOptions
 from bertkit.data.masking import MaskingOptions
 from bertkit.foundation.precision import Precision
 from bertkit.model.presets import PRESETS
-from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.recipes.pretrain_options import InitialWeights, PretrainOptions
 from bertkit.training.options import OptimizerOptions, TrainingOptions
 
 _FLAT = Parameter(name="*")
@@ -36,7 +36,7 @@ def pretrain(
     attention_dropout: float | None = None,
     max_position_embeddings: int | None = None,
     initializer_range: float | None = None,
-    sinusoidal_positions: bool = False,
+    initial_weights: InitialWeights = "paper",
     initial_model: Path | None = None,
     held_out: list[Path] | None = None,
     held_out_share: float = 0.005,
@@ -84,8 +84,9 @@ def pretrain(
     initializer_range
         Deviation of the random weights, in place of the preset's 0.02; small models on little text learn sooner
         with 0.05.
-    sinusoidal_positions
-        Start the learned positions from sines and cosines; small models on little text learn much sooner.
+    initial_weights
+        paper: all at random. informed: heads start at the neighbouring tokens and the output at the frequencies of the
+        corpus; small models on little text learn many times sooner.
     initial_model
         Model folder to go on from, with its sizes and its vocabulary.
     held_out
@@ -145,7 +146,7 @@ def pretrain(
         held_out_share=held_out_share,
         evaluation_sequences=evaluation_sequences,
         next_sentence_weight=nsp_weight,
-        sinusoidal_positions=sinusoidal_positions,
+        initial_weights=initial_weights,
         initial_model=initial_model,
     )
     from bertkit.recipes import pretrain as recipe

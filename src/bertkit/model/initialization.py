@@ -7,7 +7,19 @@ import math
 import torch
 from torch import Tensor, nn
 
+from bertkit.foundation.errors import InputError
 from bertkit.foundation.randomness import derive_key
+from bertkit.model.bert import BertModel
+from bertkit.model.encoder import BertLayer
+
+_SHARE_FOR_POSITIONS = 4
+"""A quarter of the width, or a head's size where that is less, is kept for positions."""
+_FASTEST, _SLOWEST = 2.0, 0.1
+"""Radians a token of the sines: the fast ones tell neighbours apart, the slow ones tokens 60 apart."""
+_PEAK_SCORE = 8.0
+"""Score of the token a head looks for, before softmax; tokens far from it score about 0."""
+_NOISE_BESIDE = 0.2
+"""What is left of the random weights, so that heads and rows differ."""
 
 
 def initialize(module: nn.Module, standard_deviation: float, seed: int) -> None:
@@ -30,15 +42,52 @@ def initialize(module: nn.Module, standard_deviation: float, seed: int) -> None:
 
 
 @torch.no_grad()
-def set_sinusoidal_positions(position_embeddings: Tensor, standard_deviation: float) -> None:
-    """Fill a position table (P, H), H even, with sines and cosines (Vaswani et al. 2017, section 3.5).
+def start_with_neighbours(bert: BertModel, standard_deviation: float) -> None:
+    """Let the first layer's heads begin by attending to the tokens beside, one head each to -1, +1, -2, +2 and so on.
 
-    The table is learned from there. With random rows, attention to a neighbour has to be learned for every position
-    apart; with these a shift is one rotation for all, and little text is enough to learn it.
+    Positions become sines and cosines in the first dimensions, which the word and segment embeddings leave free; there
+    a shift is one rotation for all positions (Vaswani et al. 2017, section 3.5), so a query that is the key turned by a
+    shift finds the token at that distance. Everything is learned from there. From random weights a small model sees
+    millions of tokens before its heads find the neighbours, and until then it predicts from frequency alone.
     """
-    positions, width = position_embeddings.shape
-    frequencies = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
-    angles = torch.arange(positions)[:, None] * frequencies  # (P, H / 2)
-    amplitude = standard_deviation * math.sqrt(2)
-    position_embeddings[:, 0::2] = amplitude * torch.sin(angles)
-    position_embeddings[:, 1::2] = amplitude * torch.cos(angles)
+    config = bert.config
+    hidden, heads, size = config.hidden_size, config.num_attention_heads, config.head_size
+    free = 2 * (min(size, hidden // _SHARE_FOR_POSITIONS) // 2)  # dimensions kept for positions
+    if not free:
+        raise InputError(
+            f"hidden_size {hidden} has no room for positions of their own: use the paper's initial weights"
+        )
+    embeddings, first = bert.embeddings, bert.layers[0]
+    assert isinstance(first, BertLayer)
+    frequencies = torch.logspace(math.log10(_FASTEST), math.log10(_SLOWEST), free // 2)  # radians a token
+    embeddings.word_embeddings.weight[:, :free] = 0
+    if embeddings.token_type_embeddings is not None:
+        embeddings.token_type_embeddings.weight[:, :free] = 0
+    angles = torch.arange(config.max_position_embeddings)[:, None] * frequencies
+    # The whole row has the length of a random one, so that words and positions weigh alike in the sum.
+    amplitude = standard_deviation * math.sqrt(2 * hidden / free)
+    table = embeddings.position_embeddings.weight.zero_()
+    table[:, 0:free:2], table[:, 1:free:2] = amplitude * torch.sin(angles), amplitude * torch.cos(angles)
+
+    # After LayerNorm a row has squared length H, of which about half is the position's.
+    gain = math.sqrt(_PEAK_SCORE * math.sqrt(size) / (hidden / 2))
+    query, key, _ = first.attention.query_key_value.weight.view(3, heads, size, hidden)
+    for head in range(heads):
+        shift = (head // 2 + 1) * (1 if head % 2 else -1)
+        for part, angle in ((query, frequencies * shift), (key, torch.zeros_like(frequencies))):
+            part[head] *= _NOISE_BESIDE
+            rows = torch.arange(0, free, 2)
+            part[head, rows, rows] += gain * torch.cos(angle)
+            part[head, rows, rows + 1] += gain * torch.sin(angle)
+            part[head, rows + 1, rows] -= gain * torch.sin(angle)
+            part[head, rows + 1, rows + 1] += gain * torch.cos(angle)
+
+
+@torch.no_grad()
+def start_with_frequencies(bias: Tensor, counts: Tensor) -> None:
+    """Set the masked-LM decoder's bias (V,) to the log share of each entry, of which `counts` (V,) were seen.
+
+    Training then begins at the unigram entropy in place of log V. Entries never seen count once.
+    """
+    counts = counts.double() + 1
+    bias.copy_((counts / counts.mean()).log())

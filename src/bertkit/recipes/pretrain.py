@@ -12,13 +12,15 @@ import torch
 from bertkit.data.evaluation_batches import evaluation_batches
 from bertkit.data.instance_source import InstanceSource
 from bertkit.data.loader import PretrainingLoader
+from bertkit.data.prepared import Prepared
 from bertkit.data.pretraining_batch import PretrainingBatch
+from bertkit.data.token_counts import token_counts
 from bertkit.foundation.console import note
 from bertkit.foundation.devices import autocast, default_device, resolve_precision, tune_allocator
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import atomic_folder, exclusive
 from bertkit.model.folder import ModelFolder, write_model_folder
-from bertkit.model.initialization import initialize, set_sinusoidal_positions
+from bertkit.model.initialization import initialize, start_with_frequencies, start_with_neighbours
 from bertkit.model.pretraining import PretrainingModel
 from bertkit.recipes.pretrain_data import PretrainData
 from bertkit.recipes.pretrain_options import PretrainOptions
@@ -105,7 +107,7 @@ class _Setup:
     def of(cls, folder: Path, options: PretrainOptions) -> _Setup:
         data = PretrainData.open(folder, options)
         options = data.options
-        module = _new_module(options, data.prepared.tokenizer)
+        module = _new_module(options, data.prepared)
         loader = PretrainingLoader(
             data.source,
             batch_size=options.batch_size,
@@ -159,16 +161,16 @@ class _Setup:
         return figures.take()
 
 
-def _new_module(options: PretrainOptions, tokenizer: Tokenizer) -> PretrainingModel:
+def _new_module(options: PretrainOptions, prepared: Prepared) -> PretrainingModel:
     module = PretrainingModel(options.model, next_sentence=options.instances.next_sentence)
     initialize(module, options.model.initializer_range, options.training.seed)
-    if options.sinusoidal_positions:
-        table = module.bert.embeddings.position_embeddings.weight
-        set_sinusoidal_positions(table, options.model.initializer_range)
+    if options.initial_weights == "informed":
+        start_with_neighbours(module.bert, options.model.initializer_range)
+        start_with_frequencies(module.masked_lm.bias, torch.from_numpy(token_counts(prepared)))
     if options.initial_model is None:
         return module
     folder = ModelFolder.open(options.initial_model)
-    if Tokenizer.from_pretrained(options.initial_model).fingerprint != tokenizer.fingerprint:
+    if Tokenizer.from_pretrained(options.initial_model).fingerprint != prepared.tokenizer_fingerprint:
         raise InputError(
             f"the corpus was prepared with another vocabulary than {options.initial_model} has: "
             f"prepare it with --tokenizer {options.initial_model}"

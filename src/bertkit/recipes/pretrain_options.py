@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from bertkit.data.instances import InstanceOptions
 from bertkit.data.masking import MaskingOptions
 from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.training.options import TrainingOptions
+
+InitialWeights = Literal["paper", "informed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +38,9 @@ class PretrainOptions:
     With small batches its gradient, from one decision a sequence, is much noisier than the masked LM's and keeps
     attention from learning; 0.1 mends that.
     """
-    sinusoidal_positions: bool = False
-    """Start the learned position table from sines and cosines: small models on little text learn much sooner."""
+    initial_weights: InitialWeights = "paper"
+    """`paper`: all at random. `informed`: the first layer's heads start at the neighbouring tokens, the masked-LM bias
+    at the corpus's frequencies, so that small models on little text learn many times sooner."""
     initial_model: Path | None = None
     """Model folder whose weights the run starts from, in place of random ones."""
 

@@ -53,7 +53,7 @@ FULL = DemoOptions(
         masking=MaskingOptions(select_rate=0.3),
         batch_size=64,
         next_sentence_weight=0.1,
-        sinusoidal_positions=True,
+        initial_weights="informed",
         held_out_share=0.04,
     ),
     sizes=(
@@ -84,7 +84,7 @@ QUICK = DemoOptions(
         instances=InstanceOptions(seq_length=64),
         masking=MaskingOptions(select_rate=0.3),
         batch_size=32,
-        sinusoidal_positions=True,
+        initial_weights="informed",
         held_out_share=0.04,
         evaluation_sequences=128,
     ),
