@@ -20,9 +20,10 @@ def make_text(documents: int, seed: int = 0) -> str:
     return "\n".join(blocks)
 
 
-def lay_out(folder: Path, lengths: Sequence[Sequence[int]]) -> PreparedCorpus:
+def lay_out(folder: Path, lengths: Sequence[Sequence[int]], first_id: int = 0) -> PreparedCorpus:
     sentences = np.array([tokens for document in lengths for tokens in document], np.int64)
     documents = np.array([len(document) for document in lengths])
-    record = write_shard(folder, "shard-00000", np.arange(sentences.sum(), dtype=np.uint32), sentences, documents)
+    ids = np.arange(first_id, first_id + sentences.sum(), dtype=np.uint32)
+    record = write_shard(folder, "shard-00000", ids, sentences, documents)
     Manifest(vocab_size=100_000, tokenizer_fingerprint="", options={}, sources=[], shards=[record]).write(folder)
     return PreparedCorpus.open(folder)

@@ -1,0 +1,169 @@
+"""The static stream against an independent transcription and against google-research/bert itself."""
+
+import random
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reference_instances import Procedure
+from tiny_corpora import lay_out, make_text
+
+from bertkit.data.prepare import prepare
+from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.static_options import StaticOptions
+from bertkit.data.static_stream import StaticStream
+from bertkit.text.tokenizer import Tokenizer
+from google_bert import google_bert
+
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"{'##' * (i % 3 == 0)}{i}" for i in range(5, 6000))]
+TOKENIZER = SimpleNamespace(
+    cls_token_id=2,
+    sep_token_id=3,
+    mask_token_id=4,
+    continuation_mask=lambda: np.array([token.startswith("##") for token in VOCABULARY]),
+)
+DOCUMENTS = st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=9), min_size=1, max_size=6)
+OPTIONS = st.builds(
+    StaticOptions,
+    seq_length=st.integers(8, 70),
+    dupe_factor=st.integers(1, 3),
+    short_seq_prob=st.sampled_from([0.0, 0.1, 0.7, 1.0]),
+    masked_lm_prob=st.sampled_from([0.02, 0.15, 0.6]),
+    max_predictions_per_seq=st.sampled_from([1, 5, 20, 99]),
+    whole_word=st.booleans(),
+    random_seed=st.integers(0, 1 << 40),
+)
+
+
+def reference(vocabulary, options):
+    return Procedure(
+        vocabulary,
+        options.seq_length,
+        options.dupe_factor,
+        options.short_seq_prob,
+        options.masked_lm_prob,
+        options.max_predictions_per_seq,
+        options.whole_word,
+    )
+
+
+def in_words(instance, vocabulary):
+    """An instance of the stream as the references write it."""
+    first, length = instance.first_segment, len(instance.input_ids)
+    return (
+        [vocabulary[i] for i in instance.input_ids],
+        [0] * first + [1] * (length - first),
+        instance.positions,
+        [vocabulary[i] for i in instance.labels],
+        instance.is_random,
+    )
+
+
+def of_reference(instance):
+    return (instance.tokens, instance.segments, instance.positions, instance.labels, instance.is_random)
+
+
+def of_original(instance):
+    return (
+        instance.tokens,
+        instance.segment_ids,
+        instance.masked_lm_positions,
+        instance.masked_lm_labels,
+        instance.is_random_next,
+    )
+
+
+def ours(corpus, tokenizer, options, vocabulary):
+    stream = StaticStream(corpus, tokenizer, options)
+    made = [in_words(instance, vocabulary) for instances in stream.documents() for instance in instances]
+    return [made[i] for i in stream.order(len(made))]
+
+
+def documents_of(corpus, vocabulary):
+    words = [vocabulary[i] for i in corpus.tokens(0, corpus.num_tokens)]
+    sentences = [words[start:stop] for start, stop in pairwise(corpus.sentence_tokens.tolist())]
+    return [sentences[start:stop] for start, stop in pairwise(corpus.document_sentences.tolist())]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(lengths=DOCUMENTS, options=OPTIONS)
+def test_any_documents_give_the_instances_of_the_procedure(tmp_path, lengths, options):
+    corpus = lay_out(tmp_path, lengths, first_id=5)
+    documents = documents_of(corpus, VOCABULARY)
+    expected = reference(VOCABULARY, options).run(documents, random.Random(options.random_seed))
+    assert ours(corpus, TOKENIZER, options, VOCABULARY) == [of_reference(instance) for instance in expected]
+
+
+def _corpora(shared_data):
+    yield shared_data / "pretrain" / "bert_sample_text.txt", 10
+    yield shared_data / "pretrain" / "mini.txt", 1
+
+
+@pytest.mark.parametrize("whole_word", [False, True])
+@pytest.mark.parametrize("seed", [12345, 7])
+def test_real_text_gives_the_instances_of_the_procedure(shared_data, tmp_path, seed, whole_word):
+    compared = 0
+    for path, dupe_factor in _corpora(shared_data):
+        corpus, tokenizer = _prepared(path, tmp_path / path.stem)
+        options = StaticOptions(dupe_factor=dupe_factor, random_seed=seed, whole_word=whole_word)
+        vocabulary = list(tokenizer.wordpiece.vocabulary)
+        expected = reference(vocabulary, options).run(documents_of(corpus, vocabulary), random.Random(seed))
+        assert ours(corpus, tokenizer, options, vocabulary) == [of_reference(instance) for instance in expected]
+        compared += len(expected)
+    assert compared > 4000
+
+
+@pytest.mark.parametrize("whole_word", [False, True])
+@pytest.mark.parametrize("seed", [12345, 7])
+def test_the_original_gives_the_same_instances(shared_data, tmp_path, seed, whole_word):
+    original, tokenization = google_bert("create_pretraining_data"), google_bert("tokenization")
+    (tmp_path / "made.txt").write_text(make_text(300))
+    compared = 0
+    for path, dupe_factor in [*_corpora(shared_data), (tmp_path / "made.txt", 4)]:
+        corpus, tokenizer = _prepared(path, tmp_path / path.stem)
+        options = StaticOptions(dupe_factor=dupe_factor, random_seed=seed, whole_word=whole_word)
+        original.FLAGS.do_whole_word_mask = whole_word
+        expected = original.create_training_instances(
+            [str(path)],
+            tokenization.FullTokenizer(str(tmp_path / path.stem / "tokenizer" / "vocab.txt"), do_lower_case=True),
+            options.seq_length,
+            options.dupe_factor,
+            options.short_seq_prob,
+            options.masked_lm_prob,
+            options.max_predictions_per_seq,
+            random.Random(options.random_seed),
+        )
+        vocabulary = list(tokenizer.wordpiece.vocabulary)
+        assert ours(corpus, tokenizer, options, vocabulary) == [of_original(instance) for instance in expected]
+        compared += len(expected)
+    assert compared > 6000
+
+
+@settings(max_examples=100, deadline=None)
+@given(lengths=DOCUMENTS, options=OPTIONS)
+def test_the_transcription_is_the_original(lengths, options):
+    original = google_bert("create_pretraining_data")
+    words = iter(VOCABULARY[5:])
+    documents = [[[next(words) for _ in range(count)] for count in document] for document in lengths]
+    original.FLAGS.do_whole_word_mask = options.whole_word
+    rng = random.Random(options.random_seed)
+    arguments = (options.masked_lm_prob, options.max_predictions_per_seq, VOCABULARY, rng)
+    theirs = []
+    for own in range(len(documents)):
+        theirs += original.create_instances_from_document(
+            documents, own, options.seq_length, options.short_seq_prob, *arguments
+        )
+    procedure, rng = reference(VOCABULARY, options), random.Random(options.random_seed)
+    mine = [i for own in range(len(documents)) for i in procedure.of_document(documents, own, rng)]
+    assert [of_reference(instance) for instance in mine] == [of_original(instance) for instance in theirs]
+
+
+def _prepared(path, folder):
+    if not folder.exists():
+        tokenizer = Tokenizer.train(path.read_text(encoding="utf-8").splitlines(), vocab_size=3000)
+        prepare([path], tokenizer, folder)
+    corpus = PreparedCorpus.open(folder)
+    return corpus, corpus.tokenizer
