@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from bertkit.model.formats.name_table import NameTable
 from bertkit.model.formats.table import FORMATS
 from bertkit.model.load_report import LoadReport
 from bertkit.model.stored_weights import SAFETENSORS_FILE, find_weights, read_tensors
+from bertkit.model.weight_values import check_values
 
 
 def write_model_folder(
@@ -101,12 +101,4 @@ class ModelFolder(ModelDescription):
                     f"{self.weights}: {name} has shape {tuple(tensor.shape)} but {CONFIG_FILE} "
                     f"asks for {tuple(wanted[name].shape)}: the two files do not belong together"
                 )
-            if not tensor.is_floating_point():
-                raise InputError(f"{self.weights}: {name} is {tensor.dtype}, not floating-point: give plain weights")
-            # A sum is finite if all are, and costs a tenth; one of finite numbers may still overflow.
-            if not torch.isfinite(tensor.sum(dtype=torch.float32)) and not torch.isfinite(tensor).all():
-                bad = int((~torch.isfinite(tensor)).sum())
-                raise InputError(
-                    f"{self.weights}: {bad:,} of {tensor.numel():,} weights of {name} are NaN or infinite: "
-                    "the training diverged or the file is broken, take an earlier checkpoint"
-                )
+            check_values(self.weights, name, tensor)
