@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "bertkit"
 FLOORS = (
     {"foundation"},
     {"text", "model"},
-    {"data"},
+    {"data", "hf"},
     {"tasks", "training"},
     {"recipes", "inference"},
     {"studies"},
@@ -56,4 +56,9 @@ def test_a_part_imports_itself_and_lower_floors_only(part: str):
 )
 def test_commands_and_preparation_start_without_torch(module: str):
     script = f"import {module}, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_the_drop_in_classes_need_no_transformers():
+    script = "import bertkit.hf, sys; sys.exit('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,0 +1,87 @@
+"""A result that is computed when it is first looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map_only
+
+from bertkit.foundation.errors import InputError
+
+_SHAPE_ALONE = (
+    *(getattr(Tensor, name).__get__ for name in ("shape", "dtype", "device", "ndim", "layout", "is_cuda")),
+    *(Tensor.size, Tensor.dim, Tensor.numel, Tensor.is_floating_point, Tensor.__len__),
+)
+_STAYS_DEFERRED = (Tensor.float, Tensor.detach)
+"""What tools do to every result of a model, whether or not anyone wants it."""
+
+
+class DeferredTensor(Tensor):
+    """Stands for what `compute` gives: any operation on it computes the value, once, and works on that.
+
+    Its shape, type and device are known without. The value is computed under the autograd and autocast settings that
+    held here, from `weights` as they were: when these have changed, it can no longer be had, which is an `InputError`.
+    """
+
+    @staticmethod
+    def __new__(
+        cls, compute: Callable[[], Tensor], weights: Iterable[Tensor], shape: Sequence[int], like: Tensor
+    ) -> DeferredTensor:
+        """A tensor without memory, of `shape`, and of the type and device of `like`."""
+        kind = like.device.type
+        low = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if low else like.dtype
+        made: DeferredTensor = Tensor._make_wrapper_subclass(cls, shape, dtype=dtype, device=like.device)
+        made._value = None
+        made._compute = compute
+        made._versions = [(weight, weight._version) for weight in weights if not weight.is_inference()]
+        made._settings = (torch.is_grad_enabled(), kind, torch.get_autocast_dtype(kind), low)
+        return made
+
+    _value: Tensor | None
+    _compute: Callable[[], Tensor]
+    _versions: list[tuple[Tensor, int]]
+    _settings: tuple[bool, str, torch.dtype, bool]
+
+    def value(self) -> Tensor:
+        """The tensor that this one stands for."""
+        if self._value is None:
+            if any(weight._version != version for weight, version in self._versions):
+                raise InputError(
+                    "these logits are computed when they are first read, and the weights have changed since: read them "
+                    "(`outputs.logits + 0`) before the optimiser's step"
+                )
+            grad, kind, dtype, low = self._settings
+            with torch.set_grad_enabled(grad), torch.autocast(kind, dtype, enabled=low):
+                self._value = self._compute()
+        return self._value
+
+    def _then(self, function: Callable[[Tensor], Tensor], dtype: torch.dtype) -> DeferredTensor:
+        """Deferred too: `function` of the value."""
+        like = torch.empty(0, dtype=dtype, device=self.device)
+        with torch.autocast(self.device.type, enabled=False):
+            return DeferredTensor(lambda: function(self.value()), (), self.shape, like)
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Iterable[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Answer what the shape tells, and compute for all else."""
+        if func in _SHAPE_ALONE:
+            with torch._C.DisableTorchFunctionSubclass():
+                return func(*args, **(kwargs or {}))
+        if func in _STAYS_DEFERRED and isinstance(args[0], DeferredTensor) and args[0]._value is None:
+            return args[0]._then(func, torch.float32 if func is Tensor.float else args[0].dtype)
+        args, kwargs = tree_map_only(DeferredTensor, DeferredTensor.value, (tuple(args), dict(kwargs or {})))
+        return func(*args, **(kwargs or {}))
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]  # torch's own stub lacks the function
+        cls, func: Any, types: Iterable[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Compute for operations that start below Python."""
+        args, kwargs = tree_map_only(DeferredTensor, DeferredTensor.value, (tuple(args), dict(kwargs or {})))
+        return func(*args, **(kwargs or {}))

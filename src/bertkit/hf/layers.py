@@ -1,0 +1,133 @@
+"""The encoder's parts in the tree that Transformers names; what they compute is `bertkit.model`'s."""
+# T tokens, H hidden.
+# Types are ignored where a part stands in another place of the tree than in `bertkit.model`, under its old name too.
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from bertkit.model import embeddings, encoder
+from bertkit.model.config import BertConfig
+from bertkit.model.dropout import Dropout
+
+
+class BertEmbeddings(embeddings.BertEmbeddings):
+    """`word_embeddings`, `position_embeddings`, `token_type_embeddings`, `LayerNorm`."""
+
+    def __init__(self, config: BertConfig, padding_idx: int | None) -> None:
+        super().__init__(config)
+        self.LayerNorm = self._modules.pop("norm")
+        self.word_embeddings.padding_idx = padding_idx
+
+    @property
+    def norm(self) -> Any:  # type: ignore[override]
+        """Under the name that the encoder uses."""
+        return self.LayerNorm
+
+
+class BertSelfAttention(nn.Module):
+    """`query`, `key` and `value`, computed as one product where they are plain linear layers."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(T, H) to (T, 3 * H)."""
+        parts = (self.query, self.key, self.value)
+        if len(hidden) < hidden.shape[-1] or any(type(part) is not nn.Linear for part in parts):
+            return torch.cat([part(hidden) for part in parts], -1)  # fewer results than weights have to be copied
+        weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
+        return F.linear(hidden, weight, bias)
+
+
+class DenseWithNorm(nn.Module):
+    """`dense` and the `LayerNorm` behind it; what lies between them is the layer's."""
+
+    def __init__(self, inputs: int, outputs: int, eps: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(inputs, outputs)
+        self.LayerNorm = nn.LayerNorm(outputs, eps=eps)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The linear layer alone."""
+        return self.dense(hidden)  # type: ignore[no-any-return]
+
+
+class BertAttention(encoder.BertAttention):
+    """`self` and `output`."""
+
+    def __init__(self, config: BertConfig) -> None:
+        nn.Module.__init__(self)
+        self.heads, self.drop_rate = config.num_attention_heads, config.attention_probs_dropout_prob
+        self.self = BertSelfAttention(config.hidden_size)
+        self.output = DenseWithNorm(  # type: ignore[assignment]
+            config.hidden_size, config.hidden_size, config.layer_norm_eps
+        )
+
+    @property
+    def query_key_value(self) -> Any:  # type: ignore[override]
+        """Under the name that the encoder uses."""
+        return self.self
+
+
+class BertIntermediate(nn.Module):
+    """`dense`, to the width between."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The linear layer alone."""
+        return self.dense(hidden)  # type: ignore[no-any-return]
+
+
+class BertLayer(encoder.BertLayer):
+    """`attention`, `intermediate` and `output`."""
+
+    def __init__(self, config: BertConfig) -> None:
+        nn.Module.__init__(self)
+        self.gradient_checkpointing: dict[str, Any] | None = None
+        self.attention = BertAttention(config)
+        self.intermediate = BertIntermediate(config)  # type: ignore[assignment]
+        self.activation = encoder.activation(config.hidden_act)
+        self.output = DenseWithNorm(  # type: ignore[assignment]
+            config.intermediate_size, config.hidden_size, config.layer_norm_eps
+        )
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    @property
+    def attention_norm(self) -> Any:  # type: ignore[override]
+        """Under the name that the encoder uses."""
+        return self.attention.output.LayerNorm
+
+    @property
+    def output_norm(self) -> Any:  # type: ignore[override]
+        """Under the name that the encoder uses."""
+        return self.output.LayerNorm
+
+    def forward(self, hidden: Tensor, *others: Any) -> Tensor:
+        """(T, H) to (T, H), computed once more in the backward pass where checkpoints were asked for."""
+        if self.gradient_checkpointing is None or not self.training:
+            return super().forward(hidden, *others)
+        return checkpoint(super().forward, hidden, *others, **self.gradient_checkpointing)  # type: ignore[no-any-return]
+
+
+class BertEncoder(nn.Module):
+    """`layer`."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
+
+
+def classifier_dropout(config: Any) -> Dropout:
+    """Dropout before a classifier, at its own rate where the configuration has one."""
+    rate = getattr(config, "classifier_dropout", None)
+    return Dropout(config.hidden_dropout_prob if rate is None else rate)

@@ -1,0 +1,96 @@
+"""Padded inputs without their padding, and the way back."""
+# B sequences, S columns, T rows that are computed, M the most rows of a sequence, H hidden, A heads.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.hf.padded_inputs import PaddedInputs
+from bertkit.model.sequence_layout import SequenceLayout
+
+
+@dataclass(frozen=True)
+class PackedInputs:
+    """The rows of a padded batch that are computed, laid end to end.
+
+    Transformers computes padding too: it attends to the tokens, while no token attends to it. Here it is computed
+    where something reads it, and only there.
+    """
+
+    batch: PackedBatch
+    layout: SequenceLayout
+    word_vectors: Tensor | None
+    """(T, H) where the caller brought vectors instead of ids."""
+    shape: tuple[int, int]
+    """(B, S)."""
+    index: Tensor | None
+    """Places (T,) of the rows among B * S; None where all are there."""
+
+    @classmethod
+    def pack(cls, padded: PaddedInputs, read: Tensor | None, *, reads_first: bool) -> PackedInputs:
+        """Keep the tokens, the places where `read` (B, S) is true and, where `reads_first`, the first column."""
+        rows, columns = padded.shape
+        device = padded.words.device
+        attended = padded.attention_mask
+        attended = torch.ones(rows, columns, dtype=torch.bool, device=device) if attended is None else attended.bool()
+        attended = attended.expand(rows, columns)
+        kept = attended if read is None else attended | read
+        if reads_first:
+            kept = kept | F.pad(torch.ones_like(kept[:, :1]), (0, columns - 1))
+        attended_lengths, lengths = torch.stack((attended.sum(1), kept.sum(1))).tolist()  # the one wait for a GPU
+        if 0 in attended_lengths:
+            raise InputError(f"attention_mask hides all of sequence {attended_lengths.index(0)}: leave it out")
+        whole = sum(lengths) == rows * columns
+        index = None if whole else kept.flatten().nonzero().squeeze(-1)
+
+        position_ids = padded.position_ids
+        if position_ids is None:
+            position_ids = torch.arange(columns, device=device)[None]
+        token_type_ids = padded.token_type_ids
+        if token_type_ids is None:
+            token_type_ids = torch.zeros_like(position_ids)
+        packed_ids, packed_types, packed_positions = (
+            _select(tensor.expand(rows, columns), index)
+            for tensor in (position_ids if padded.input_ids is None else padded.input_ids, token_type_ids, position_ids)
+        )
+        bounds = torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32).to(device)
+        batch = PackedBatch(packed_ids, packed_types, packed_positions, bounds, max(lengths))
+        unattended = None if lengths == attended_lengths else ~_select(attended, index)
+        vectors = None if padded.inputs_embeds is None else _select(padded.inputs_embeds, index)
+        return cls(batch, SequenceLayout(batch, unattended), vectors, (rows, columns), index)
+
+    def select(self, padded: Tensor) -> Tensor:
+        """The computed rows (T, ...) of a tensor (B, S, ...)."""
+        return _select(padded, self.index)
+
+    def restore(self, packed: Tensor) -> Tensor:
+        """(T, ...) as (B, S, ...), 0 where nothing was computed."""
+        if self.index is not None:
+            places = packed.new_zeros(self.shape[0] * self.shape[1], *packed.shape[1:])
+            packed = places.index_copy(0, self.index, packed)
+        return packed.view(*self.shape, *packed.shape[1:])
+
+    def restore_attention(self, probabilities: Tensor) -> Tensor:
+        """(B, A, M, M) as (B, A, S, S), 0 where nothing was computed."""
+        if self.index is None:
+            return probabilities
+        rows, columns = self.shape
+        places = torch.full((rows * columns,), self.batch.max_seqlen, device=probabilities.device)  # the row of zeros
+        within = torch.arange(self.batch.num_tokens, device=probabilities.device)
+        within -= self.batch.cu_seqlens[:-1].repeat_interleave(self.batch.cu_seqlens.diff()).long()
+        places = places.index_copy(0, self.index, within).view(rows, 1, columns)
+        padded = F.pad(probabilities, (0, 1, 0, 1))
+        heads, size = padded.shape[1], padded.shape[-1]
+        of_rows = padded.gather(2, places[..., None].expand(rows, heads, columns, size))
+        return of_rows.gather(3, places[:, :, None].expand(rows, heads, columns, columns))
+
+
+def _select(padded: Tensor, index: Tensor | None) -> Tensor:
+    flat = padded.flatten(0, 1)
+    return flat if index is None else flat.index_select(0, index)

@@ -1,0 +1,168 @@
+"""What Transformers' models have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import atomic_path, write_json
+from bertkit.hf.config import BertConfig, architecture, described
+from bertkit.hf.fresh_weights import draw_weights, weights_from_file
+from bertkit.hf.loading import load_weights
+from bertkit.hf.resized import resized
+from bertkit.hf.trainable import TrainableModel
+from bertkit.model.description import CONFIG_FILE
+from bertkit.model.hub import find_folder
+from bertkit.model.stored_weights import SAFETENSORS_FILE
+
+_WITHOUT_MEANING_HERE = (
+    *("attn_implementation", "cache_dir", "force_download", "local_files_only", "low_cpu_mem_usage", "revision"),
+    *("token", "trust_remote_code", "use_safetensors", "weights_only"),
+)
+"""Arguments of Transformers' `from_pretrained` that change nothing about the model."""
+
+
+class BertPreTrainedModel(TrainableModel):
+    """A model with a configuration, an encoder `bert` (or being one itself) and a folder to be saved to."""
+
+    config_class = BertConfig
+    base_model_prefix = "bert"
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = described(config)
+        self.architecture = architecture(self.config)
+        self.name_or_path = getattr(self.config, "name_or_path", "")
+
+    def post_init(self) -> None:
+        """Draw the weights; every subclass calls it at the end of its constructor."""
+        draw_weights(self, self.config.initializer_range)
+        self.tie_weights()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *model_arguments: Any,
+        config: Any = None,
+        output_loading_info: bool = False,
+        ignore_mismatched_sizes: bool = False,
+        dtype: str | torch.dtype | None = None,
+        torch_dtype: str | torch.dtype | None = None,
+        **changes: Any,
+    ) -> Any:
+        """Read a folder, or a hub name where there is a network, in evaluation mode and float32 unless told otherwise.
+
+        Further arguments change the configuration, or else go to the constructor. Raises `InputError`.
+        """
+        folder = find_folder(path)
+        changes = {name: value for name, value in changes.items() if name not in _WITHOUT_MEANING_HERE}
+        if "device_map" in changes:
+            raise InputError("device_map places no model here: load it and move it with .to(device)")
+        config = BertConfig.from_pretrained(folder) if config is None else described(config)
+        of_config = {name: value for name, value in changes.items() if hasattr(config, name)}
+        config = type(config).from_dict(config.to_dict(), **of_config)
+        config.name_or_path = str(path)
+        with weights_from_file():
+            rest = {name: value for name, value in changes.items() if name not in of_config}
+            model = cls(config, *model_arguments, **rest)
+        loaded = load_weights(
+            model,
+            folder,
+            prefix="" if hasattr(model, cls.base_model_prefix) else f"{cls.base_model_prefix}.",
+            tied=model.tied_names(),
+            standard_deviation=config.initializer_range,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+        )
+        model.tie_weights()
+        loaded.report.show()
+        wanted = torch_dtype if dtype is None else dtype
+        if wanted == "auto":
+            wanted = config.dtype or "float32"
+        if wanted is not None:
+            model.to(getattr(torch, wanted) if isinstance(wanted, str) else wanted)
+        model.eval()
+        return (model, loaded.loading_info()) if output_loading_info else model
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Tensor] | None = None,
+        **_: Any,
+    ) -> None:
+        """Write `config.json` and `model.safetensors`, which `from_pretrained` of Transformers reads too."""
+        if not is_main_process:
+            return
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        tied = self.tied_names()
+        tensors = self.state_dict() if state_dict is None else state_dict
+        tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items() if name not in tied}
+        with atomic_path(folder / SAFETENSORS_FILE) as file:
+            save_file(tensors, file, metadata={"format": "pt"})
+        self.config.architectures = [type(self).__name__]
+        description = json.loads(self.config.to_json_string(use_diff=False))
+        write_json(folder / CONFIG_FILE, description | {"dtype": str(self.dtype).removeprefix("torch.")})
+
+    @property
+    def base_model(self) -> Any:
+        """The encoder."""
+        return getattr(self, self.base_model_prefix, self)
+
+    @property
+    def predictions(self) -> Any:
+        """The masked-LM head, where there is one."""
+        return getattr(getattr(self, "cls", None), "predictions", None)
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The word embeddings."""
+        return self.base_model.embeddings.word_embeddings  # type: ignore[no-any-return]
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Put other word embeddings in their place."""
+        self.base_model.embeddings.word_embeddings = value
+        self.tie_weights()
+
+    def get_output_embeddings(self) -> nn.Linear | None:
+        """The masked-LM head's decoder."""
+        return None if self.predictions is None else self.predictions.decoder
+
+    def tie_weights(self, *_: Any, **__: Any) -> None:
+        """Let the masked-LM head's decoder be the word embeddings."""
+        if self.predictions is not None:
+            self.predictions.tie(self.get_input_embeddings().weight)
+
+    def tied_names(self) -> frozenset[str]:
+        """Names in the state dictionary whose tensors have another name, too."""
+        names = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")
+        return frozenset(names if self.predictions is not None else ())
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
+    ) -> nn.Embedding:
+        """Make the vocabulary longer or shorter; new rows are the mean of the old, or drawn as at the start."""
+        old = self.get_input_embeddings()
+        if new_num_tokens is None and pad_to_multiple_of is None:
+            return old
+        number = old.num_embeddings if new_num_tokens is None else new_num_tokens
+        number += -number % (pad_to_multiple_of or 1)
+        weight = resized(old.weight, number, "mean" if mean_resizing else float(self.config.initializer_range))
+        new = nn.Embedding(number, old.embedding_dim, padding_idx=old.padding_idx, _weight=weight)
+        new.weight.requires_grad_(old.weight.requires_grad)
+        if self.predictions is not None:
+            self.predictions.bias = nn.Parameter(resized(self.predictions.bias, number, 0.0))
+        self.set_input_embeddings(new)
+        self.config.vocab_size = number
+        return new
+
+    def enable_input_require_grads(self) -> None:
+        """Let the embeddings' output want a gradient even where the embeddings do not."""
+        self.get_input_embeddings().register_forward_hook(lambda _, __, output: output.requires_grad_(True))
