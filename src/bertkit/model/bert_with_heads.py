@@ -27,28 +27,23 @@ _WITH_POOLER = ("BertModel", "BertForPreTraining", "BertForNextSentencePredictio
 
 
 class BertWithHeads(nn.Module):
-    """The encoder `bert`, the heads of pre-training that there are, and `head`, that of a task.
-
-    `architecture` is the Hugging Face class that has these parts, and `labels` are the names of its outputs.
-    """
+    """The encoder `bert`, the heads of pre-training that there are, and `head`, that of a task."""
 
     def __init__(
         self,
+        description: ModelDescription,
         bert: BertModel,
         *,
         masked_lm: MaskedLMHead | None = None,
         next_sentence: NextSentenceHead | None = None,
         head: nn.Module | None = None,
-        architecture: str = "BertModel",
-        labels: tuple[str, ...] | None = None,
     ) -> None:
         super().__init__()
+        self.description = description
         self.bert = bert
         self.masked_lm = masked_lm
         self.next_sentence = next_sentence
         self.head = head
-        self.architecture = architecture
-        self.labels = labels
 
     @classmethod
     def outline(cls, description: ModelDescription) -> BertWithHeads:
@@ -68,7 +63,7 @@ class BertWithHeads(nn.Module):
     def outline_of_folder(cls, folder: ModelFolder) -> BertWithHeads:
         """The parts that a folder has, without memory for their weights."""
         return cls._of_parts(
-            folder,
+            folder.description,
             pooler=folder.holds("bert.pooler.dense.weight"),
             masked_lm=folder.holds("masked_lm.dense.weight"),
             next_sentence=folder.holds("next_sentence.dense.weight"),
@@ -81,12 +76,11 @@ class BertWithHeads(nn.Module):
         config = description.config
         with torch.device("meta"):
             return cls(
+                description,
                 BertModel(config, add_pooling_layer=pooler),
                 masked_lm=MaskedLMHead(config) if masked_lm else None,
                 next_sentence=NextSentenceHead(config) if next_sentence else None,
                 head=new_head(description.architecture, config, description.num_labels),
-                architecture=description.architecture,
-                labels=description.labels,
             )
 
     @classmethod
@@ -106,15 +100,20 @@ class BertWithHeads(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a folder that Hugging Face's class `architecture` reads."""
-        regression = self.architecture == "BertForSequenceClassification" and self.labels is None
+        description = self.description
         write_model_folder(
             Path(folder),
             self,
             self.bert.config,
-            architecture=self.architecture,
-            labels=self.labels,
-            regression=regression,
+            architecture=description.architecture,
+            labels=description.labels,
+            regression=description.regression,
         )
+
+    @property
+    def architecture(self) -> str:
+        """The Hugging Face class that has these parts."""
+        return self.description.architecture
 
 
 def new_head(architecture: str, config: BertConfig, num_labels: int) -> nn.Module | None:

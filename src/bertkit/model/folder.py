@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -13,10 +13,12 @@ from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import atomic_path
 from bertkit.model.config import BertConfig
 from bertkit.model.description import CONFIG_FILE, ModelDescription
+from bertkit.model.formats import tensorflow
+from bertkit.model.formats.model_format import SEQUENCE_CLASSIFICATION
 from bertkit.model.formats.name_table import NameTable
 from bertkit.model.formats.table import FORMATS
 from bertkit.model.load_report import LoadReport
-from bertkit.model.stored_weights import SAFETENSORS_FILE, find_weights, read_tensors
+from bertkit.model.stored_weights import SAFETENSORS_FILE, find_weights, is_tensorflow, read_tensors
 from bertkit.model.weight_values import check_values
 
 
@@ -47,23 +49,50 @@ def write_model_folder(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelFolder(ModelDescription):
+class ModelFolder:
     """A folder opened for loading; the weights are read by `load_into`."""
 
     path: Path
     weights: Path
     """The file of weights, or the index of its parts."""
+    description: ModelDescription
 
     @classmethod
     def open(cls, path: str | Path) -> ModelFolder:
-        """Read `config.json`; raise `InputError` where the folder holds no BERT."""
+        """Read `config.json` or `bert_config.json`; raise `InputError` where the folder holds no BERT."""
         path = Path(path)
         if not path.is_dir():
             raise InputError(f"{path} is not a model folder: give a folder with {CONFIG_FILE} and {SAFETENSORS_FILE}")
-        if not (path / CONFIG_FILE).is_file():
+        if not any((path / name).is_file() for name in (CONFIG_FILE, tensorflow.CONFIG_FILE)):
             raise InputError(f"{path} has no {CONFIG_FILE}: give the folder that a model was saved to")
         weights = find_weights(path)
-        return cls(path=path, weights=weights, **vars(ModelDescription.read(path / CONFIG_FILE)))
+        if is_tensorflow(weights):
+            description = _describe_checkpoint(path, weights)
+        elif (path / CONFIG_FILE).is_file():
+            description = ModelDescription.read(path / CONFIG_FILE)
+        else:
+            description = ModelDescription(config=tensorflow.read_config(path / tensorflow.CONFIG_FILE))
+        return cls(path=path, weights=weights, description=description)
+
+    @property
+    def config(self) -> BertConfig:
+        """The encoder's architecture."""
+        return self.description.config
+
+    @property
+    def architecture(self) -> str:
+        """Hugging Face's class, in BERT's name for DistilBERT and RoBERTa too."""
+        return self.description.architecture
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Names of a classifier's outputs."""
+        return self.description.labels
+
+    @property
+    def regression(self) -> bool:
+        """Whether the one output is a score."""
+        return self.description.regression
 
     def holds(self, name: str) -> bool:
         """Whether the folder has our tensor `name`."""
@@ -92,6 +121,8 @@ class ModelFolder(ModelDescription):
 
     @property
     def _names(self) -> NameTable:
+        if is_tensorflow(self.weights):
+            return tensorflow.NAMES
         return FORMATS[self.config.model_type].names_for(self.architecture)
 
     def _check(self, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
@@ -102,3 +133,18 @@ class ModelFolder(ModelDescription):
                     f"asks for {tuple(wanted[name].shape)}: the two files do not belong together"
                 )
             check_values(self.weights, name, tensor)
+
+
+def _describe_checkpoint(folder: Path, weights: Path) -> ModelDescription:
+    """What a TensorFlow checkpoint is: its heads show in its tensors, and only a `config.json` beside it has labels."""
+    architecture, outputs = tensorflow.find_architecture(read_tensors(weights))
+    if not (folder / CONFIG_FILE).is_file():
+        known = ModelDescription(config=tensorflow.read_config(folder / tensorflow.CONFIG_FILE))
+    else:
+        known = ModelDescription.read(folder / CONFIG_FILE)
+    if architecture != SEQUENCE_CLASSIFICATION:
+        return ModelDescription(config=known.config, architecture=architecture)
+    if known.architecture == architecture and known.num_labels == outputs:
+        return known
+    labels = tuple(f"LABEL_{number}" for number in range(outputs)) if outputs > 1 else None
+    return replace(known, architecture=architecture, labels=labels, regression=outputs == 1)

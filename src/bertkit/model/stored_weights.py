@@ -1,4 +1,4 @@
-"""The weights in a model folder, whichever of Hugging Face's files holds them."""
+"""The weights in a model folder, whichever file holds them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import read_json
+from bertkit.model.tensor_bundle.bundle import INDEX_SUFFIX, Bundle
 
 SAFETENSORS_FILE = "model.safetensors"
 _WEIGHT_FILES = (
@@ -22,6 +23,7 @@ _WEIGHT_FILES = (
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
+    "bert_model.ckpt.index",
 )
 """In order of preference; an index names the parts and which tensor lies in which."""
 
@@ -31,14 +33,28 @@ def find_weights(folder: Path) -> Path:
     for name in _WEIGHT_FILES:
         if (folder / name).is_file():
             return folder / name
+    checkpoints = sorted(folder.glob(f"*.ckpt*{INDEX_SUFFIX}"))
+    if len(checkpoints) > 1:
+        raise InputError(
+            f"{folder} has {len(checkpoints)} checkpoints ({checkpoints[0].name} and others): leave one in it"
+        )
+    if checkpoints:
+        return checkpoints[0]
     raise InputError(
-        f"{folder} has no weights ({SAFETENSORS_FILE}, pytorch_model.bin, or either in parts with an index): "
-        "give the folder that a model was saved to"
+        f"{folder} has no weights ({SAFETENSORS_FILE}, pytorch_model.bin, either in parts with an index, or "
+        "bert_model.ckpt): give the folder that a model was saved to"
     )
+
+
+def is_tensorflow(path: Path) -> bool:
+    """Whether what `find_weights` found is a TensorFlow checkpoint."""
+    return path.suffix == INDEX_SUFFIX
 
 
 def weight_parts(path: Path) -> tuple[Path, ...]:
     """The files that hold the tensors of what `find_weights` found; raise `InputError` for one that is missing."""
+    if is_tensorflow(path):
+        return (path, *Bundle(path).files)
     if path.suffix != ".json":
         return (path,)
     parts = tuple(path.parent / name for name in sorted(set(_places(path).values())))
@@ -50,6 +66,8 @@ def weight_parts(path: Path) -> tuple[Path, ...]:
 
 def read_tensors(path: Path) -> Mapping[str, Tensor]:
     """Every tensor under its stored name, mapped from the disk where the format allows it. Raises `InputError`."""
+    if is_tensorflow(path):
+        return Bundle(path)
     tensors: dict[str, Tensor] = {}
     for part in weight_parts(path):
         tensors |= _read_safetensors(part) if part.suffix == ".safetensors" else _read_pickle(part)

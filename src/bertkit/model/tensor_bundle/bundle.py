@@ -1,0 +1,82 @@
+"""A checkpoint: an index of tensors, and their bytes in one or more files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import atomic_path
+from bertkit.model.tensor_bundle.bundle_entry import BundleEntry, read_header, write_header
+from bertkit.model.tensor_bundle.crc32c import masked_crc32c
+from bertkit.model.tensor_bundle.sorted_table import read_table, write_table
+from bertkit.model.tensor_bundle.wire import WireError
+
+INDEX_SUFFIX = ".index"
+_HEADER = b""
+"""The key under which a checkpoint describes itself."""
+_FLOAT = 1
+_DTYPES = {_FLOAT: torch.float32, 2: torch.float64, 3: torch.int32, 9: torch.int64, 14: torch.bfloat16, 19: torch.half}
+"""TensorFlow's numbers for types."""
+
+
+class Bundle(Mapping[str, Tensor]):
+    """The tensors of a checkpoint by name, read and checked when they are asked for."""
+
+    def __init__(self, index: Path) -> None:
+        """Read the index; raise `InputError` where it is broken or a file of tensors is missing."""
+        self._index = index
+        try:
+            table = read_table(index.read_bytes())
+            count = read_header(table.pop(_HEADER, b""))
+            entries = {key.decode(): BundleEntry.parse(value) for key, value in table.items()}
+        except (WireError, UnicodeDecodeError) as error:
+            raise InputError(f"{index} is not a whole TensorFlow checkpoint index ({error}): copy it again") from None
+        self.files = tuple(_data_file(index, shard, count) for shard in range(count))
+        if missing := [file.name for file in self.files if not file.is_file()]:
+            raise InputError(f"{index} names {', '.join(missing)}, not in the folder: copy all {count} parts")
+        # Strings, which some checkpoints hold about themselves, are no weights.
+        self._entries = {name: entry for name, entry in entries.items() if entry.dtype in _DTYPES}
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Raise `InputError` where the bytes are not those that were written."""
+        entry = self._entries[name]
+        dtype = _DTYPES[entry.dtype]
+        count = int(np.prod(entry.shape, dtype=np.int64))
+        file = self.files[entry.shard]
+        size = file.stat().st_size
+        if entry.size != count * dtype.itemsize or entry.offset + entry.size > size:
+            raise InputError(f"{file} has {size:,} bytes, too few for {name}: copy it again")
+        data = np.fromfile(file, np.uint8, entry.size, offset=entry.offset)
+        if masked_crc32c(data.data) != entry.checksum:
+            raise InputError(f"{file}: the checksum of {name} does not fit: copy it again")
+        return torch.from_numpy(data).view(dtype).view(entry.shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def write_bundle(prefix: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write float32 tensors as `prefix.index` and `prefix.data-00000-of-00001`."""
+    index = prefix.with_name(prefix.name + INDEX_SUFFIX)
+    entries, offset = {_HEADER: write_header(1)}, 0
+    with atomic_path(_data_file(index, 0, 1)) as path, path.open("wb") as file:
+        for name in sorted(tensors):
+            data = tensors[name].contiguous().numpy().astype("<f4", copy=False).tobytes()
+            shape = tuple(tensors[name].shape)
+            entry = BundleEntry(dtype=_FLOAT, shape=shape, offset=offset, size=len(data), checksum=masked_crc32c(data))
+            entries[name.encode()] = entry.message()
+            offset += file.write(data)
+    with atomic_path(index) as path:
+        path.write_bytes(write_table(entries))
+
+
+def _data_file(index: Path, shard: int, count: int) -> Path:
+    return index.with_name(f"{index.name.removesuffix(INDEX_SUFFIX)}.data-{shard:05}-of-{count:05}")
