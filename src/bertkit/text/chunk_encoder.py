@@ -1,4 +1,4 @@
-"""Token ids of many lines, each distinct piece of text between spaces encoded once."""
+"""Token ids of many lines, each distinct piece of text between spaces and punctuation encoded once."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from collections.abc import Sequence
 from itertools import count, islice
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tokenizers
 from numpy.typing import NDArray
+from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from bertkit.text.growing_array import GrowingArray
 from bertkit.text.long_lines import with_breaks
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.text.valid_unicode import check_unicode
+from bertkit.text.wordpiece import CONTINUATION
 
+_MARKS = ",.;\"-!?'():"
+"""The usual marks, each of which BERT makes a word anyway; set apart, fewer distinct chunks remain."""
 # No chunk has a space, so a text of chunks joined by this falls apart into the same chunks.
 _SEPARATOR = " \0 "
-_CHUNKS_PER_TEXT = 1_000
+_CHUNKS_PER_TEXT, _CHUNKS_PER_CALL = 1_000, 50_000
 _MAX_CHUNKS = 500_000
 _MAX_CHARS = 32_000_000
 
@@ -24,13 +31,19 @@ _MAX_CHARS = 32_000_000
 class ChunkEncoder:
     """Encodes lines exactly as the tokenizer does, only faster: WordPiece does not look across a space.
 
-    Chunks are split at the ASCII space alone; whatever else is white space or control character lies inside a chunk,
-    where the library deals with it. What is remembered is forgotten when it reaches half a million chunks.
+    Chunks are split at the ASCII space and around the usual marks; whatever else is white space, punctuation or control
+    character lies inside a chunk, where the library deals with it. What is remembered is forgotten when it reaches half
+    a million chunks.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._library = tokenizer.wordpiece.library_tokenizer([_SEPARATOR])
         self._separator_id: int = self._library.token_to_id(_SEPARATOR)
+        # Letters and digits of ASCII need no cleaning but the lower case, and so only the library's WordPiece.
+        self._plain_library = tokenizers.Tokenizer(self._library.model)
+        self._plain_library.pre_tokenizer = WhitespaceSplit()
+        self._continues = np.array([entry.startswith(CONTINUATION) for entry in tokenizer.wordpiece.vocabulary])
+        self._lowercase = tokenizer.wordpiece.rules.lowercase
         self._forget()
 
     def _forget(self) -> None:
@@ -50,38 +63,72 @@ class ChunkEncoder:
             return np.empty(0, np.uint32), np.empty(0, np.int32)
         if len(self._numbers) > _MAX_CHUNKS or self._chars > _MAX_CHARS:
             self._forget()
-        lines = with_breaks(lines)
-        # C chunks: joining by a space and splitting at spaces gives each line's chunks, one more than its spaces.
-        text = " ".join(lines)
-        check_unicode(text)
-        chunks = text.split(" ")
-        numbers = np.fromiter(map(self._numbers.__getitem__, chunks), np.int64, len(chunks))  # (C,)
+        # C chunks, D of them distinct; the end of each line but the last is a chunk without pieces.
+        places, distinct = _chunks(lines)  # (C,) in `distinct` (D,)
+        numbers = np.fromiter(map(self._numbers.__getitem__, distinct), np.int64, len(distinct))  # (D,)
         self._encode_new_chunks()
-        lengths = self._lengths.values[numbers]  # (C,)
+        lengths = self._lengths.values[numbers][places]  # (C,)
         ends = np.cumsum(lengths)  # (C,)
-        shift = self._starts.values[numbers] - (
-            ends - lengths
-        )  # (C,) from a token's place in the result to that in _pieces
+        # (C,) from a token's place in the result to that in _pieces
+        shift = self._starts.values[numbers][places] - (ends - lengths)
         ids = self._pieces.values[np.arange(ends[-1]) + np.repeat(shift, lengths)]  # (N,)
-        line_ends = np.cumsum(np.fromiter((line.count(" ") + 1 for line in lines), np.int64, len(lines)))
-        return ids, np.diff(ends[line_ends - 1], prepend=0).astype(np.int32)
+        breaks = np.flatnonzero(places == distinct.index("\n")) if len(lines) > 1 else np.empty(0, np.int64)
+        return ids, np.diff(ends[np.append(breaks, len(ends) - 1)], prepend=0).astype(np.int32)
 
     def _encode_new_chunks(self) -> None:
         chunks = list(islice(reversed(self._numbers), len(self._numbers) - len(self._lengths)))[::-1]
         if not chunks:
             return
+        self._chars += sum(map(len, chunks))
+        is_plain = np.fromiter((chunk.isascii() and chunk.isalnum() for chunk in chunks), bool, len(chunks))
+        lengths = np.empty(len(chunks), np.int64)
+        starts = np.empty(len(chunks), np.int64)
+        for selected, encode in ((is_plain, self._encode_plain), (~is_plain, self._encode_any)):
+            places = np.flatnonzero(selected)
+            for first in range(0, len(places), _CHUNKS_PER_CALL):
+                some = places[first : first + _CHUNKS_PER_CALL]
+                ids, lengths[some] = encode([chunks[place] for place in some.tolist()])
+                starts[some] = len(self._pieces) + np.cumsum(lengths[some]) - lengths[some]
+                self._pieces.extend(ids)
+        self._lengths.extend(lengths)
+        self._starts.extend(starts)
+
+    def _encode_plain(self, chunks: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Pieces of all chunks (P,) and of each (K,), for chunks of ASCII letters and digits."""
+        texts = [text.lower() if self._lowercase else text for text in _joined(chunks, " ")]
+        encodings = self._plain_library.encode_batch_fast(texts, add_special_tokens=False)
+        ids = np.concatenate([np.array(encoding.ids, np.uint32) for encoding in encodings])
+        starts = np.flatnonzero(~self._continues[ids])
+        assert len(starts) == len(chunks)
+        return ids, np.diff(starts, append=len(ids))
+
+    def _encode_any(self, chunks: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Pieces of all chunks (P,) and of each (K,)."""
         # A separator at the end of each text too: then every chunk ends at one.
-        texts = [
-            _SEPARATOR.join([*chunks[start : start + _CHUNKS_PER_TEXT], ""])
-            for start in range(0, len(chunks), _CHUNKS_PER_TEXT)
-        ]
+        texts = [text + _SEPARATOR for text in _joined(chunks, _SEPARATOR)]
         encodings = self._library.encode_batch_fast(texts, add_special_tokens=False)
         ids = np.concatenate([np.array(encoding.ids, np.uint32) for encoding in encodings])
         separators = np.flatnonzero(ids == self._separator_id)
         lengths = np.diff(separators, prepend=-1) - 1
-        starts = len(self._pieces) + separators - lengths - np.arange(len(separators))
         assert len(lengths) == len(chunks)
-        self._chars += sum(map(len, chunks))
-        self._lengths.extend(lengths)
-        self._starts.extend(starts)
-        self._pieces.extend(ids[ids != self._separator_id])
+        return ids[ids != self._separator_id], lengths
+
+
+def _joined(chunks: list[str], separator: str) -> list[str]:
+    return [
+        separator.join(chunks[first : first + _CHUNKS_PER_TEXT]) for first in range(0, len(chunks), _CHUNKS_PER_TEXT)
+    ]
+
+
+def _chunks(lines: Sequence[str]) -> tuple[NDArray[np.int32], list[str]]:
+    """Each chunk's place (C,) in the list of the distinct ones; a line break stands between two lines."""
+    lines = with_breaks(lines)
+    text = "\n".join(lines)
+    if text.count("\n") >= len(lines):
+        text = "\n".join(line.replace("\n", " ") for line in lines)  # white space of a line, like any other
+    check_unicode(text)
+    for mark in (*_MARKS, "\n"):
+        text = text.replace(mark, f" {mark} ")
+    # Arrow counts distinct strings without making a Python object for each chunk.
+    chunks = pc.split_pattern(pa.array([text], pa.large_string()), " ").flatten().dictionary_encode()
+    return chunks.indices.to_numpy(), chunks.dictionary.to_pylist()
