@@ -12,7 +12,7 @@ from bertkit.foundation.errors import InputError
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.tasks.task_options import TaskOptions
 
-Kind = Literal["classification", "regression"]
+Kind = Literal["classification", "regression", "span-extraction"]
 
 
 def finetune(

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from bertkit.data.packing import pack, token_budget_batches
 from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.foundation.ragged import run_positions
 from bertkit.foundation.randomness import derive_key, generator
 from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.ragged import run_positions
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
 from bertkit.tasks.examples import Examples
 from bertkit.tasks.regression import Regression
+from bertkit.tasks.span_extraction import SpanExtraction
 from bertkit.tasks.task_data import TaskData
 from bertkit.tasks.task_options import TaskOptions
 
@@ -34,8 +35,8 @@ class Benchmark:
     name: str
     family: type[Task[Any]] = Classification
     columns: Columns
-    metric_names: tuple[str, ...] = ("accuracy",)
-    """The first one decides which weights are best."""
+    metric_names: tuple[str, ...] | None = ("accuracy",)
+    """The first one decides which weights are best; None takes the family's own."""
     train: Split = Split(file="train.tsv")
     dev: Split = Split(file="dev.tsv")
     test: Split | None = None
@@ -114,6 +115,23 @@ BENCHMARKS = (
         family=Regression,
         test=_TEST,
     ),
+    # Rajpurkar et al. 2016 and 2018
+    Benchmark(
+        name="SQuAD-1.1",
+        family=SpanExtraction,
+        columns=SpanExtraction.usual_columns,
+        metric_names=None,
+        train=Split(file="train-v1.1.json"),
+        dev=Split(file="dev-v1.1.json"),
+    ),
+    Benchmark(
+        name="SQuAD-2.0",
+        family=SpanExtraction,
+        columns=SpanExtraction.usual_columns,
+        metric_names=None,
+        train=Split(file="train-v2.0.json"),
+        dev=Split(file="dev-v2.0.json"),
+    ),
 )
 
 
@@ -129,7 +147,7 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")
+    return name.lower().replace("-", "").replace("_", "").replace(".", "")
 
 
 def _find(folder: Path, name: str, benchmark: str) -> Path:

@@ -14,10 +14,10 @@ from torch import Tensor
 from bertkit.data.packing import pack, token_budget_batches
 from bertkit.foundation.devices import autocast
 from bertkit.foundation.precision import Precision
+from bertkit.foundation.ragged import run_positions, run_starts
 from bertkit.tasks.contract import Task
 from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.model import TaskModel
-from bertkit.tasks.ragged import run_positions
 from bertkit.text.encoded_example import EncodedExample
 
 LOSS = "loss"
@@ -38,7 +38,7 @@ def compute_logits(
 
 def in_order(batches: Sequence[NDArray[np.int64]], parts: Sequence[Tensor], rows: NDArray[np.int64]) -> Tensor:
     """The outputs of batches of sequences as (R, C) in the sequences' order; `rows` (S,) says how many each has."""
-    starts = np.cumsum(rows) - rows
+    starts = run_starts(rows)
     places = np.concatenate([run_positions(starts[batch], rows[batch]) for batch in batches])
     logits = torch.cat(list(parts))
     return torch.empty_like(logits).index_copy_(0, torch.from_numpy(places), logits)

@@ -14,10 +14,11 @@ from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task
 from bertkit.tasks.model import TaskModel
 from bertkit.tasks.regression import Regression
+from bertkit.tasks.span_extraction import SpanExtraction
 from bertkit.text.tokenizer import Tokenizer
 
 TASK_FILE = "task.json"
-FAMILIES: dict[str, type[Task[Any]]] = {family.kind: family for family in (Classification, Regression)}
+FAMILIES: dict[str, type[Task[Any]]] = {family.kind: family for family in (Classification, Regression, SpanExtraction)}
 
 
 def save_task_model(folder: Path, model: TaskModel, task: Task[Any], tokenizer: Tokenizer) -> None:

@@ -21,4 +21,26 @@ class ScorePrediction:
     score: float
 
 
-Prediction = ClassPrediction | ScorePrediction
+@dataclass(frozen=True)
+class SpanAnswer:
+    """A part of a text: characters from `start` up to `end`, with its probability."""
+
+    text: str
+    start: int
+    end: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class AnswerPrediction:
+    """The answer in the context's own characters; "" where the context has none."""
+
+    answer: str
+    start: int | None
+    end: int | None
+    probability: float
+    n_best: tuple[SpanAnswer, ...]
+    """The likeliest spans, the likeliest first, whether or not one of them is given as the answer."""
+
+
+Prediction = ClassPrediction | ScorePrediction | AnswerPrediction

@@ -3,17 +3,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-
-
-def run_positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The numbers from `starts[b]` on, `lengths[b]` of them, for each run after the other."""
-    ends = np.cumsum(lengths)
-    positions: NDArray[np.int64] = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
-    return positions
 
 
 def side_by_side(values: Tensor, bounds: Tensor) -> Tensor:

@@ -1,27 +1,29 @@
 """The one place that truncates and adds [CLS] and [SEP]."""
+# S sequences, T tokens.
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bertkit.foundation.errors import InputError
+from bertkit.foundation.ragged import run_positions, run_starts
 from bertkit.text.encoded_example import EncodedExample
 from bertkit.text.pieces import Pieces
 
+_Lengths = NDArray[np.int64]
 
-def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """Lengths of two segments that fit into `room` tokens, cutting the longer one first, as `tokenizers` does."""
-    if first + second <= room:
-        return first, second
-    shorter, longer = sorted((first, second))
-    if 2 * shorter <= room:
-        longer = room - shorter
-    else:
-        shorter, longer = room // 2, room - room // 2
-    return (shorter, longer) if first <= second else (longer, shorter)
+
+def longest_first(first: _Lengths, second: _Lengths, room: int) -> tuple[_Lengths, _Lengths]:
+    """Lengths (S,) of two segments that fit into `room` tokens, cutting the longer one first, as `tokenizers` does."""
+    shorter, longer = np.minimum(first, second), np.maximum(first, second)
+    fits, is_short = first + second <= room, 2 * shorter <= room
+    shorter = np.where(fits | is_short, shorter, room // 2)
+    longer = np.where(fits, longer, np.where(is_short, room - shorter, room - room // 2))
+    first_is_shorter = first <= second
+    return np.where(first_is_shorter, shorter, longer), np.where(first_is_shorter, longer, shorter)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,37 +33,41 @@ class SequenceBuilder:
     cls_token_id: int
     sep_token_id: int
 
-    def build(self, first: Any, second: Any | None, max_length: int | None) -> EncodedExample:
-        """Join the library's encodings; `max_length` counts [CLS] and [SEP]. Raises `InputError`."""
-        added = 2 if second is None else 3
-        lengths = len(first), 0 if second is None else len(second)
-        if max_length is not None:
-            if max_length < added:
-                raise InputError(f"max_length {max_length} has no room for [CLS] and [SEP]: give at least {added}")
-            lengths = longest_first(*lengths, max_length - added)
-        return self.join(pieces_of(first, lengths[0]), None if second is None else pieces_of(second, lengths[1]))
+    def build(self, first: Pieces, second: Pieces | None, max_length: int | None) -> list[EncodedExample]:
+        """Join S segments, or pairs of them, cut to `max_length` tokens with [CLS] and [SEP]. Raises `InputError`."""
+        if max_length is None:
+            return self.join(first, second)
+        room = max_length - (2 if second is None else 3)
+        if room < 0:
+            raise InputError(
+                f"max_length {max_length} has no room for [CLS] and [SEP]: give at least {max_length - room}"
+            )
+        if second is None:
+            return self.join(first.cut(room))
+        lengths = longest_first(first.lengths, second.lengths, room)
+        return self.join(first.cut(lengths[0]), second.cut(lengths[1]))
 
-    def join(self, first: Pieces, second: Pieces | None = None) -> EncodedExample:
-        """Join segments as they are."""
-        a, b = len(first), 0 if second is None else len(second)
-        total = a + b + (2 if second is None else 3)
-        input_ids = np.empty(total, np.int32)
+    def join(self, first: Pieces, second: Pieces | None = None) -> list[EncodedExample]:
+        """Join S segments, or pairs of segments, as they are."""
+        lengths = first.lengths + 2 if second is None else first.lengths + second.lengths + 3
+        starts = run_starts(lengths)  # (S,)
+        total = int(lengths.sum())  # T
+        input_ids = np.full(total, self.sep_token_id, np.int32)
         token_type_ids = np.zeros(total, np.int8)
         offsets = np.zeros((total, 2), np.int32)
-        input_ids[0] = self.cls_token_id
-        input_ids[1 : 1 + a] = first.ids
-        input_ids[1 + a] = self.sep_token_id
-        offsets[1 : 1 + a] = first.offsets
+        input_ids[starts] = self.cls_token_id
+        segments = (
+            [(first, starts + 1)] if second is None else [(first, starts + 1), (second, starts + first.lengths + 2)]
+        )
+        for segment, places in segments:
+            here = run_positions(places, segment.lengths)
+            there = run_positions(segment.starts, segment.lengths)
+            input_ids[here] = segment.ids[there]
+            offsets[here] = segment.offsets[there]
         if second is not None:
-            start = a + 2
-            input_ids[start : start + b] = second.ids
-            input_ids[start + b] = self.sep_token_id
-            token_type_ids[start:] = 1
-            offsets[start : start + b] = second.offsets
-        return EncodedExample(input_ids, token_type_ids, offsets)
-
-
-def pieces_of(encoding: Any, length: int | None = None) -> Pieces:
-    """The first `length` pieces of the library's encoding, or all."""
-    ids = np.array(encoding.ids[:length], np.int32)
-    return Pieces(ids, np.array(encoding.offsets[:length], np.int32).reshape(len(ids), 2))
+            token_type_ids[run_positions(starts + first.lengths + 2, second.lengths + 1)] = 1
+        stops = (starts + lengths).tolist()
+        return [
+            EncodedExample(input_ids[start:stop], token_type_ids[start:stop], offsets[start:stop])
+            for start, stop in zip(starts.tolist(), stops, strict=True)
+        ]

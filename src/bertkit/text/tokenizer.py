@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.foundation.errors import InputError
+from bertkit.text.chunk_pieces import encode_chunks
 from bertkit.text.encoded_example import EncodedExample
 from bertkit.text.pieces import Pieces
-from bertkit.text.sequence import SequenceBuilder, pieces_of
+from bertkit.text.sequence import SequenceBuilder
 from bertkit.text.tokenizer_folder import read_wordpiece, write_wordpiece
 from bertkit.text.valid_unicode import check_unicode
 from bertkit.text.vocabulary_training import VocabularyOptions, train_vocabulary
@@ -93,18 +95,19 @@ class Tokenizer:
         Raises `InputError` if `max_length` has no room for [CLS] and [SEP] or a text is not valid Unicode.
         """
         library = self._plain_library if split_special_tokens else self._library
-        first = _encode_segments(library, texts)
+        first = _pieces(library, texts)
         if text_pairs is None:
-            return [self._sequences.build(a, None, max_length) for a in first]
-        second = _encode_segments(library, text_pairs)
-        return [self._sequences.build(a, b, max_length) for a, b in zip(first, second, strict=True)]
+            return self._sequences.build(first, None, max_length)
+        assert len(texts) == len(text_pairs)
+        return self._sequences.build(first, _pieces(library, text_pairs), max_length)
 
-    def pieces(self, texts: Sequence[str]) -> list[Pieces]:
-        """Texts, in order, without [CLS] and [SEP], for windows of long texts; see `join`."""
-        return [pieces_of(encoding) for encoding in _encode_segments(self._library, texts)]
+    def pieces(self, texts: Sequence[str]) -> Pieces:
+        """Many texts, in order, without [CLS] and [SEP], for windows of long texts; see `join`."""
+        with _naming_bad_texts(texts):
+            return encode_chunks(self._library, texts)
 
-    def join(self, first: Pieces, second: Pieces | None = None) -> EncodedExample:
-        """`[CLS] first [SEP]`, or `[CLS] first [SEP] second [SEP]`."""
+    def join(self, first: Pieces, second: Pieces | None = None) -> list[EncodedExample]:
+        """Of each run `[CLS] first [SEP]`, or `[CLS] first [SEP] second [SEP]`."""
         return self._sequences.join(first, second)
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
@@ -129,14 +132,19 @@ class Tokenizer:
         return self.wordpiece.library_tokenizer([])
 
 
-def _encode_segments(library: Any, texts: Sequence[str]) -> list[Any]:
+def _pieces(library: Any, texts: Sequence[str]) -> Pieces:
+    with _naming_bad_texts(texts):
+        return Pieces.of(library.encode_batch(texts, add_special_tokens=False))
+
+
+@contextmanager
+def _naming_bad_texts(texts: Sequence[object]) -> Iterator[None]:
+    """The library only says that one of them is not a string."""
     try:
-        encodings: list[Any] = library.encode_batch(texts, add_special_tokens=False)
+        yield
     except TypeError:
-        # The library only says that one of them is not a string.
         for index, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InputError(f"text {index} is {text!r}: give a string") from None
             check_unicode(text)
         raise
-    return encodings

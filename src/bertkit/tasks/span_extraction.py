@@ -1,0 +1,227 @@
+"""The span of a text that answers a question, or that there is none."""
+# N questions, I windows, T tokens.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bertkit.foundation.errors import InputError
+from bertkit.model.config import BertConfig
+from bertkit.model.heads import SpanHead
+from bertkit.tasks.answer_evaluation import AnswerEvaluation
+from bertkit.tasks.columns import Columns
+from bertkit.tasks.contract import Task
+from bertkit.tasks.inputs import checked_pairs, is_pair
+from bertkit.tasks.instances import TaskInstances
+from bertkit.tasks.prediction import AnswerPrediction, Prediction
+from bertkit.tasks.question import Question, Questions
+from bertkit.tasks.question_files import read_questions
+from bertkit.tasks.ragged import side_by_side
+from bertkit.tasks.span_choice import SpanChoice, WindowScores, independent_choice, joint_choice
+from bertkit.tasks.span_windows import IGNORED, encode_questions
+from bertkit.tasks.task_options import TaskOptions
+from bertkit.text.tokenizer import Tokenizer
+
+_METRICS = ("f1", "exact", "joint_f1", "joint_exact")
+_METRICS_WITH_IMPOSSIBLE = (*_METRICS, "answerable_f1", "answerable_exact", "unanswerable_accuracy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpanExtraction(Task[Questions]):
+    """SQuAD's task (Devlin et al. 2019, sections 4.2 and 4.3): cross-entropy of the answer's first and last token.
+
+    An instance is a window of a context; the windows of a question are put together when it is answered.
+    """
+
+    kind = "span-extraction"
+    architecture = "BertForQuestionAnswering"
+    known_metrics = _METRICS_WITH_IMPOSSIBLE
+    reads_tokens = True
+    usual_max_length = 384
+    usual_columns = Columns(text="question", text_pair="context", label="answers")
+
+    metric_names: tuple[str, ...] = _METRICS
+    doc_stride: int = 128
+    max_question_length: int = 64
+    max_answer_length: int = 30
+    n_best: int = 20
+    joint: bool = False
+    impossible: bool = False
+    """Whether a context may have no answer."""
+    threshold: float | None = None
+    """Log odds over which no answer is given; None is what is best for the questions measured, 0 in prediction."""
+    joint_threshold: float | None = None
+
+    @classmethod
+    def read(
+        cls,
+        source: str | Path,
+        columns: Columns,
+        *,
+        split: str = "train",
+        where: tuple[str, str] | None = None,
+        labelled: bool = True,
+    ) -> Questions:
+        """Read SQuAD's JSON or a table; see `read_questions`."""
+        return read_questions(source, columns, split=split, where=where, labelled=labelled)
+
+    @classmethod
+    def define(
+        cls,
+        train: Questions,
+        options: TaskOptions,
+        *,
+        max_length: int,
+        metric_names: tuple[str, ...] | None,
+        columns: Columns,
+        benchmark: str | None,
+    ) -> Self:
+        """Answers may be impossible where some training question has none."""
+        if all(answer.start is None for question in train.items for answer in question.answers):
+            raise InputError(f"no training question has an answer in its context: check {train.place(0)}")
+        impossible = any(not question.answers for question in train.items)
+        return cls(
+            max_length=max_length,
+            metric_names=metric_names or (_METRICS_WITH_IMPOSSIBLE if impossible else _METRICS),
+            columns=columns,
+            benchmark=benchmark,
+            doc_stride=options.doc_stride,
+            max_question_length=options.max_question_length,
+            max_answer_length=options.max_answer_length,
+            n_best=options.n_best,
+            joint=options.joint,
+            impossible=impossible,
+        )
+
+    @property
+    def labels(self) -> None:
+        """Starts and ends have no names."""
+        return
+
+    @property
+    def summary(self) -> str:
+        """Whether there is always an answer."""
+        return "answers or none" if self.impossible else "answers"
+
+    def head(self, config: BertConfig) -> nn.Module:
+        """A linear layer to two scores a token."""
+        return SpanHead(config)
+
+    def is_one(self, given: object) -> bool:
+        """A tuple of a question and a context."""
+        return isinstance(given, tuple) and is_pair(given)
+
+    def examples(self, given: Sequence[Any]) -> Questions:
+        """Pairs of a question and a context."""
+        pairs = checked_pairs(given)
+        return Questions(
+            tuple(
+                Question(id=str(index), question=pair[0], context=pair[1], answers=(), place=f"text {index}")
+                for index, pair in enumerate(pairs)
+            )
+        )
+
+    def encode(self, examples: Questions, tokenizer: Tokenizer, *, labelled: bool = True) -> TaskInstances[Questions]:
+        """Windows; targets (I, 2)."""
+        return encode_questions(
+            examples,
+            tokenizer,
+            max_length=self.max_length,
+            doc_stride=self.doc_stride,
+            max_question_length=self.max_question_length,
+            labelled=labelled,
+        )
+
+    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
+        """Cross-entropy over a window's tokens, mean of start and end, summed."""
+        starts, ends = (side_by_side(logits[:, side], bounds) for side in (0, 1))  # (B, L)
+        return sum(  # type: ignore[return-value]
+            F.cross_entropy(scores, targets[:, side], ignore_index=IGNORED, reduction="sum") / 2
+            for side, scores in enumerate((starts, ends))
+        )
+
+    def count(self, targets: Tensor) -> int:
+        """Windows that are trained on."""
+        return int((targets[:, 0] != IGNORED).sum())
+
+    def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
+        """Windows whose likeliest start and end are right."""
+        found = torch.stack([side_by_side(logits[:, side], bounds).argmax(-1) for side in (0, 1)], -1)
+        return (found == targets).all(-1).sum()
+
+    def decode(self, logits: Tensor, instances: TaskInstances[Questions]) -> list[Prediction]:
+        """The likeliest answers, or none."""
+        threshold = (self.joint_threshold if self.joint else self.threshold) or 0.0
+        return [self._prediction(choice, threshold) for choice in self._choices(logits, instances, joint=self.joint)]
+
+    def _prediction(self, choice: SpanChoice, threshold: float) -> AnswerPrediction:
+        if not choice.answers or (self.impossible and choice.null_odds > threshold):
+            return AnswerPrediction("", None, None, choice.null_probability, choice.answers)
+        best = choice.answers[0]
+        return AnswerPrediction(best.text, best.start, best.end, best.probability, choice.answers)
+
+    def metrics(self, logits: Tensor, instances: TaskInstances[Questions]) -> dict[str, float]:
+        """Means over the questions, by the usual and by the joint choice."""
+        figures: dict[str, float] = {}
+        for joint, threshold in ((False, self.threshold), (True, self.joint_threshold)):
+            found = self._evaluation(logits, instances, joint=joint)
+            used = found.threshold() if self.impossible and threshold is None else threshold
+            prefix = "joint_" if joint else ""
+            figures |= {prefix + name: value for name, value in found.figures(used).items()}
+        return {name: figures[name] for name in self.metric_names}
+
+    @property
+    def is_tunable(self) -> bool:
+        """The thresholds."""
+        return self.impossible
+
+    def tuned(self, logits: Tensor, instances: TaskInstances[Questions]) -> Self:
+        """With the thresholds of the highest F1."""
+        usual, joint = (self._evaluation(logits, instances, joint=joint).threshold() for joint in (False, True))
+        return replace(self, threshold=usual, joint_threshold=joint)
+
+    def _evaluation(self, logits: Tensor, instances: TaskInstances[Questions], *, joint: bool) -> AnswerEvaluation:
+        return AnswerEvaluation.of(self._choices(logits, instances, joint=joint), instances.examples.items)
+
+    def _choices(self, logits: Tensor, instances: TaskInstances[Questions], *, joint: bool) -> Iterator[SpanChoice]:
+        """One for each of the N questions."""
+        scores = logits.double().numpy()
+        stops = np.searchsorted(instances.owners, np.arange(len(instances.examples)), side="right")
+        first = 0
+        for question, stop in zip(instances.examples.items, stops.tolist(), strict=True):
+            windows = [_window(scores, instances, window) for window in range(first, stop)]
+            first = stop
+            if joint:
+                yield joint_choice(windows, question.context, n_best=self.n_best, max_tokens=self.max_answer_length)
+            else:
+                yield independent_choice(
+                    windows,
+                    question.context,
+                    n_best=self.n_best,
+                    max_tokens=self.max_answer_length,
+                    may_be_impossible=self.impossible,
+                )
+
+
+def _window(scores: NDArray[np.float64], instances: TaskInstances[Questions], index: int) -> WindowScores:
+    """The context's part of a window, of scores (T, 2)."""
+    assert instances.scored is not None
+    sequence, start = instances.sequences[index], int(instances.row_bounds[index])
+    before = len(sequence) - int(sequence.token_type_ids.sum())
+    context = slice(start + before, start + len(sequence) - 1)
+    return WindowScores(
+        start=scores[context, 0],
+        end=scores[context, 1],
+        may_start=instances.scored[context],
+        offsets=sequence.offsets[before:-1],
+        null=float(scores[start].sum()),
+    )
