@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from bertkit.hf.bert_model import BertModel
-from bertkit.hf.masked_lm import IGNORED, masked_lm_loss
+from bertkit.hf.losses import IGNORED, cross_entropy
+from bertkit.hf.masked_lm import masked_lm_loss
 from bertkit.hf.output import BertForPreTrainingOutput, ModelOutput
 from bertkit.hf.padded_inputs import PaddedInputs
 from bertkit.hf.prediction_heads import BertPreTrainingHeads
@@ -43,7 +43,7 @@ class BertForPreTraining(BertPreTrainedModel):
         loss, prediction_logits = masked_lm_loss(self.cls.predictions, encoded, wanted)
         order_logits = self.cls.seq_relationship(encoded.pooled)
         if loss is not None and next_sentence_label is not None:
-            loss = loss + F.cross_entropy(order_logits, next_sentence_label.view(-1))
+            loss = loss + cross_entropy(order_logits, next_sentence_label.view(-1))
         output = BertForPreTrainingOutput(
             loss=loss, prediction_logits=prediction_logits, seq_relationship_logits=order_logits, **encoded.extras
         )

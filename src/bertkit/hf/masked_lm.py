@@ -7,17 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from bertkit.hf.bert_model import BertModel, Encoded
 from bertkit.hf.deferred_tensor import DeferredTensor
+from bertkit.hf.losses import IGNORED, cross_entropy
 from bertkit.hf.output import LogitsOutput, ModelOutput
 from bertkit.hf.padded_inputs import PaddedInputs
 from bertkit.hf.prediction_heads import BertLMPredictionHead, BertPreTrainingHeads
 from bertkit.hf.pretrained import BertPreTrainedModel
-
-IGNORED = -100
-"""The label of places that are not predicted."""
 
 
 class BertForMaskedLM(BertPreTrainedModel):
@@ -61,7 +58,7 @@ def masked_lm_loss(head: BertLMPredictionHead, encoded: Encoded, labels: Tensor 
     packed_labels = encoded.inputs.select(labels)
     places = (packed_labels != IGNORED).nonzero().squeeze(-1)
     logits = head.logits(encoded.hidden[places])  # (M, V)
-    loss = F.cross_entropy(logits, packed_labels[places])
+    loss = cross_entropy(logits, packed_labels[places])
     if torch.compiler.is_compiling():
         return loss, all_logits()
     shape = (*encoded.inputs.shape, logits.shape[-1])

@@ -6,10 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bertkit.hf.bert_model import BertModel
 from bertkit.hf.layers import classifier_dropout
+from bertkit.hf.losses import cross_entropy
 from bertkit.hf.output import LogitsOutput, ModelOutput
 from bertkit.hf.padded_inputs import PaddedInputs
 from bertkit.hf.pretrained import BertPreTrainedModel
@@ -42,5 +42,5 @@ class BertForMultipleChoice(BertPreTrainedModel):
         padded = PaddedInputs(*(None if tensor is None else tensor.flatten(0, 1) for tensor in given))
         encoded = self.bert.encode(padded, options)
         logits = self.classifier(self.dropout(encoded.pooled)).view(-1, choices)
-        loss = None if labels is None else F.cross_entropy(logits, labels)
+        loss = None if labels is None else cross_entropy(logits, labels)
         return self.bert.as_asked(LogitsOutput(loss=loss, logits=logits, **encoded.extras), options)

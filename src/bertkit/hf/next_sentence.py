@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from bertkit.hf.bert_model import BertModel
+from bertkit.hf.losses import cross_entropy
 from bertkit.hf.output import LogitsOutput, ModelOutput
 from bertkit.hf.padded_inputs import PaddedInputs
 from bertkit.hf.prediction_heads import BertPreTrainingHeads
@@ -38,5 +38,5 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
         padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         encoded = self.bert.encode(padded, options)
         logits = self.cls.seq_relationship(encoded.pooled)
-        loss = None if labels is None else F.cross_entropy(logits, labels.view(-1))
+        loss = None if labels is None else cross_entropy(logits, labels.view(-1))
         return self.bert.as_asked(LogitsOutput(loss=loss, logits=logits, **encoded.extras), options)

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bertkit.hf.bert_model import BertModel
+from bertkit.hf.losses import cross_entropy
 from bertkit.hf.output import ModelOutput, QuestionAnsweringModelOutput
 from bertkit.hf.padded_inputs import PaddedInputs
 from bertkit.hf.pretrained import BertPreTrainedModel
@@ -57,4 +57,4 @@ class BertForQuestionAnswering(BertPreTrainedModel):
 def _loss(logits: Tensor, positions: Tensor) -> Tensor:
     """Positions behind the last column, answers that were cut off, are not counted."""
     columns = logits.shape[1]
-    return F.cross_entropy(logits, positions.view(-1).clamp(0, columns), ignore_index=columns)
+    return cross_entropy(logits, positions.view(-1).clamp(0, columns), columns)

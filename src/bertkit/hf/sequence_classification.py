@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from bertkit.foundation.errors import InputError
 from bertkit.hf.bert_model import BertModel
 from bertkit.hf.layers import classifier_dropout
+from bertkit.hf.losses import cross_entropy
 from bertkit.hf.output import LogitsOutput, ModelOutput
 from bertkit.hf.padded_inputs import PaddedInputs
 from bertkit.hf.pretrained import BertPreTrainedModel
@@ -54,7 +55,7 @@ class BertForSequenceClassification(BertPreTrainedModel):
             case "regression":
                 return F.mse_loss(logits, labels)
             case "single_label_classification":
-                return F.cross_entropy(logits, labels.view(-1))
+                return cross_entropy(logits, labels.view(-1))
             case "multi_label_classification":
                 return F.binary_cross_entropy_with_logits(logits, labels)
         raise InputError(

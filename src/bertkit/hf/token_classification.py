@@ -6,11 +6,10 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bertkit.hf.bert_model import BertModel
 from bertkit.hf.layers import classifier_dropout
-from bertkit.hf.masked_lm import IGNORED
+from bertkit.hf.losses import IGNORED, cross_entropy
 from bertkit.hf.output import LogitsOutput, ModelOutput
 from bertkit.hf.padded_inputs import PaddedInputs
 from bertkit.hf.pretrained import BertPreTrainedModel
@@ -41,6 +40,6 @@ class BertForTokenClassification(BertPreTrainedModel):
         padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         encoded = self.bert.encode(padded, options, read=None if labels is None else labels != IGNORED)
         logits = self.classifier(self.dropout(encoded.hidden))
-        loss = None if labels is None else F.cross_entropy(logits, encoded.inputs.select(labels))
+        loss = None if labels is None else cross_entropy(logits, encoded.inputs.select(labels))
         output = LogitsOutput(loss=loss, logits=encoded.inputs.restore(logits), **encoded.extras)
         return self.bert.as_asked(output, options)
