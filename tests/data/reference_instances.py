@@ -6,6 +6,7 @@ Written from the description of create_pretraining_data.py, one draw of `random.
 from __future__ import annotations
 
 import random
+from collections import deque
 from dataclasses import dataclass
 from itertools import chain
 
@@ -45,18 +46,18 @@ class Procedure:
     def of_document(self, documents: list[Document], own: int, rng: random.Random) -> list[Instance]:
         room = self.seq_length - 3
         target = rng.randint(2, room) if rng.random() < self.short_seq_prob else room
-        waiting = list(documents[own])
+        waiting = deque(documents[own])
         instances = []
         while waiting:
-            gathered = [waiting.pop(0)]
+            gathered = [waiting.popleft()]
             while waiting and sum(map(len, gathered)) < target:
-                gathered.append(waiting.pop(0))
+                gathered.append(waiting.popleft())
             cut = 1 if len(gathered) == 1 else rng.randint(1, len(gathered) - 1)
             a, rest = list(chain(*gathered[:cut])), gathered[cut:]
             is_random = True if len(gathered) == 1 else rng.random() < 0.5
             if is_random:
                 b = self.from_elsewhere(documents, own, target - len(a), rng)
-                waiting = rest + waiting
+                waiting.extendleft(reversed(rest))
             else:
                 b = list(chain(*rest))
             a, b = shortened(a, b, room, rng)

@@ -18,7 +18,7 @@ from bertkit.data.static_stream import StaticStream
 from bertkit.text.tokenizer import Tokenizer
 from google_bert import google_bert
 
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"{'##' * (i % 3 == 0)}{i}" for i in range(5, 6000))]
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"{'##' * (i % 3 == 0)}{i}" for i in range(5, 12_000))]
 TOKENIZER = SimpleNamespace(
     cls_token_id=2,
     sep_token_id=3,
