@@ -1,6 +1,43 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from parity_table import ParityTable
+
+settings.register_profile("default", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile("default")
+_TABLE = pytest.StashKey[ParityTable]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--parity-table", metavar="FILE", type=Path, help="write the largest differences found")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_TABLE] = ParityTable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "parity_table" in getattr(item, "fixturenames", ()):
+            item.add_marker("parity")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    table = config.stash[_TABLE]
+    if table:
+        terminalreporter.section("largest differences from the originals")
+        terminalreporter.write_line(str(table))
+        if config.option.parity_table is not None:
+            config.option.parity_table.write_text(f"{table}\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def parity_table(request: pytest.FixtureRequest) -> ParityTable:
+    """Where tests against the originals leave what they found."""
+    return request.config.stash[_TABLE]
 
 
 @pytest.fixture(scope="session")
