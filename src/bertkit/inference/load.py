@@ -12,10 +12,10 @@ from bertkit.foundation.precision import Precision
 from bertkit.inference.loaded_model import LoadedModel
 from bertkit.inference.predictor import Predictor
 from bertkit.inference.prepack import can_prepack, prepack
-from bertkit.inference.sentence_settings import SentenceSettings
 from bertkit.model.bert_with_heads import BertWithHeads
 from bertkit.model.folder import ModelFolder
 from bertkit.model.hub import find_folder
+from bertkit.model.sentence_settings import SentenceSettings
 from bertkit.tasks.contract import Task
 from bertkit.tasks.folder import has_task, load_task_model
 from bertkit.tasks.model import TaskModel

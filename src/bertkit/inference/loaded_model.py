@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from bertkit.foundation.errors import InputError
-from bertkit.inference.sentence_settings import SentenceSettings
 from bertkit.model.bert import BertModel
 from bertkit.model.heads import MaskedLMHead
+from bertkit.model.sentence_settings import SentenceSettings
 from bertkit.tasks.contract import Task
 from bertkit.text.tokenizer import Tokenizer
 

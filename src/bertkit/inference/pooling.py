@@ -3,15 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from bertkit.foundation.packed_batch import PackedBatch
-
-Pooling = Literal["mean", "cls", "pooler"]
-"""Mean of all tokens with the special ones, hidden state of [CLS], or the pooler's output."""
 
 
 def mean_of_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:

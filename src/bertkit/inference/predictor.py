@@ -10,16 +10,17 @@ from typing import Any, get_args, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.inference.loaded_model import LoadedModel
-from bertkit.inference.pooling import Pooling, first_tokens, mean_of_tokens
+from bertkit.inference.pooling import first_tokens, mean_of_tokens
 from bertkit.inference.streams import Streams
 from bertkit.inference.text_batches import CHUNK_TEXTS, run_sequences, run_texts
 from bertkit.model.bert import EncoderOutput
+from bertkit.model.sentence_settings import Pooling
 from bertkit.tasks.contract import Task
 from bertkit.tasks.evaluation import in_order
 from bertkit.tasks.examples import Examples
@@ -112,15 +113,25 @@ class Predictor:
         it, pairs of a question and a list of choices, or texts to be tagged, as strings or as lists of words. Raises
         `InputError` for a model that was not fine-tuned.
         """
-        task, _ = self._task()
-        if task.is_one(texts):
-            return self.predict_examples(task.examples([texts]), max_length=max_length)[0]
-        return self.predict_examples(task.examples(texts), max_length=max_length)
+        if self.task.is_one(texts):
+            return self.predict_examples(self.task.examples([texts]), max_length=max_length)[0]
+        return self.predict_examples(self.task.examples(texts), max_length=max_length)
+
+    @property
+    def task(self) -> Task[Any]:
+        """What the model was fine-tuned on; `InputError` for one that was not."""
+        if self.model.task is None:
+            raise InputError(
+                f"{self.model.path} holds {self.model.architecture}, which labels nothing: "
+                "fine-tune it first (bertkit finetune)"
+            )
+        return self.model.task
 
     def predict_examples(self, examples: Examples, *, max_length: int | None = None) -> list[Prediction]:
         """Predictions for what `task.read` has read; labels are not looked at."""
-        task, head = self._task()
-        task = replace(task, max_length=self.model.longest(max_length, task.max_length))
+        head = self.model.head
+        assert head is not None
+        task = replace(self.task, max_length=self.model.longest(max_length, self.task.max_length))
 
         def answer(batch: PackedBatch, output: EncoderOutput) -> Tensor:
             return head_outputs(head, output, reads_tokens=task.reads_tokens).float().cpu()
@@ -132,15 +143,6 @@ class Predictor:
             batches, parts = zip(*run_sequences(self.model, self._streams, instances.sequences, answer), strict=True)
             predictions += task.decode(in_order(batches, parts, instances.sequence_rows), instances)
         return predictions
-
-    def _task(self) -> tuple[Task[Any], nn.Module]:
-        task, head = self.model.task, self.model.head
-        if task is None or head is None:
-            raise InputError(
-                f"{self.model.path} holds {self.model.architecture}, which labels nothing: "
-                "fine-tune it first (bertkit finetune)"
-            )
-        return task, head
 
     def embed(
         self,

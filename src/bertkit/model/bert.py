@@ -16,6 +16,7 @@ from bertkit.model.encode import encode
 from bertkit.model.encoder import BertLayer
 from bertkit.model.folder import ModelFolder, write_model_folder
 from bertkit.model.hub import find_folder
+from bertkit.model.sentence_settings import SentenceSettings
 from bertkit.model.sequence_layout import SequenceLayout
 
 
@@ -88,5 +89,11 @@ class BertModel(nn.Module):
         return model.eval()
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write a folder that Hugging Face's `AutoModel` reads."""
-        write_model_folder(Path(folder), nn.ModuleDict({"bert": self}), self.config, architecture="BertModel")
+        """Write a folder that Hugging Face's `AutoModel` reads, and sentence-transformers once it has a tokenizer."""
+        write_model_folder(
+            Path(folder),
+            nn.ModuleDict({"bert": self}),
+            self.config,
+            architecture="BertModel",
+            sentences=SentenceSettings(),
+        )

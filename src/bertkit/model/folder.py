@@ -17,7 +17,10 @@ from bertkit.model.formats import tensorflow
 from bertkit.model.formats.model_format import SEQUENCE_CLASSIFICATION
 from bertkit.model.formats.name_table import NameTable
 from bertkit.model.formats.table import FORMATS
+from bertkit.model.how_to_load import how_to_load
 from bertkit.model.load_report import LoadReport
+from bertkit.model.model_card import CARD_FILE, ModelCard
+from bertkit.model.sentence_settings import SentenceSettings
 from bertkit.model.stored_weights import SAFETENSORS_FILE, find_weights, is_tensorflow, read_tensors
 from bertkit.model.weight_values import check_values
 
@@ -30,10 +33,13 @@ def write_model_folder(
     architecture: str,
     labels: Sequence[str] | None = None,
     regression: bool = False,
+    card: ModelCard | None = None,
+    sentences: SentenceSettings | None = None,
 ) -> None:
     """Write `module`, whose encoder is its attribute `bert`, for the Hugging Face class `architecture`.
 
-    The class has BERT's name; a DistilBERT or RoBERTa is written for its own class of that kind.
+    The class has BERT's name; a DistilBERT or RoBERTa is written for its own class of that kind. With `sentences` the
+    folder says how sentence-transformers shall make vectors of it.
     """
     description = ModelDescription(
         config=config,
@@ -46,6 +52,16 @@ def write_model_folder(
     with atomic_path(folder / SAFETENSORS_FILE) as path:
         save_file(FORMATS[config.model_type].names_for(architecture).write(tensors), path, metadata={"format": "pt"})
     description.write(folder / CONFIG_FILE)
+    if sentences is not None:
+        sentences.write(folder, config.hidden_size)
+    with atomic_path(folder / CARD_FILE) as path:
+        text = (card or ModelCard()).render(
+            description,
+            sum(tensor.numel() for tensor in tensors.values()),
+            how_to_load(description),
+            for_sentences=sentences is not None,
+        )
+        path.write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from bertkit.foundation.files import read_json
-from bertkit.inference.pooling import Pooling
+from bertkit.foundation.files import read_json, write_json
+
+Pooling = Literal["mean", "cls", "pooler"]
+"""Mean of all tokens with the special ones, hidden state of [CLS], or the pooler's output."""
 
 _MODULES_FILE = "modules.json"
+_TYPES = "sentence_transformers.models"
 _POOLING_PREFIX = "pooling_mode_"
 _POOLING_NAMES = {"mean_tokens": "mean", "cls_token": "cls"}
+_POOLING_MODES = {name: mode for mode, name in _POOLING_NAMES.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,25 @@ class SentenceSettings:
             else:
                 unsupported = f"a module {kind}"
         return cls(pooling=pooling, normalize=normalize, max_length=max_length, unsupported=unsupported)
+
+    def write(self, folder: Path, hidden_size: int) -> None:
+        """Write `modules.json` and what it points to, as every sentence-transformers from 2.0 on reads it."""
+        assert self.pooling in _POOLING_MODES, "sentence-transformers has no pooling by BERT's pooler"
+        kinds = ["Transformer", "Pooling", *(["Normalize"] if self.normalize else [])]
+        paths = ["", *(f"{index}_{kind}" for index, kind in enumerate(kinds) if index)]
+        modules = [
+            {"idx": index, "name": str(index), "path": path, "type": f"{_TYPES}.{kind}"}
+            for index, (kind, path) in enumerate(zip(kinds, paths, strict=True))
+        ]
+        for path in paths:
+            (folder / path).mkdir(parents=True, exist_ok=True)
+        modes = {_POOLING_PREFIX + _POOLING_MODES[name]: name == self.pooling for name in _POOLING_MODES}
+        write_json(folder / paths[1] / "config.json", {"word_embedding_dimension": hidden_size, **modes})
+        if self.max_length is not None:
+            write_json(
+                folder / "sentence_bert_config.json", {"max_seq_length": self.max_length, "do_lower_case": False}
+            )
+        write_json(folder / _MODULES_FILE, modules)
 
 
 def _pooling_name(description: dict[str, Any]) -> str:

@@ -1,0 +1,127 @@
+"""The README.md of a model folder: what the model is, what made it, and how to load it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import yaml
+
+from bertkit import __version__
+from bertkit.model.description import ModelDescription
+from bertkit.model.formats.table import FORMATS
+
+CARD_FILE = "README.md"
+_PIPELINES = {
+    "BertModel": "feature-extraction",
+    "BertForPreTraining": "fill-mask",
+    "BertForMaskedLM": "fill-mask",
+    "BertForSequenceClassification": "text-classification",
+    "BertForTokenClassification": "token-classification",
+    "BertForQuestionAnswering": "question-answering",
+}
+"""The hub's names for what a class does, where it has one."""
+_LIBRARIES = ("torch", "tokenizers", "safetensors", "numpy")
+Figure = str | int | float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What only the one who made the model knows."""
+
+    title: str = "A model of bertkit's"
+    summary: str = "Written by bertkit, which was not told how the weights came about."
+    data: Mapping[str, Figure] = field(default_factory=dict)
+    """What the model learned from."""
+    training: Mapping[str, Figure] = field(default_factory=dict)
+    """Steps and options."""
+    results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Losses and metrics of each set that they were measured on."""
+
+    def render(
+        self,
+        description: ModelDescription,
+        parameters: int,
+        how_to_load: Mapping[str, str],
+        *,
+        for_sentences: bool = False,
+    ) -> str:
+        """The whole file, with the front matter that the hub reads; `how_to_load` has a program for each library."""
+        config = asdict(description.config) | {"parameters": parameters}
+        if description.labels is not None:
+            config["labels"] = ", ".join(description.labels)
+        sections = [
+            f"---\n{yaml.safe_dump(self._front_matter(description, for_sentences), sort_keys=False)}---",
+            f"# {self.title}",
+            self.summary,
+            *_section("Data", _table(self.data)),
+            *_section("Training", _table(self.training)),
+            *_section("Results", _results(self.results)),
+            "## How to load it",
+            *(f"{library}:\n\n```python\n{program}\n```" for library, program in how_to_load.items()),
+            *_section("Configuration", _table({"architecture": _class_name(description), **config})),
+            *_section("Versions", _table(_versions())),
+        ]
+        return "\n\n".join(sections) + "\n"
+
+    def _front_matter(self, description: ModelDescription, for_sentences: bool) -> dict[str, Any]:
+        pipeline = "sentence-similarity" if for_sentences else _PIPELINES.get(description.architecture)
+        matter: dict[str, Any] = {"library_name": "sentence-transformers" if for_sentences else "transformers"}
+        if pipeline is not None:
+            matter["pipeline_tag"] = pipeline
+        matter["tags"] = ["bertkit", description.config.model_type]
+        if self.results:
+            matter["model-index"] = [{"name": self.title, "results": self._index(pipeline or "other")}]
+        return matter
+
+    def _index(self, task: str) -> list[dict[str, Any]]:
+        """Results as the hub's tables of them are filled."""
+        return [
+            {
+                "task": {"type": task},
+                "dataset": {"type": "other", "name": name},
+                "metrics": [{"type": figure, "value": value} for figure, value in figures.items()],
+            }
+            for name, figures in self.results.items()
+        ]
+
+
+def _section(title: str, body: str) -> list[str]:
+    return [f"## {title}", body] if body else []
+
+
+def _table(rows: Mapping[str, object]) -> str:
+    return _markdown([["", ""], *([name, _shown(value)] for name, value in rows.items())]) if rows else ""
+
+
+def _results(results: Mapping[str, Mapping[str, float]]) -> str:
+    figures = list(dict.fromkeys(figure for measured in results.values() for figure in measured))
+    rows = [
+        [name, *(_shown(measured[figure]) if figure in measured else "" for figure in figures)]
+        for name, measured in results.items()
+    ]
+    return _markdown([["measured on", *figures], *rows]) if rows else ""
+
+
+def _markdown(rows: list[list[str]]) -> str:
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    lines = [cells[0], ["---"] * len(cells[0]), *cells[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float) and abs(value) >= 1e-3:
+        return f"{value:,.4f}".rstrip("0").rstrip(".")
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _class_name(description: ModelDescription) -> str:
+    return FORMATS[description.config.model_type].class_name(description.architecture)
+
+
+def _versions() -> dict[str, str]:
+    libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"bertkit": __version__, "Python": platform.python_version(), **libraries}
