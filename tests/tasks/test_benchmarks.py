@@ -4,6 +4,8 @@ import pytest
 
 from bertkit.foundation.errors import InputError
 from bertkit.tasks.benchmarks import BENCHMARKS, find_benchmark
+from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.tasks.text_task import TextTask
 
 
 @pytest.mark.parametrize("name", ["SST-2", "sst2", "Sst_2", "sst-2"])
@@ -72,11 +74,12 @@ SIZES = {
     "IMDb": ("classification/imdb", 20000, 5000, 25000),
     "SICK-entailment": ("nli/sick", 4500, 500, 4927),
     "SICK-relatedness": ("nli/sick", 4500, 500, 4927),
+    "SQuAD-1.1": ("squad", 87599, 10570, None),
 }
 
 
 def test_every_row_is_checked_on_its_real_files():
-    assert {row.name for row in BENCHMARKS} == {*SIZES, "QNLI"}
+    assert {row.name for row in BENCHMARKS} == {*SIZES, "QNLI", "SQuAD-2.0"}
 
 
 @pytest.mark.parametrize("name", list(SIZES))
@@ -87,6 +90,8 @@ def test_the_real_files_have_the_published_sizes_and_good_labels(shared_data: Pa
     task = data.task(128)
     for part in (data.train, data.dev, data.test):
         if part is not None:
+            assert part.remarks == ()
+        if isinstance(part, LabelledExamples) and isinstance(task, TextTask):
             assert len(task.targets(part.labels, part.place)) == len(part)
     if name == "SICK-entailment":
         assert task.labels == ("CONTRADICTION", "ENTAILMENT", "NEUTRAL")

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cyclopts import Parameter
 
 from bertkit.cli.texts import PairInputOptions, read_text_chunks
+from bertkit.data.sources import COMPRESSIONS
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.precision import Precision
+
+if TYPE_CHECKING:
+    from bertkit.tasks.contract import Task
+    from bertkit.tasks.examples import Examples
+    from bertkit.tasks.prediction import Prediction
 
 _OUTPUTS = {".tsv": False, ".jsonl": True}
 """Suffixes, and whether they hold JSON."""
@@ -28,14 +36,16 @@ def predict(
     precision: Precision = "float32",
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
-    """Label texts or pairs of texts with a fine-tuned model: label, probability and text, or score and text.
+    """Apply a fine-tuned model: a line with what it says, with its probability, and what it was said of.
+
+    That is a label or a score of a text or a pair of texts, an answer to a question, or entities in a text.
 
     Parameters
     ----------
     model
         Folder that `bertkit finetune` wrote, a fine-tuned model of Hugging Face's, or a hub name.
     texts
-        Texts; with --pair each a pair separated by a tab.
+        Texts; with --pair each a pair separated by a tab. For questions: question, tab, text that may answer it.
     output
         File in place of the terminal: .tsv, or .jsonl with every label's probability.
     max_length
@@ -47,8 +57,10 @@ def predict(
     """
     if output is not None and output.suffix not in _OUTPUTS:
         raise InputError(f"{output} must end in {' or '.join(_OUTPUTS)}: the suffix chooses the format")
-    chunks = read_text_chunks(texts, source)
+    if texts and source.input is not None:
+        raise InputError("texts were given both as arguments and with --input: give one of them")
 
+    from bertkit.foundation.console import note
     from bertkit.foundation.devices import tune_allocator
     from bertkit.foundation.files import atomic_path
     from bertkit.inference.load import load
@@ -61,22 +73,36 @@ def predict(
         if output is not None:
             temporary = stack.enter_context(atomic_path(output))
             file = stack.enter_context(temporary.open("w", encoding="utf-8"))
-        for chunk in chunks:
-            predictions = predictor.predict(chunk, max_length=max_length)
-            for text, prediction in zip(chunk, predictions, strict=True):
-                print(_json(text, prediction) if as_json else _line(text, prediction), file=file)
+        for examples in _read(predictor.task, texts, source):
+            for remark in examples.remarks:
+                note(remark)
+            for index, prediction in enumerate(predictor.predict_examples(examples, max_length=max_length)):
+                record = examples.record(index)
+                print(_json(record, prediction) if as_json else _line(record, prediction), file=file)
         file.flush()
 
 
-def _json(text: str | tuple[str, str], prediction: Any) -> str:
-    record = {"text": text} if isinstance(text, str) else {"text": text[0], "text_pair": text[1]}
-    return json.dumps(record | vars(prediction), ensure_ascii=False)
+def _read(task: Task[Any], texts: Sequence[str], source: PairInputOptions) -> Iterator[Examples]:
+    """What to predict from, in parts of bounded size."""
+    from bertkit.tasks.text_task import TextTask
+
+    if isinstance(task, TextTask) or texts or source.input in (None, "-") or _has_lines(task, str(source.input)):
+        for chunk in read_text_chunks(texts, source):
+            yield task.examples([task.parse_line(text) if isinstance(text, str) else text for text in chunk])
+        return
+    columns = task.columns.changed(text=source.text, text_pair=source.text_pair)
+    yield task.read(str(source.input), columns, labelled=False)
 
 
-def _line(text: str | tuple[str, str], prediction: Any) -> str:
-    fields = [text] if isinstance(text, str) else list(text)
-    if hasattr(prediction, "label"):
-        start = [prediction.label, f"{prediction.probabilities[prediction.label]:.4f}"]
-    else:
-        start = [f"{prediction.score:.4f}"]
-    return "\t".join(" ".join(field.split()) for field in [*start, *fields])
+def _has_lines(task: Task[Any], source: str) -> bool:
+    suffixes = [suffix for suffix in Path(source).suffixes if suffix not in COMPRESSIONS]
+    return bool(suffixes) and suffixes[-1] in task.line_suffixes
+
+
+def _json(record: dict[str, Any], prediction: Prediction) -> str:
+    return json.dumps(record | asdict(prediction), ensure_ascii=False)
+
+
+def _line(record: dict[str, Any], prediction: Prediction) -> str:
+    fields = [*prediction.fields(), *record.values()]
+    return "\t".join(" ".join(str(field).split()) for field in fields)

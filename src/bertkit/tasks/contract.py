@@ -35,6 +35,8 @@ class Task(ABC, Generic[ExamplesT]):
     known_metrics: ClassVar[tuple[str, ...]]
     reads_tokens: ClassVar[bool] = False
     """Whether the head takes all hidden states (T, H), or the pooled ones (S, H)."""
+    line_suffixes: ClassVar[tuple[str, ...]] = (".txt", ".tsv")
+    """Files to predict from that hold one thing a line; others are read as training files are."""
     usual_max_length: ClassVar[int] = 128
     usual_columns: ClassVar[Columns] = Columns()
 
@@ -119,6 +121,10 @@ class Task(ABC, Generic[ExamplesT]):
     def is_one(self, given: object) -> bool:
         """Whether `given` is a single thing to predict from, and not several."""
         return isinstance(given, str)
+
+    def parse_line(self, line: str) -> object:
+        """What a line of text hands over: the line, or what its tabs part."""
+        return line
 
     @abstractmethod
     def examples(self, given: Sequence[Any]) -> ExamplesT:

@@ -1,4 +1,4 @@
-"""What a task says about one text."""
+"""What a task says about one example."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ class ClassPrediction:
     label: str
     probabilities: Mapping[str, float]
 
+    def fields(self) -> list[str]:
+        """Class and probability."""
+        return [self.label, f"{self.probabilities[self.label]:.4f}"]
+
 
 @dataclass(frozen=True)
 class ScorePrediction:
     """A number."""
 
     score: float
+
+    def fields(self) -> list[str]:
+        """The number."""
+        return [f"{self.score:.4f}"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,10 @@ class AnswerPrediction:
     probability: float
     n_best: tuple[SpanAnswer, ...]
     """The likeliest spans, the likeliest first, whether or not one of them is given as the answer."""
+
+    def fields(self) -> list[str]:
+        """Answer and probability."""
+        return [self.answer, f"{self.probability:.4f}"]
 
 
 Prediction = ClassPrediction | ScorePrediction | AnswerPrediction

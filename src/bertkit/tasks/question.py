@@ -36,7 +36,7 @@ Questions = Records[Question]
 
 def find_answer(context: str, text: str, start: int | None) -> Answer:
     """Where `text` stands in the context: at `start`, else at the occurrence next to it."""
-    if start is not None and text and context.startswith(text, start):
+    if start is not None and start >= 0 and text and context.startswith(text, start):
         return Answer(text, start)
     if not text or (found := context.find(text)) < 0:
         return Answer(text, None)

@@ -69,6 +69,8 @@ def _squad_questions(articles: Any, source: str, *, labelled: bool) -> Iterator[
             for paragraph in article["paragraphs"]:
                 context = paragraph["context"]
                 for item in paragraph["qas"]:
+                    if not isinstance(context, str) or not isinstance(item["question"], str):
+                        raise TypeError("a question or a context is no text")
                     place = f"{source}, question {item['id']}"
                     given = [(answer["text"], answer["answer_start"]) for answer in item.get("answers", ())]
                     if labelled and "answers" not in item:

@@ -20,7 +20,7 @@ from bertkit.model.heads import SpanHead
 from bertkit.tasks.answer_evaluation import AnswerEvaluation
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
-from bertkit.tasks.inputs import checked_pairs, is_pair
+from bertkit.tasks.inputs import checked_pairs, is_pair, shortened
 from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.prediction import AnswerPrediction, Prediction
 from bertkit.tasks.question import Question, Questions
@@ -119,6 +119,13 @@ class SpanExtraction(Task[Questions]):
     def is_one(self, given: object) -> bool:
         """A tuple of a question and a context."""
         return isinstance(given, tuple) and is_pair(given)
+
+    def parse_line(self, line: str) -> tuple[str, str]:
+        """The question before a tab, the context after it."""
+        question, tab, context = line.partition("\t")
+        if not tab:
+            raise InputError(f"{shortened(line)} has no tab: write the question, a tab and the text that may answer it")
+        return question, context
 
     def examples(self, given: Sequence[Any]) -> Questions:
         """Pairs of a question and a context."""
