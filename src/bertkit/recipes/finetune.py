@@ -22,6 +22,7 @@ from bertkit.model.config import BertConfig
 from bertkit.model.folder import ModelFolder
 from bertkit.model.initialization import initialize
 from bertkit.model.stored_weights import weight_parts
+from bertkit.recipes.cards import finetuning_card
 from bertkit.recipes.finetune_loader import FinetuneLoader
 from bertkit.recipes.finetune_objective import FinetuneObjective
 from bertkit.recipes.finetune_options import FinetuneOptions
@@ -142,8 +143,12 @@ class _Setup:
 
     def remarks(self) -> list[str]:
         """What was odd in the data, by part."""
+        return [f"{name}: {text}" for name, part in self.parts().items() for text in part.all_remarks]
+
+    def parts(self) -> dict[str, TaskInstances[Any]]:
+        """Those that there are."""
         parts = {"train": self.train, "dev": self.dev, "test": self.test}
-        return [f"{name}: {text}" for name, part in parts.items() if part is not None for text in part.all_remarks]
+        return {name: part for name, part in parts.items() if part is not None}
 
     def new_model(self, seed: int) -> TaskModel:
         """The encoder with a new head."""
@@ -189,7 +194,15 @@ class _Setup:
         )
         task = tune(model, self.task, self.dev, max_tokens=options.micro_batch_tokens, precision=options.precision)
         test = None if self.test is None else self.evaluate(model, task, self.test)
-        save_task_model(run / "model", model, task, self.tokenizer)
+        card = finetuning_card(
+            options,
+            training,
+            task=self.data.name,
+            initial_model=self.folder.path,
+            examples={name: len(part.examples) for name, part in self.parts().items()},
+            results={"dev": trained.best} | ({} if test is None else {"test": test}),
+        )
+        save_task_model(run / "model", model, task, self.tokenizer, card)
         result = SeedResult(seed=seed, dev=trained.best, test=test, seconds=trained.seconds)
         write_json(run / _SEED_RESULT, asdict(result))
         shutil.rmtree(run / "checkpoints")

@@ -22,6 +22,7 @@ from bertkit.foundation.files import atomic_folder, exclusive
 from bertkit.model.folder import ModelFolder, write_model_folder
 from bertkit.model.initialization import initialize, start_with_frequencies, start_with_neighbours
 from bertkit.model.pretraining import PretrainingModel
+from bertkit.recipes.cards import pretraining_card
 from bertkit.recipes.pretrain_data import PretrainData
 from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.text.tokenizer import Tokenizer
@@ -64,7 +65,15 @@ def pretrain(data: Path, out: Path, options: PretrainOptions, *, resume: bool | 
         with atomic_folder(out / "model") as folder:
             next_sentence = setup.options.instances.next_sentence
             architecture = "BertForPreTraining" if next_sentence else "BertForMaskedLM"
-            write_model_folder(folder, setup.objective.module, setup.options.model, architecture=architecture)
+            card = pretraining_card(
+                setup.options,
+                corpus=data,
+                contents=setup.data.prepared.describe(),
+                evaluation=result.evaluation,
+            )
+            write_model_folder(
+                folder, setup.objective.module, setup.options.model, architecture=architecture, card=card
+            )
             setup.data.prepared.tokenizer.save_pretrained(folder)
     return PretrainResult(out / "model", result.evaluation, result.seconds)
 

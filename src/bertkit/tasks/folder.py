@@ -10,6 +10,7 @@ from bertkit.foundation.files import atomic_folder, read_json, write_json
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
 from bertkit.model.folder import ModelFolder, write_model_folder
+from bertkit.model.model_card import ModelCard
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task
 from bertkit.tasks.model import TaskModel
@@ -21,7 +22,9 @@ TASK_FILE = "task.json"
 FAMILIES: dict[str, type[Task[Any]]] = {family.kind: family for family in (Classification, Regression, SpanExtraction)}
 
 
-def save_task_model(folder: Path, model: TaskModel, task: Task[Any], tokenizer: Tokenizer) -> None:
+def save_task_model(
+    folder: Path, model: TaskModel, task: Task[Any], tokenizer: Tokenizer, card: ModelCard | None = None
+) -> None:
     """Write all that prediction needs, whole or not at all; Hugging Face's class of the task reads it too."""
     with atomic_folder(folder) as temporary:
         write_model_folder(
@@ -31,6 +34,7 @@ def save_task_model(folder: Path, model: TaskModel, task: Task[Any], tokenizer: 
             architecture=task.architecture,
             labels=task.labels,
             regression=task.kind == Regression.kind,
+            card=card,
         )
         tokenizer.save_pretrained(temporary)
         write_json(temporary / TASK_FILE, task.description())
