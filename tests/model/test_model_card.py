@@ -1,0 +1,116 @@
+"""The card is what the hub reads, and its programs run."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from bertkit.model.bert import BertModel
+from bertkit.model.bert_with_heads import BertWithHeads
+from bertkit.model.config import BertConfig
+from bertkit.model.description import ModelDescription
+from bertkit.model.folder import write_model_folder
+from bertkit.model.how_to_load import how_to_load
+from bertkit.model.model_card import ModelCard
+from bertkit.text.tokenizer import Tokenizer
+
+CARD = ModelCard(
+    title="Reviews: good | bad",
+    summary="A test.",
+    data={"file": "a.csv", "examples": 1200},
+    training={"steps": 10, "learning rate": 2e-5},
+    results={"dev": {"accuracy": 0.91234567, "f1": 0.5}, "test": {"accuracy": 0.25}},
+)
+CLASSIFIER = ModelDescription(config=BertConfig(), architecture="BertForSequenceClassification", labels=("good", "bad"))
+
+
+def _programs(card: str) -> dict[str, str]:
+    found = re.findall(r"^([\w-]+)[^\n]*:\n\n```python\n(.*?)\n```", card, re.DOTALL | re.MULTILINE)
+    return dict(found)
+
+
+@pytest.mark.parametrize("name", ["bertkit", "Transformers", "sentence-transformers"])
+def test_the_programs_in_the_card_of_a_saved_model_load_it(tiny_model: Path, name: str):
+    pytest.importorskip({"Transformers": "transformers"}.get(name, name).replace("-", "_"))
+    card = (tiny_model / "README.md").read_text()
+    program = _programs(card)[name].replace("FOLDER", str(tiny_model))
+    model = (scope := {}) or exec(program, scope) or scope["model"]  # our own words
+    assert (
+        type(model).__name__
+        == {
+            "bertkit": "Predictor",
+            "Transformers": "BertForPreTraining",
+            "sentence-transformers": "SentenceTransformer",
+        }[name]
+    )
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta"])
+def test_every_class_is_loaded_by_one_that_transformers_has(kind: str):
+    transformers = pytest.importorskip("transformers")
+    sizes = {"type_vocab_size": 0} if kind == "distilbert" else {}
+    heads = ("Model", "ForPreTraining", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification")
+    for head in (*heads, "ForQuestionAnswering", "ForMultipleChoice"):
+        description = ModelDescription(config=BertConfig(model_type=kind, **sizes), architecture=f"Bert{head}")
+        auto = re.search(r"import AutoTokenizer, (\w+)", how_to_load(description)["Transformers"])[1]
+        assert hasattr(transformers, auto), auto
+
+
+def test_the_hub_reads_the_front_matter():
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+    card = huggingface_hub.ModelCard(CARD.render(CLASSIFIER, 110_000_000, how_to_load(CLASSIFIER)))
+    data = card.data
+    assert (data.library_name, data.pipeline_tag, data.tags) == (
+        "transformers",
+        "text-classification",
+        ["bertkit", "bert"],
+    )
+    measured = {(each.dataset_name, each.metric_type): each.metric_value for each in data.eval_results}
+    assert measured == {("dev", "accuracy"): 0.91234567, ("dev", "f1"): 0.5, ("test", "accuracy"): 0.25}
+
+
+def test_a_card_says_all_that_it_was_told():
+    card = CARD.render(CLASSIFIER, 110_000_000, how_to_load(CLASSIFIER))
+    for words in (
+        "# Reviews: good | bad",
+        "| examples | 1,200 |",
+        "| learning rate | 2e-05 |",
+        "| dev | 0.9123 | 0.5 |",
+        "| test | 0.25 |  |",
+        "| num_hidden_layers | 12 |",
+        "| labels | good, bad |",
+        "| parameters | 110,000,000 |",
+        f"| torch | {torch.__version__} |",
+    ):
+        assert words in card, words
+
+
+def test_a_card_without_a_story_has_no_empty_sections():
+    card = ModelCard().render(CLASSIFIER, 1, how_to_load(CLASSIFIER))
+    assert "## Data" not in card
+    assert "## Results" not in card
+    assert "model-index" not in card
+
+
+def test_an_encoder_saved_for_embedding_gives_sentence_transformers_our_vectors(tiny_model: Path, tmp_path: Path):
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    import bertkit
+
+    BertModel.from_pretrained(tiny_model).save_pretrained(tmp_path)
+    Tokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path)
+    assert (tmp_path / "modules.json").is_file()
+    assert (tmp_path / "1_Pooling" / "config.json").is_file()
+    assert "pipeline_tag: sentence-similarity" in (tmp_path / "README.md").read_text()
+    texts = ["a good film", "the plot was so long"]
+    theirs = sentence_transformers.SentenceTransformer(str(tmp_path), device="cpu").encode(texts)
+    ours = bertkit.load(tmp_path, device="cpu").embed(texts)
+    torch.testing.assert_close(torch.from_numpy(ours), torch.from_numpy(theirs), rtol=1e-5, atol=1e-5)
+
+
+def test_every_saved_model_has_a_card(tiny_model: Path, tmp_path: Path):
+    BertWithHeads.from_pretrained(tiny_model).save_pretrained(tmp_path / "heads")
+    model = BertWithHeads.from_pretrained(tiny_model)
+    write_model_folder(tmp_path / "plain", model, model.bert.config, architecture="BertModel", card=CARD)
+    assert "fill-mask" in (tmp_path / "heads" / "README.md").read_text()
+    assert "# Reviews" in (tmp_path / "plain" / "README.md").read_text()
