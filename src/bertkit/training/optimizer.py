@@ -33,7 +33,7 @@ class AdamW:
         """Clip, update, drop the gradients, and return the gradient norm before clipping."""
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        scale = (norm / self.options.max_grad_norm).clamp(min=1.0)
+        scale = (norm / self.options.max_grad_norm).clamp(min=1.0).float()  # the only type that the kernel takes
         self.updates += 1
         count = float(self.updates - 1) if self.options.bias_correction else _CORRECTION_IS_ONE
         for decayed in (True, False):
