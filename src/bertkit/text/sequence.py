@@ -12,6 +12,7 @@ from bertkit.foundation.errors import InputError
 from bertkit.foundation.ragged import run_positions, run_starts
 from bertkit.text.encoded_example import EncodedExample
 from bertkit.text.pieces import Pieces
+from bertkit.text.special_tokens import BERT, SpecialTokens
 
 _Lengths = NDArray[np.int64]
 
@@ -28,19 +29,22 @@ def longest_first(first: _Lengths, second: _Lengths, room: int) -> tuple[_Length
 
 @dataclass(frozen=True, kw_only=True)
 class SequenceBuilder:
-    """Joins the pieces of one or two segments into `[CLS] a [SEP] b [SEP]`."""
+    """Joins the pieces of one or two segments: BERT's `[CLS] a [SEP] b [SEP]`, RoBERTa's `<s> a </s></s> b </s>`."""
 
     cls_token_id: int
     sep_token_id: int
+    special_tokens: SpecialTokens = BERT
 
     def build(self, first: Pieces, second: Pieces | None, max_length: int | None) -> list[EncodedExample]:
         """Join S segments, or pairs of them, cut to `max_length` tokens with [CLS] and [SEP]. Raises `InputError`."""
         if max_length is None:
             return self.join(first, second)
-        room = max_length - (2 if second is None else 3)
+        names = self.special_tokens
+        room = max_length - (2 if second is None else 2 + names.between)
         if room < 0:
             raise InputError(
-                f"max_length {max_length} has no room for [CLS] and [SEP]: give at least {max_length - room}"
+                f"max_length {max_length} has no room for {names.cls} and {names.sep}: give at least "
+                f"{max_length - room}"
             )
         if second is None:
             return self.join(first.cut(room))
@@ -49,23 +53,23 @@ class SequenceBuilder:
 
     def join(self, first: Pieces, second: Pieces | None = None) -> list[EncodedExample]:
         """Join S segments, or pairs of segments, as they are."""
-        lengths = first.lengths + 2 if second is None else first.lengths + second.lengths + 3
+        between = self.special_tokens.between
+        lengths = first.lengths + 2 if second is None else first.lengths + second.lengths + 2 + between
         starts = run_starts(lengths)  # (S,)
         total = int(lengths.sum())  # T
         input_ids = np.full(total, self.sep_token_id, np.int32)
         token_type_ids = np.zeros(total, np.int8)
         offsets = np.zeros((total, 2), np.int32)
         input_ids[starts] = self.cls_token_id
-        segments = (
-            [(first, starts + 1)] if second is None else [(first, starts + 1), (second, starts + first.lengths + 2)]
-        )
+        second_starts = starts + first.lengths + 1 + between
+        segments = [(first, starts + 1)] if second is None else [(first, starts + 1), (second, second_starts)]
         for segment, places in segments:
             here = run_positions(places, segment.lengths)
             there = run_positions(segment.starts, segment.lengths)
             input_ids[here] = segment.ids[there]
             offsets[here] = segment.offsets[there]
         if second is not None:
-            token_type_ids[run_positions(starts + first.lengths + 2, second.lengths + 1)] = 1
+            token_type_ids[run_positions(second_starts, second.lengths + 1)] = self.special_tokens.second_type
         stops = (starts + lengths).tolist()
         return [
             EncodedExample(input_ids[start:stop], token_type_ids[start:stop], offsets[start:stop])

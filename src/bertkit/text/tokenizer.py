@@ -1,4 +1,4 @@
-"""WordPiece: text to ids and back."""
+"""Text to ids and back."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.foundation.errors import InputError
+from bertkit.text.byte_level import ByteLevelPairs
 from bertkit.text.chunk_pieces import encode_chunks
 from bertkit.text.encoded_example import EncodedExample
 from bertkit.text.pieces import Pieces
 from bertkit.text.sequence import SequenceBuilder
-from bertkit.text.tokenizer_folder import read_wordpiece, write_wordpiece
+from bertkit.text.tokenizer_folder import read_subwords, write_subwords
 from bertkit.text.valid_unicode import check_unicode
 from bertkit.text.vocabulary_training import VocabularyOptions, train_vocabulary
 from bertkit.text.wordpiece import CONTINUATION, WordPiece, WordPieceRules
 
 
 class Tokenizer:
-    """BERT's WordPiece tokenizer over the `tokenizers` library."""
+    """BERT's WordPiece tokenizer, or RoBERTa's of bytes, over the `tokenizers` library."""
 
-    def __init__(self, wordpiece: WordPiece) -> None:
-        self.wordpiece = wordpiece
-        self._ids = {token: index for index, token in enumerate(wordpiece.vocabulary)}
-        self._library = wordpiece.library_tokenizer(wordpiece.added_tokens)
-        self._sequences = SequenceBuilder(cls_token_id=self._ids["[CLS]"], sep_token_id=self._ids["[SEP]"])
-        self.fingerprint = wordpiece.fingerprint
-        self.lowercase = wordpiece.rules.lowercase
-        self.vocab_size = len(wordpiece.vocabulary)
-        self.pad_token_id = self._ids["[PAD]"]
-        self.unk_token_id = self._ids["[UNK]"]
-        self.cls_token_id = self._ids["[CLS]"]
-        self.sep_token_id = self._ids["[SEP]"]
-        self.mask_token_id = self._ids["[MASK]"]
+    def __init__(self, subwords: WordPiece | ByteLevelPairs) -> None:
+        self.subwords = subwords
+        self._ids = {token: index for index, token in enumerate(subwords.vocabulary)}
+        self._library = subwords.library_tokenizer(subwords.added_tokens)
+        self.special_tokens = subwords.special_tokens
+        self.fingerprint = subwords.fingerprint
+        self.lowercase = subwords.lowercase
+        self.vocab_size = len(subwords.vocabulary)
+        self.pad_token_id = self._ids[self.special_tokens.pad]
+        self.unk_token_id = self._ids[self.special_tokens.unk]
+        self.cls_token_id = self._ids[self.special_tokens.cls]
+        self.sep_token_id = self._ids[self.special_tokens.sep]
+        self.mask_token_id = self._ids[self.special_tokens.mask]
+        self._sequences = SequenceBuilder(
+            cls_token_id=self.cls_token_id, sep_token_id=self.sep_token_id, special_tokens=self.special_tokens
+        )
 
     @classmethod
     def train(
@@ -61,13 +65,21 @@ class Tokenizer:
         """Read a model or tokenizer folder, a `tokenizer.json` or a `vocab.txt`.
 
         `lowercase` None takes what the files say; a `vocab.txt` alone is cased if an entry has a capital letter.
-        Raises `InputError` for what is missing, broken or not BERT's WordPiece.
+        RoBERTa's folders, with `vocab.json` and `merges.txt`, are read too. Raises `InputError` for what is missing,
+        broken or of another kind.
         """
-        return cls(read_wordpiece(Path(path), lowercase))
+        return cls(read_subwords(Path(path), lowercase))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `tokenizer.json`, `tokenizer_config.json` and `vocab.txt` as Hugging Face's `AutoTokenizer` reads."""
-        write_wordpiece(self.wordpiece, Path(folder))
+        write_subwords(self.subwords, Path(folder))
+
+    @property
+    def wordpiece(self) -> WordPiece:
+        """The vocabulary of WordPieces; `InputError` where there are none."""
+        if not isinstance(self.subwords, WordPiece):
+            raise InputError("this is RoBERTa's tokenizer of bytes, not BERT's WordPiece: give a BERT tokenizer")
+        return self.subwords
 
     def encode(
         self,
@@ -103,6 +115,8 @@ class Tokenizer:
 
     def pieces(self, texts: Sequence[str]) -> Pieces:
         """Many texts, in order, without [CLS] and [SEP], for windows of long texts; see `join`."""
+        if not isinstance(self.subwords, WordPiece):
+            return _pieces(self._library, texts)
         with _naming_bad_texts(texts):
             return encode_chunks(self._library, texts)
 
@@ -121,7 +135,7 @@ class Tokenizer:
 
     def id_to_token(self, token_id: int) -> str:
         """Vocabulary entry of an id."""
-        return self.wordpiece.vocabulary[token_id]
+        return self.subwords.vocabulary[token_id]
 
     def continuation_mask(self) -> NDArray[np.bool_]:
         """(vocab_size,) True for the `##` pieces, which continue a word."""
@@ -129,7 +143,7 @@ class Tokenizer:
 
     @cached_property
     def _plain_library(self) -> Any:
-        return self.wordpiece.library_tokenizer([])
+        return self.subwords.library_tokenizer([])
 
 
 def _pieces(library: Any, texts: Sequence[str]) -> Pieces:

@@ -1,4 +1,4 @@
-"""Hugging Face's tokenizer files: `tokenizer.json`, `tokenizer_config.json`, `vocab.txt`."""
+"""Hugging Face's tokenizer files: `tokenizer.json`, `tokenizer_config.json`, and `vocab.txt` or RoBERTa's two."""
 
 from __future__ import annotations
 
@@ -7,19 +7,28 @@ from typing import Any
 
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import atomic_path, read_json, write_json
+from bertkit.text.byte_level import ByteLevelPairs
+from bertkit.text.byte_level_folder import (
+    VOCABULARY_FILE,
+    read_byte_level_files,
+    read_byte_level_json,
+    write_byte_level,
+)
 from bertkit.text.wordpiece import CONTINUATION, MAX_CHARS_PER_WORD, SPECIAL_TOKENS, WordPiece, WordPieceRules
 
 MODEL_MAX_LENGTH = 512
 
 
-def read_wordpiece(path: Path, lowercase: bool | None = None) -> WordPiece:
-    """Read a folder (`tokenizer.json` first, else `vocab.txt` with `tokenizer_config.json`) or one such file."""
+def read_subwords(path: Path, lowercase: bool | None = None) -> WordPiece | ByteLevelPairs:
+    """Read a folder (`tokenizer.json` first, else `vocab.txt` or RoBERTa's files) or one such file."""
     if path.is_dir():
         if (path / "tokenizer.json").is_file():
             return _read_tokenizer_json(path / "tokenizer.json", lowercase)
         if (path / "vocab.txt").is_file():
             config = path / "tokenizer_config.json"
             return _read_vocab_txt(path / "vocab.txt", read_json(config) if config.is_file() else {}, lowercase)
+        if (path / VOCABULARY_FILE).is_file():
+            return read_byte_level_files(path)
         raise InputError(f"{path} has neither tokenizer.json nor vocab.txt: give a tokenizer or model folder")
     if not path.is_file():
         raise InputError(f"{path} does not exist: give a tokenizer folder, a vocab.txt or a tokenizer.json")
@@ -28,8 +37,15 @@ def read_wordpiece(path: Path, lowercase: bool | None = None) -> WordPiece:
     return _read_vocab_txt(path, {}, lowercase)
 
 
-def write_wordpiece(wordpiece: WordPiece, folder: Path) -> None:
-    """Write the three files so that Hugging Face's `AutoTokenizer` gives the same ids."""
+def write_subwords(subwords: WordPiece | ByteLevelPairs, folder: Path) -> None:
+    """Write the files so that Hugging Face's `AutoTokenizer` gives the same ids."""
+    if isinstance(subwords, ByteLevelPairs):
+        write_byte_level(subwords, folder)
+    else:
+        _write_wordpiece(subwords, folder)
+
+
+def _write_wordpiece(wordpiece: WordPiece, folder: Path) -> None:
     library = wordpiece.library_tokenizer(wordpiece.added_tokens)
     for name, text in {
         "vocab.txt": "".join(f"{token}\n" for token in wordpiece.vocabulary),
@@ -70,11 +86,13 @@ def _read_vocab_txt(path: Path, config: dict[str, Any], lowercase: bool | None) 
     return _checked(path, vocabulary, rules, SPECIAL_TOKENS)
 
 
-def _read_tokenizer_json(path: Path, lowercase: bool | None) -> WordPiece:
+def _read_tokenizer_json(path: Path, lowercase: bool | None) -> WordPiece | ByteLevelPairs:
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict) or "vocab" not in content["model"]:
         raise InputError(f"{path} is not a tokenizer.json: it has no model with a vocab")
     model, normalizer, splitter = (content.get(part) or {} for part in ("model", "normalizer", "pre_tokenizer"))
+    if (model.get("type"), splitter.get("type")) == ("BPE", "ByteLevel"):
+        return read_byte_level_json(path, content)
     # Files of early versions name no type: WordPiece is the one with a continuation prefix and a word length.
     kind = model.get("type") or ("WordPiece" if "max_input_chars_per_word" in model else "unknown")
     for what, found, wanted in (

@@ -6,14 +6,15 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from bertkit.foundation.errors import InputError
+from bertkit.text.special_tokens import BERT, SpecialTokens
 
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SPECIAL_TOKENS = BERT.all
 CONTINUATION = "##"
 MAX_CHARS_PER_WORD = 100
 
@@ -51,6 +52,8 @@ class WordPieceRules:
 class WordPiece:
     """A vocabulary in id order with its rules; the added tokens are entries that are kept whole in a text."""
 
+    special_tokens: ClassVar[SpecialTokens] = BERT
+
     vocabulary: tuple[str, ...]
     rules: WordPieceRules
     added_tokens: tuple[str, ...] = SPECIAL_TOKENS
@@ -62,6 +65,11 @@ class WordPiece:
         if len(entries) != len(self.vocabulary):
             twice = next(t for t in self.vocabulary if self.vocabulary.count(t) > 1)
             raise InputError(f"the vocabulary names {twice!r} twice: every entry must be there once")
+
+    @property
+    def lowercase(self) -> bool:
+        """Whether capital letters are read as small ones."""
+        return self.rules.lowercase
 
     @property
     def fingerprint(self) -> str:
