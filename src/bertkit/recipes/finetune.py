@@ -232,7 +232,7 @@ def _check_model(folder: ModelFolder, tokenizer: Tokenizer, train: TaskInstances
             f"the tokenizer in {folder.path} has {tokenizer.vocab_size} entries, the model {config.vocab_size}: "
             f"they do not belong together"
         )
-    if config.type_vocab_size < 2 and any(sequence.token_type_ids[-1] for sequence in train.sequences):
+    if config.type_vocab_size == 1 and any(sequence.token_type_ids[-1] for sequence in train.sequences):
         raise InputError(f"{folder.path} knows one segment and cannot read pairs of texts: take another model")
 
 
