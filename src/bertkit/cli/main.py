@@ -11,6 +11,7 @@ from cyclopts.config import Yaml
 
 from bertkit import __version__
 from bertkit.foundation.errors import InputError
+from bertkit.foundation.launch import Launch
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -24,8 +25,10 @@ _COMMANDS = {
     "predict": "Label texts or pairs of texts.",
     "fill-mask": "Fill in [MASK].",
     "embed": "Turn texts into vectors.",
+    "convert": "Write a model in another format: Hugging Face's or TensorFlow 1's.",
     "doctor": "Look into a model: its parameters, part by part.",
 }
+_IN_MANY_PROCESSES = "pretrain"
 
 
 def build_app() -> App:
@@ -49,8 +52,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return the exit code."""
-    app = build_app()
+    app, launch = build_app(), Launch.read()
     try:
+        if launch.size > 1 and arguments[:1] != [_IN_MANY_PROCESSES]:
+            raise InputError(
+                f"only `bertkit {_IN_MANY_PROCESSES}` runs in several processes: start this command without torchrun"
+            )
         arguments, config = _take_config(arguments)
         if config is not None:
             app.config = (Yaml(config, use_commands_as_keys=False, must_exist=True),)
@@ -59,7 +66,8 @@ def run(arguments: list[str]) -> int:
         return _say(str(error))
     except CycloptsError as error:
         cause = error.__cause__
-        return _say(str(cause) if isinstance(cause, InputError) else str(error))
+        # Every process has read the same arguments.
+        return USER_ERROR if launch.rank else _say(str(cause) if isinstance(cause, InputError) else str(error))
     except BrokenPipeError:
         # The reader has gone (`| head`): nothing more can be said, not even by the interpreter's last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

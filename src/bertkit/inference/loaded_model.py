@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from bertkit.foundation.errors import InputError
+from bertkit.inference.vocabulary_size import check_vocabulary_size
 from bertkit.model.bert import BertModel
 from bertkit.model.heads import MaskedLMHead
 from bertkit.model.sentence_settings import SentenceSettings
@@ -34,12 +35,7 @@ class LoadedModel:
     """From pooled outputs or from all tokens to the task's logits; there is one where there is a task."""
 
     def __post_init__(self) -> None:
-        known, used = self.bert.config.vocab_size, self.tokenizer.vocab_size
-        if used > known:
-            raise InputError(
-                f"{self.path}: the vocabulary has {used} entries but the model knows {known}: "
-                "put the tokenizer files of this model beside it"
-            )
+        check_vocabulary_size(self.path, self.tokenizer.vocab_size, self.bert.config.vocab_size)
 
     def longest(self, max_length: int | None, default: int | None = None) -> int:
         """Tokens that a text is cut to: `max_length`, else `default`, else all that the model has positions for."""

@@ -21,6 +21,8 @@ from bertkit.model.heads import (
 )
 from bertkit.model.hub import find_folder
 from bertkit.model.load_report import LoadReport
+from bertkit.model.model_card import ModelCard
+from bertkit.model.sentence_settings import SentenceSettings
 
 _WITH_POOLER_IN_DISTILBERT = ("BertForSequenceClassification", "BertForMultipleChoice")
 _WITH_POOLER = ("BertModel", "BertForPreTraining", "BertForNextSentencePrediction", *_WITH_POOLER_IN_DISTILBERT)
@@ -98,8 +100,10 @@ class BertWithHeads(nn.Module):
         report.show()
         return model
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write a folder that Hugging Face's class `architecture` reads."""
+    def save_pretrained(
+        self, folder: str | Path, *, card: ModelCard | None = None, sentences: SentenceSettings | None = None
+    ) -> None:
+        """Write a folder that Hugging Face's class `architecture` reads, and sentence-transformers with `sentences`."""
         description = self.description
         write_model_folder(
             Path(folder),
@@ -108,6 +112,8 @@ class BertWithHeads(nn.Module):
             architecture=description.architecture,
             labels=description.labels,
             regression=description.regression,
+            card=card,
+            sentences=sentences,
         )
 
     @property

@@ -19,7 +19,7 @@ from bertkit.model.formats.name_table import NameTable
 from bertkit.model.formats.table import FORMATS
 from bertkit.model.how_to_load import how_to_load
 from bertkit.model.load_report import LoadReport
-from bertkit.model.model_card import CARD_FILE, ModelCard
+from bertkit.model.model_card import ModelCard
 from bertkit.model.sentence_settings import SentenceSettings
 from bertkit.model.stored_weights import SAFETENSORS_FILE, find_weights, is_tensorflow, read_tensors
 from bertkit.model.weight_values import check_values
@@ -54,14 +54,10 @@ def write_model_folder(
     description.write(folder / CONFIG_FILE)
     if sentences is not None:
         sentences.write(folder, config.hidden_size)
-    with atomic_path(folder / CARD_FILE) as path:
-        text = (card or ModelCard()).render(
-            description,
-            sum(tensor.numel() for tensor in tensors.values()),
-            how_to_load(description),
-            for_sentences=sentences is not None,
-        )
-        path.write_text(text, encoding="utf-8")
+    parameters = sum(tensor.numel() for tensor in tensors.values())
+    (card or ModelCard()).write(
+        folder, description, parameters, how_to_load(description), for_sentences=sentences is not None
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

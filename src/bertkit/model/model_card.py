@@ -6,11 +6,13 @@ import importlib.metadata
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bertkit import __version__
+from bertkit.foundation.files import atomic_path
 from bertkit.model.description import ModelDescription
 from bertkit.model.formats.table import FORMATS
 
@@ -40,6 +42,20 @@ class ModelCard:
     """Steps and options."""
     results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Losses and metrics of each set that they were measured on."""
+
+    def write(
+        self,
+        folder: Path,
+        description: ModelDescription,
+        parameters: int,
+        how_to_load: Mapping[str, str],
+        *,
+        for_sentences: bool = False,
+    ) -> None:
+        """Write README.md; see `render`."""
+        text = self.render(description, parameters, how_to_load, for_sentences=for_sentences)
+        with atomic_path(folder / CARD_FILE) as path:
+            path.write_text(text, encoding="utf-8")
 
     def render(
         self,

@@ -31,9 +31,14 @@ class SentenceSettings:
 
     @classmethod
     def read(cls, folder: Path) -> SentenceSettings:
-        """Read `modules.json` and what it points to; a folder without it gets the defaults."""
+        """What the folder says, or the defaults."""
+        return cls.find(folder) or cls()
+
+    @classmethod
+    def find(cls, folder: Path) -> SentenceSettings | None:
+        """Read `modules.json` and what it points to, None where there is none."""
         if not (folder / _MODULES_FILE).is_file():
-            return cls()
+            return None
         pooling: Pooling = "mean"
         normalize, max_length, unsupported = False, None, None
         for module in read_json(folder / _MODULES_FILE):

@@ -9,10 +9,12 @@ from bertkit.foundation.files import write_json
 from bertkit.model.bert_with_heads import BertWithHeads
 from bertkit.model.description import CONFIG_FILE
 from bertkit.model.formats import tensorflow
+from bertkit.model.how_to_load import how_to_load_checkpoint
+from bertkit.model.model_card import ModelCard
 from bertkit.model.tensor_bundle.bundle import write_bundle
 
 
-def write_tensorflow_folder(folder: Path, model: BertWithHeads) -> None:
+def write_tensorflow_folder(folder: Path, model: BertWithHeads, card: ModelCard | None = None) -> None:
     """Write `bert_model.ckpt.*` and `bert_config.json`, and for ourselves the `config.json` that has the labels.
 
     Raises `InputError` for an architecture that google-research/bert does not have.
@@ -28,3 +30,5 @@ def write_tensorflow_folder(folder: Path, model: BertWithHeads) -> None:
     write_bundle(folder / tensorflow.CHECKPOINT_NAME, tensorflow.NAMES.write(tensors))
     write_json(folder / tensorflow.CONFIG_FILE, content)
     model.description.write(folder / CONFIG_FILE)
+    parameters = sum(tensor.numel() for tensor in tensors.values())
+    (card or ModelCard()).write(folder, model.description, parameters, how_to_load_checkpoint())

@@ -1,0 +1,34 @@
+"""`bertkit convert`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+
+def convert(
+    source: str,
+    target: Path,
+    /,
+    *,
+    to: Literal["huggingface", "tensorflow"] = "huggingface",
+    pooling: Literal["mean", "cls"] | None = None,
+) -> None:
+    """Write a model in another format; what was taken and left is said in a line.
+
+    Parameters
+    ----------
+    source
+        Model folder or hub name: safetensors or pytorch_model.bin, whole or in parts, of a BERT, DistilBERT or RoBERTa,
+        or a TensorFlow 1 checkpoint (bert_model.ckpt.* with bert_config.json and vocab.txt).
+    target
+        New folder.
+    to
+        huggingface is config.json and model.safetensors; tensorflow is what google-research/bert reads.
+    pooling
+        Let sentence-transformers and `bertkit embed` make vectors in this way; as the source says unless given.
+    """
+    from bertkit.inference.convert import convert as convert_folder
+
+    report = convert_folder(source, target, to, pooling)
+    print(f"{report}\n{to}: {target}")

@@ -1,0 +1,81 @@
+"""From one model folder's format to another's."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from bertkit.foundation.console import note
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import atomic_folder
+from bertkit.inference.vocabulary_size import check_vocabulary_size
+from bertkit.model.bert_with_heads import BertWithHeads
+from bertkit.model.folder import ModelFolder
+from bertkit.model.hub import find_folder
+from bertkit.model.load_report import LoadReport
+from bertkit.model.model_card import CARD_FILE, ModelCard
+from bertkit.model.sentence_settings import SentenceSettings
+from bertkit.model.tensorflow_folder import write_tensorflow_folder
+from bertkit.tasks.folder import TASK_FILE
+from bertkit.text.tokenizer import Tokenizer
+
+Format = Literal["huggingface", "tensorflow"]
+SentencePooling = Literal["mean", "cls"]
+_SOURCE_CARD = f"source-{CARD_FILE}"
+
+
+def convert(
+    source: str | Path, target: Path, to: Format = "huggingface", pooling: SentencePooling | None = None
+) -> LoadReport:
+    """Write the model in `source`, in any format that can be read, to the folder `target`.
+
+    The tokenizer, a task and the settings of sentence-transformers go along; `pooling` makes such settings. Raises
+    `InputError`.
+    """
+    folder = ModelFolder.open(find_folder(source))
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{target} is there already and not empty: choose a new folder")
+    if to == "tensorflow" and pooling is not None:
+        raise InputError("sentence-transformers reads no TensorFlow checkpoints: leave out pooling")
+    sentences = _sentences(folder.path) if pooling is None else SentenceSettings(pooling=pooling)
+    model, report = BertWithHeads.from_folder(folder)
+    tokenizer = _tokenizer(folder.path)
+    if tokenizer is not None:
+        check_vocabulary_size(folder.path, tokenizer.vocab_size, folder.config.vocab_size)
+    source_card = folder.path / CARD_FILE
+    card = ModelCard(
+        title=f"{folder.path.resolve().name}, converted",
+        summary=f"Converted by bertkit from {folder.weights.name}"
+        + (f"; how it came about stands in `{_SOURCE_CARD}`." if source_card.is_file() else "."),
+    )
+    with atomic_folder(target) as temporary:
+        if to == "tensorflow":
+            write_tensorflow_folder(temporary, model, card)
+        else:
+            model.save_pretrained(temporary, card=card, sentences=sentences)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(temporary)
+        if (folder.path / TASK_FILE).is_file():
+            shutil.copy(folder.path / TASK_FILE, temporary)
+        if source_card.is_file():
+            shutil.copy(source_card, temporary / _SOURCE_CARD)
+    return report
+
+
+def _sentences(folder: Path) -> SentenceSettings | None:
+    found = SentenceSettings.find(folder)
+    if found is not None and found.unsupported is not None:
+        raise InputError(
+            f"{folder} makes vectors by {found.unsupported}, which bertkit cannot convert: "
+            "give --pooling mean or cls for the encoder's own"
+        )
+    return found
+
+
+def _tokenizer(folder: Path) -> Tokenizer | None:
+    names = ("tokenizer.json", "vocab.txt", "vocab.json")
+    if not any((folder / name).is_file() for name in names):
+        note(f"{folder} has no tokenizer ({', '.join(names)}): the model is written without one")
+        return None
+    return Tokenizer.from_pretrained(folder)
