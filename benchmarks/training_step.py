@@ -120,6 +120,7 @@ def _bertkit(size: str, attention_dropout: float, _: str) -> Callable[[], None]:
     from bertkit.training.optimizer import AdamW
     from bertkit.training.options import OptimizerOptions, TrainingOptions
     from bertkit.training.pretraining_objective import PretrainingObjective
+    from bertkit.training.replicas import Replicas
     from bertkit.training.step_figures import StepFigures
 
     tune_allocator()
@@ -127,6 +128,7 @@ def _bertkit(size: str, attention_dropout: float, _: str) -> Callable[[], None]:
     model = PretrainingModel(config)
     initialize(model, config.initializer_range, seed=0)
     model.train()
+    replicas = Replicas(model)
     options = TrainingOptions(steps=1, precision="bf16", optimizer=OptimizerOptions(bias_correction=True))
     objective, optimizer = PretrainingObjective(model), AdamW(model.named_parameters(), options.optimizer)
     ids, masked, order = _rows(size)
@@ -140,7 +142,7 @@ def _bertkit(size: str, attention_dropout: float, _: str) -> Callable[[], None]:
     )
 
     def step() -> None:
-        accumulate_gradients(objective, [batch], options, StepFigures())
+        accumulate_gradients(objective, [batch], options, StepFigures(), replicas)
         optimizer.step(1e-4)
 
     return step

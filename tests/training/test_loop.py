@@ -36,8 +36,8 @@ class _Regression:
     def flops(self, micro_batch: Tensor) -> float:
         return 8.0 * len(micro_batch)
 
-    def terms(self, micro_batch: Tensor) -> Mapping[str, LossTerm]:
-        return {"squared": LossTerm(((self.module(micro_batch) - micro_batch.sum(1, keepdim=True)) ** 2).sum())}
+    def terms(self, micro_batch: Tensor, model: nn.Module) -> Mapping[str, LossTerm]:
+        return {"squared": LossTerm(((model(micro_batch) - micro_batch.sum(1, keepdim=True)) ** 2).sum())}
 
 
 def _batches(start: int, stop: int) -> Iterator[list[Tensor]]:

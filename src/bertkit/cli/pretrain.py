@@ -10,10 +10,12 @@ from cyclopts import Parameter
 
 from bertkit.data.instances import InstanceOptions
 from bertkit.data.masking import MaskingOptions
+from bertkit.foundation.launch import Launch
 from bertkit.foundation.precision import Precision
 from bertkit.model.presets import PRESETS
 from bertkit.recipes.pretrain_options import InitialWeights, PretrainOptions
 from bertkit.training.options import OptimizerOptions, TrainingOptions
+from bertkit.training.parallel import Parallel
 
 _FLAT = Parameter(name="*")
 
@@ -48,6 +50,7 @@ def pretrain(
     evaluate_every: int = 500,
     checkpoint_every: int = 500,
     keep_checkpoints: int = 2,
+    parallel: Parallel = "ddp",
     resume: bool | None = None,
     dry_run: bool = False,
 ) -> None:
@@ -109,6 +112,8 @@ def pretrain(
         Steps between two checkpoints.
     keep_checkpoints
         Newest checkpoints to keep.
+    parallel
+        Under torchrun. ddp: the model whole in every process. fsdp: each holds a share, for models that do not fit.
     resume
         --resume insists that there is a run to go on with, --no-resume starts over.
     dry_run
@@ -148,13 +153,18 @@ def pretrain(
         next_sentence_weight=nsp_weight,
         initial_weights=initial_weights,
         initial_model=initial_model,
+        parallel=parallel,
     )
+    from bertkit.foundation.process_group import joined
     from bertkit.recipes import pretrain as recipe
 
-    if dry_run:
-        print(recipe.plan(data, options))
-        return
-    result = recipe.pretrain(data, out, options, resume=resume)
-    for name, value in result.evaluation.items():
-        print(f"{name}: {value:.4f}")
-    print(f"model: {result.model}")
+    launch = Launch.read()
+    with joined(launch) as group:
+        if dry_run:
+            print(recipe.plan(data, options))
+            return
+        # A launcher that starts a run of --no-resume anew wants it to go on.
+        result = recipe.pretrain(data, out, options, resume=None if launch.restarts else resume, group=group)
+        for name, value in result.evaluation.items():
+            print(f"{name}: {value:.4f}")
+        print(f"model: {result.model}")

@@ -22,15 +22,28 @@ class PretrainingLoader:
     """Every step's batch, from any step on at once.
 
     Each epoch has as many steps as the instances of epoch 0 fill: an epoch that drew more leaves the surplus out
-    after shuffling, one that drew fewer (or a source of less than one batch) starts its order again.
+    after shuffling, one that drew fewer (or a source of less than one batch) starts its order again. Process `rank` of
+    `size` gets its share of every batch; all shares together do not depend on `size`.
     """
 
-    def __init__(self, source: InstanceSource, *, batch_size: int, micro_batch_tokens: int, seed: int) -> None:
+    def __init__(
+        self,
+        source: InstanceSource,
+        *,
+        batch_size: int,
+        micro_batch_tokens: int,
+        seed: int,
+        rank: int = 0,
+        size: int = 1,
+    ) -> None:
         if batch_size < 1 or micro_batch_tokens < 1:
             raise InputError(
                 f"batch_size and micro_batch_tokens must be at least 1, got {batch_size} and {micro_batch_tokens}"
             )
+        if batch_size < size:
+            raise InputError(f"batch_size {batch_size} leaves some of {size} processes without a sequence: raise it")
         self._source, self._seed = source, seed
+        self._rank, self._size = rank, size
         self._batch_size, self._micro_batch_tokens = batch_size, micro_batch_tokens
         self._current: tuple[int, NDArray[np.int64]] | None = None
         self.steps_per_epoch = max(1, source.count(0) // batch_size)
@@ -38,7 +51,7 @@ class PretrainingLoader:
     def batch(self, step: int) -> list[PretrainingBatch]:
         """Micro-batches of one step (counted from 0), longest sequences first."""
         epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
-        slots = step_of_epoch * self._batch_size + np.arange(self._batch_size)
+        slots = step_of_epoch * self._batch_size + np.arange(self._rank, self._batch_size, self._size)
         return self._source.batches(
             epoch, self._order(epoch)[slots], numbers=slots, micro_batch_tokens=self._micro_batch_tokens
         )

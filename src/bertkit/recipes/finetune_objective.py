@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 from bertkit.recipes.finetune_loader import TaskBatch
 from bertkit.tasks.contract import Task
 from bertkit.tasks.model import TaskModel
@@ -30,8 +32,8 @@ class FinetuneObjective:
         """Operations of forward and backward, as if nothing were frozen."""
         return training_flops(self.module.bert.config, micro_batch.inputs.cu_seqlens, 0)
 
-    def terms(self, micro_batch: TaskBatch) -> Mapping[str, LossTerm]:
+    def terms(self, micro_batch: TaskBatch, model: nn.Module) -> Mapping[str, LossTerm]:
         """Loss and right answers of one micro-batch."""
-        logits, targets, bounds = self.module(micro_batch.inputs), micro_batch.targets, micro_batch.bounds
+        logits, targets, bounds = model(micro_batch.inputs), micro_batch.targets, micro_batch.bounds
         correct = self.task.correct(logits.detach(), targets, bounds)
         return {self.task.kind: LossTerm(self.task.loss(logits, targets, bounds), correct)}

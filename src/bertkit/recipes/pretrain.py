@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from bertkit import __version__
 from bertkit.data.evaluation_batches import evaluation_batches
 from bertkit.data.instance_source import InstanceSource
 from bertkit.data.loader import PretrainingLoader
@@ -16,9 +19,10 @@ from bertkit.data.prepared import Prepared
 from bertkit.data.pretraining_batch import PretrainingBatch
 from bertkit.data.token_counts import token_counts
 from bertkit.foundation.console import note
-from bertkit.foundation.devices import autocast, default_device, resolve_precision, tune_allocator
+from bertkit.foundation.devices import autocast, resolve_precision, tune_allocator
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import atomic_folder, exclusive
+from bertkit.foundation.process_group import ProcessGroup
 from bertkit.model.folder import ModelFolder, write_model_folder
 from bertkit.model.initialization import initialize, start_with_frequencies, start_with_neighbours
 from bertkit.model.pretraining import PretrainingModel
@@ -29,7 +33,8 @@ from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.loop import accumulate_gradients, train
 from bertkit.training.optimizer import AdamW
 from bertkit.training.pretraining_objective import PretrainingObjective
-from bertkit.training.run_config import settle_config
+from bertkit.training.replicas import Replicas
+from bertkit.training.run_config import flat, settle_config
 from bertkit.training.step_figures import StepFigures
 
 _PLAN_STEPS = 3
@@ -44,44 +49,52 @@ class PretrainResult:
     seconds: float
 
 
-def pretrain(data: Path, out: Path, options: PretrainOptions, *, resume: bool | None = None) -> PretrainResult:
+def pretrain(
+    data: Path,
+    out: Path,
+    options: PretrainOptions,
+    *,
+    resume: bool | None = None,
+    group: ProcessGroup | None = None,
+) -> PretrainResult:
     """Pre-train on the prepared folder `data` and write `out/model` (Devlin et al. 2019, section 3.1).
 
-    `resume` None goes on with a run of the same options in `out`, True insists on one, False starts over.
+    `resume` None goes on with a run of the same options in `out`, True insists on one, False starts over. Every process
+    of `group` calls this alike.
     """
     tune_allocator()
-    setup = _Setup.of(data, options)
-    with exclusive(out):
-        settle_config(out, setup.config(), resume)
+    group = ProcessGroup() if group is None else group
+    with ExitStack() as stack:
+        with group.together():
+            setup = _Setup.of(data, options, group)
+        group.agree({"bertkit": __version__, "torch": torch.__version__, **flat(setup.config())})
+        with group.together():
+            if group.leads:
+                stack.enter_context(exclusive(out))
+                settle_config(out, setup.config(), resume)
         note(setup.describe())
+        replicas = Replicas(setup.objective.module, group, setup.options.parallel)
         result = train(
             setup.objective,
             setup.batches,
             setup.options.training,
             out,
+            replicas=replicas,
             evaluate=setup.evaluate,
             description="pre-training",
         )
-        with atomic_folder(out / "model") as folder:
-            next_sentence = setup.options.instances.next_sentence
-            architecture = "BertForPreTraining" if next_sentence else "BertForMaskedLM"
-            card = pretraining_card(
-                setup.options,
-                corpus=data,
-                contents=setup.data.prepared.describe(),
-                evaluation=result.evaluation,
-            )
-            write_model_folder(
-                folder, setup.objective.module, setup.options.model, architecture=architecture, card=card
-            )
-            setup.data.prepared.tokenizer.save_pretrained(folder)
+        weights = replicas.whole_weights()
+        with group.together():
+            if group.leads:
+                setup.write_model(out / "model", weights, result.evaluation)
     return PretrainResult(out / "model", result.evaluation, result.seconds)
 
 
 def plan(data: Path, options: PretrainOptions) -> str:
     """Say what a run would be: model, corpus, epochs, memory, and the time that a few real steps foretell."""
     tune_allocator()
-    setup = _Setup.of(data, options)
+    setup = _Setup.of(data, options, ProcessGroup())
+    replicas = Replicas(setup.objective.module)
     setup.objective.module.train()
     training, optimizer = (
         setup.options.training,
@@ -90,7 +103,7 @@ def plan(data: Path, options: PretrainOptions) -> str:
     seconds = []
     for micro_batches in setup.batches(0, _PLAN_STEPS):
         start = time.perf_counter()
-        accumulate_gradients(setup.objective, micro_batches, training, StepFigures())
+        accumulate_gradients(setup.objective, micro_batches, training, StepFigures(), replicas)
         optimizer.step(0.0)
         seconds.append(time.perf_counter() - start)
     weights = sum(parameter.numel() for parameter in setup.objective.module.parameters())
@@ -110,10 +123,10 @@ class _Setup:
     data: PretrainData
     loader: PretrainingLoader
     objective: PretrainingObjective
-    device: torch.device
+    group: ProcessGroup
 
     @classmethod
-    def of(cls, folder: Path, options: PretrainOptions) -> _Setup:
+    def of(cls, folder: Path, options: PretrainOptions, group: ProcessGroup) -> _Setup:
         data = PretrainData.open(folder, options)
         options = data.options
         module = _new_module(options, data.prepared)
@@ -122,16 +135,27 @@ class _Setup:
             batch_size=options.batch_size,
             micro_batch_tokens=options.micro_batch_tokens,
             seed=options.training.seed,
+            rank=group.rank,
+            size=group.size,
         )
-        device = default_device()
-        return cls(folder, data, loader, PretrainingObjective(module.to(device), options.next_sentence_weight), device)
+        if group.size == 1 or options.parallel != "fsdp":  # shards are cut before they are moved
+            module.to(group.device)
+        return cls(folder, data, loader, PretrainingObjective(module, options.next_sentence_weight), group)
 
     @property
     def options(self) -> PretrainOptions:
         return self.data.options
 
     def config(self) -> dict[str, object]:
-        return {"data": self.folder, "tokenizer": self.data.prepared.tokenizer_fingerprint, **asdict(self.options)}
+        """All that decides the result; how the work is shared does not."""
+        options = asdict(self.options)
+        del options["parallel"]
+        return {
+            "data": self.folder,
+            "data_fingerprint": self.data.fingerprint,
+            "tokenizer": self.data.prepared.tokenizer_fingerprint,
+            **options,
+        }
 
     def describe(self) -> str:
         options = self.options
@@ -140,12 +164,13 @@ class _Setup:
             f"vocabulary {options.model.vocab_size:,}, {self.data.prepared.describe()}, "
             f"{options.training.steps:,} steps of {options.batch_size} sequences "
             f"({options.training.steps / self.loader.steps_per_epoch:.2f} epochs), "
-            f"{resolve_precision(options.training.precision, self.device)} on {self.device.type}"
+            f"{resolve_precision(options.training.precision, self.group.device)} on {self.group.device.type}"
+            + (f" in {self.group.size} processes ({options.parallel})" if self.group.size > 1 else "")
         )
 
     def batches(self, start: int, stop: int) -> Iterator[Sequence[PretrainingBatch]]:
         for step in self.loader.batches(start, stop):
-            yield [micro_batch.to(self.device) for micro_batch in step]
+            yield [micro_batch.to(self.group.device) for micro_batch in step]
 
     def evaluate(self) -> Mapping[str, float]:
         """Figures of every held-out part, named `part/figure`."""
@@ -157,17 +182,35 @@ class _Setup:
 
     def _evaluate(self, source: InstanceSource) -> dict[str, float]:
         figures = StepFigures()
-        for batch in evaluation_batches(
+        batches = evaluation_batches(
             source,
             micro_batch_tokens=self.options.micro_batch_tokens,
             seed=self.options.training.seed,
             max_sequences=self.options.evaluation_sequences,
-        ):
-            counts = self.objective.counts(batch)
-            with autocast(self.options.training.precision, self.device):
-                for name, term in self.objective.terms(batch.to(self.device)).items():
-                    figures.add_term(name, term, counts[name])
-        return figures.take()
+        )
+        for batch, counts in self.group.deal(batches):
+            with autocast(self.options.training.precision, self.group.device):
+                terms = self.objective.terms(batch.to(self.group.device), self.objective.module)
+            if counts:
+                figures.add(self.objective, batch, terms)
+        return figures.take(self.group)
+
+    def write_model(self, out: Path, weights: Mapping[str, Tensor], evaluation: Mapping[str, float]) -> None:
+        """Write the model folder from whole weights."""
+        options, prepared = self.options, self.data.prepared
+        next_sentence = options.instances.next_sentence
+        with torch.device("meta"):
+            module = PretrainingModel(options.model, next_sentence=next_sentence)
+        module.load_state_dict(weights, assign=True)
+        with atomic_folder(out) as folder:
+            write_model_folder(
+                folder,
+                module,
+                options.model,
+                architecture="BertForPreTraining" if next_sentence else "BertForMaskedLM",
+                card=pretraining_card(options, corpus=self.folder, contents=prepared.describe(), evaluation=evaluation),
+            )
+            prepared.tokenizer.save_pretrained(folder)
 
 
 def _new_module(options: PretrainOptions, prepared: Prepared) -> PretrainingModel:

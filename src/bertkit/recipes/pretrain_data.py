@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from bertkit.data.masking import MaskingOptions
 from bertkit.data.prepared import Prepared, open_prepared
 from bertkit.data.prepared_corpus import PreparedCorpus
 from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import sha256
 from bertkit.recipes.pretrain_options import PretrainOptions
 
 
@@ -23,6 +25,8 @@ class PretrainData:
 
     prepared: Prepared
     """The part that is trained on."""
+    fingerprint: str
+    """Of the content of all folders."""
     options: PretrainOptions
     source: InstanceSource
     held_out: Mapping[str, InstanceSource]
@@ -44,7 +48,14 @@ class PretrainData:
         else:
             prepared, rest = prepared.split(options.held_out_share, options.training.seed)
             held_out = {"held_out": _for_evaluation(rest, options)}
-        return cls(prepared, options, _for_training(prepared, options), held_out)
+        return cls(
+            prepared, _fingerprint(folder, *options.held_out), options, _for_training(prepared, options), held_out
+        )
+
+
+def _fingerprint(*folders: Path) -> str:
+    """A manifest has the SHA-256 of every file."""
+    return hashlib.sha256("".join(sha256(folder / "manifest.json") for folder in folders).encode()).hexdigest()[:16]
 
 
 def _for_training(prepared: Prepared, options: PretrainOptions) -> InstanceSource:

@@ -11,6 +11,7 @@ from bertkit.data.masking import MaskingOptions
 from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.training.options import TrainingOptions
+from bertkit.training.parallel import Parallel
 
 InitialWeights = Literal["paper", "informed"]
 
@@ -43,6 +44,8 @@ class PretrainOptions:
     at the corpus's frequencies, so that small models on little text learn many times sooner."""
     initial_model: Path | None = None
     """Model folder whose weights the run starts from, in place of random ones."""
+    parallel: Parallel = "ddp"
+    """How several processes share the work; a run may go on with another choice."""
 
     def __post_init__(self) -> None:
         if self.instances.seq_length > self.model.max_length:

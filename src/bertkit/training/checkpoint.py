@@ -1,70 +1,169 @@
-"""Checkpoints that are whole or absent, and hold all that a run needs to go on."""
+"""Checkpoints that are whole or absent, hold all that a run needs to go on, and are written while it does."""
 
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+import torch.distributed.checkpoint as dcp
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.staging import BlockingAsyncStager
 
 from bertkit.foundation.console import note
 from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_folder, read_json, sha256, write_json
+from bertkit.foundation.files import atomic_folder, full_disk_named, read_json, sha256, write_json
+from bertkit.foundation.process_group import ProcessGroup
 
-_PREFIX = "step-"
-_TENSOR_FILES = ("weights", "optimizer")
+_PREFIX, _STATE_FILE, _SUFFIX = "step-", "state.json", ".safetensors"
+
+_NOT_SHARED = "{} is not the same folder on all machines: give --out one on a file system that they share"
+
+# Said on every save and load of a process that is alone.
+warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized")
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """State after `step` steps. Random draws are functions of the seed and the step, so these need no state."""
+class Progress:
+    """Where a run is after `step` steps. Random draws are functions of the seed and the step: these need no state."""
 
     step: int
-    weights: Mapping[str, Tensor]
-    optimizer: Mapping[str, Tensor]
-    progress: Mapping[str, Any]
+    figures: Mapping[str, Any]
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> None:
-    """Write into a folder of its own name under `folder` and remove all but the newest `keep`."""
-    with atomic_folder(folder / f"{_PREFIX}{checkpoint.step:08d}") as path:
-        for name in _TENSOR_FILES:
-            tensors = getattr(checkpoint, name)
-            save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path / f"{name}.safetensors")
-        digests = {name: sha256(path / f"{name}.safetensors") for name in _TENSOR_FILES}
-        state = {"step": checkpoint.step, "progress": dict(checkpoint.progress), "sha256": digests}
-        write_json(path / "state.json", state)
-    for old in _folders(folder)[:-keep]:
-        shutil.rmtree(old)
+class Checkpoints:
+    """The newest `keep` checkpoints in a folder, which every process of a group must see.
 
+    Each process writes its share of the tensors with torch.distributed.checkpoint, as safetensors; any number of
+    processes can read them, whole or sharded.
+    """
 
-def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """Read the newest checkpoint that is whole; a damaged one is named and passed over."""
-    damaged = []
-    for path in reversed(_folders(folder)):
+    def __init__(self, folder: Path, keep: int, group: ProcessGroup) -> None:
+        self._folder, self._keep = folder, keep
+        self._group, self._background = group, group.apart()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+        self._pending: Future[None] | None = None
+
+    def save(self, tensors: Mapping[str, Tensor], progress: Progress) -> None:
+        """Copy the tensors and write them in the background, once the save before is done.
+
+        What went wrong with that one is raised here.
+        """
+        self._wait()
+        copies = BlockingAsyncStager().stage(dict(tensors))
+        self._pending = self._thread.submit(self._write, copies, progress)
+
+    def load(self, tensors: Mapping[str, Tensor]) -> Progress | None:
+        """Fill `tensors` from the newest checkpoint that is whole; a damaged one is named and passed over."""
+        found = None
+        with self._group.together():
+            if self._group.leads:
+                found = self._newest_whole()
+        found = self._group.gather(found)[0]
+        if found is None:
+            return None
+        path, state = found
+        with self._group.together():
+            if not path.is_dir():
+                raise InputError(_NOT_SHARED.format(path))
         try:
-            return _read(path)
-        except InputError as error:
-            damaged.append(path)
-            note(f"passed over a damaged checkpoint: {error}")
-    if damaged:
-        raise InputError(f"no whole checkpoint is left in {folder}: start again with --no-resume")
-    return None
+            dcp.load(
+                dict(tensors),
+                storage_reader=dcp.HuggingFaceStorageReader(str(path)),
+                process_group=self._group.channel,
+                no_dist=self._group.size == 1,
+            )
+        except CheckpointException as error:
+            raise _cause(error) from error
+        return Progress(state["step"], state["progress"])
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._wait()
+        except Exception:
+            if kind is None:  # else that error came first
+                raise
+        finally:
+            self._thread.shutdown()
+
+    def _wait(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def _write(self, tensors: dict[str, Any], progress: Progress) -> None:
+        group, path = self._background, self._folder / f"{_PREFIX}{progress.step:08d}"
+        digests: dict[str, str] = {}
+        with ExitStack() as stack:
+            folder = path
+            with group.together():
+                if group.leads:
+                    folder = stack.enter_context(atomic_folder(path))
+            folder = group.gather(folder)[0]
+            with group.together(), full_disk_named(path):
+                digests = _write_share(folder, tensors, group)
+            everyone = {name: digest for part in group.gather(digests) for name, digest in part.items()}
+            with group.together():
+                if group.leads:
+                    if any(not (folder / f"{name}{_SUFFIX}").is_file() for name in everyone):
+                        raise InputError(_NOT_SHARED.format(path))
+                    state = {"step": progress.step, "progress": dict(progress.figures), "sha256": everyone}
+                    write_json(folder / _STATE_FILE, state)
+        if group.leads:
+            for old in self._folders()[: -self._keep]:
+                shutil.rmtree(old)
+
+    def _folders(self) -> list[Path]:
+        return sorted(self._folder.glob(f"{_PREFIX}*"))
+
+    def _newest_whole(self) -> tuple[Path, Any] | None:
+        """The newest checkpoint whose files are what was written, with its state."""
+        folders = self._folders()
+        for path in reversed(folders):
+            try:
+                return path, _checked_state(path)
+            except InputError as error:
+                note(f"passed over a damaged checkpoint: {error}")
+        if folders:
+            raise InputError(f"no whole checkpoint is left in {self._folder}: start again with --no-resume")
+        return None
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"{_PREFIX}*"))
+def _write_share(folder: Path, tensors: dict[str, Any], group: ProcessGroup) -> dict[str, str]:
+    """Write what falls to this process; return the SHA-256 of its files by name without suffix."""
+    try:
+        dcp.save(
+            tensors,
+            storage_writer=dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True),
+            process_group=group.channel,
+            no_dist=group.size == 1,
+        )
+    except CheckpointException as error:
+        raise _cause(error) from error
+    return {path.stem: sha256(path) for path in folder.glob(f"shard-{group.rank + 1:05d}-*{_SUFFIX}")}
 
 
-def _read(path: Path) -> Checkpoint:
-    state = read_json(path / "state.json")
-    for name in _TENSOR_FILES:
-        file = path / f"{name}.safetensors"
-        if not file.is_file() or sha256(file) != state["sha256"][name]:
+def _checked_state(path: Path) -> Any:
+    state = read_json(path / _STATE_FILE)
+    for name, digest in state["sha256"].items():
+        file = path / f"{name}{_SUFFIX}"
+        if not file.is_file() or sha256(file) != digest:
             raise InputError(f"{file} is missing or not what was written")
-    weights, optimizer = (load_file(path / f"{name}.safetensors") for name in _TENSOR_FILES)
-    return Checkpoint(state["step"], weights, optimizer, state["progress"])
+    return state
+
+
+def _cause(error: CheckpointException) -> BaseException:
+    """What went wrong in the first process that failed."""
+    return min(error.failures.items())[1][0]

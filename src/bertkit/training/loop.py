@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,12 +16,14 @@ from bertkit.foundation.console import note, progress
 from bertkit.foundation.devices import autocast, seed_torch
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import atomic_path, remove_leftovers
+from bertkit.foundation.process_group import ProcessGroup
 from bertkit.foundation.randomness import derive_key
-from bertkit.training.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
+from bertkit.training.checkpoint import Checkpoints, Progress
 from bertkit.training.metrics_log import MetricsLog
 from bertkit.training.objective import MicroBatchT_contra, Objective
 from bertkit.training.optimizer import AdamW
 from bertkit.training.options import TrainingOptions
+from bertkit.training.replicas import Replicas
 from bertkit.training.schedule import learning_rate
 from bertkit.training.step_figures import StepFigures
 
@@ -44,6 +45,7 @@ def train(
     options: TrainingOptions,
     run: Path,
     *,
+    replicas: Replicas | None = None,
     evaluate: Callable[[], Mapping[str, float]] | None = None,
     description: str = "training",
 ) -> TrainingResult:
@@ -52,23 +54,30 @@ def train(
     `batches(start, stop)` yields the micro-batches of every step from `start` up to `stop`. A run that was killed and
     started again ends with the same bits as one that was not. With `options.select_by` the module holds the weights
     of the best evaluation in the end, otherwise those of the last step.
+
+    With `replicas` of the module on several processes, `batches` are this one's share of every step.
     """
     module = objective.module
+    replicas = Replicas(module) if replicas is None else replicas
+    group = replicas.group
+    assert options.select_by is None or group.size == 1
     optimizer = AdamW(module.named_parameters(), options.optimizer)
-    first_step, result = _resume(module, optimizer, run)
+    checkpoints = Checkpoints(run / "checkpoints", options.keep_checkpoints, group)
+    first_step, result = _resume(module, optimizer, run, checkpoints, group)
     figures = StepFigures()
     module.train()
     with (
-        MetricsLog(run, first_step) as log,
+        checkpoints,
+        MetricsLog(run, first_step, group) as log,
         progress(description, options.steps, "steps", done=first_step) as bar,
     ):
         clock = time.perf_counter()
         for step, micro_batches in enumerate(batches(first_step, options.steps), first_step):
-            seed_torch(derive_key(options.seed, "step", step))
+            seed_torch(derive_key(options.seed, "step", step, group.rank))
             rate = learning_rate(step, options.steps, options.optimizer)
-            accumulate_gradients(objective, micro_batches, options, figures)
+            accumulate_gradients(objective, micro_batches, options, figures, replicas)
             norm = optimizer.step(rate)
-            figures.add_work(seconds=time.perf_counter() - clock)
+            figures.add_seconds(time.perf_counter() - clock)
             result.seconds += time.perf_counter() - clock
             clock = time.perf_counter()
 
@@ -76,20 +85,22 @@ def train(
             last = done == options.steps
             bar.advance()
             if done % options.log_every == 0 or last:
-                line = {"learning_rate": rate, "gradient_norm": float(norm), "seconds": result.seconds} | figures.take()
-                if not math.isfinite(line["gradient_norm"]):
-                    raise InputError(
-                        f"training diverged by step {done}: lower learning_rate {options.optimizer.learning_rate}"
-                    )
-                log.write(done, "train", line)
+                line = {"learning_rate": rate, "gradient_norm": float(norm), "seconds": result.seconds}
+                line |= figures.take(group)
+                with group.together():
+                    if not math.isfinite(line["gradient_norm"]):
+                        raise InputError(
+                            f"training diverged by step {done}: lower learning_rate {options.optimizer.learning_rate}"
+                        )
+                    log.write(done, "train", line)
                 bar.describe(_summary(line))
             if evaluate is not None and (done % options.evaluate_every == 0 or last):
                 _evaluate(module, evaluate, options, run, result)
-                log.write(done, "evaluation", {"seconds": result.seconds} | result.evaluation)
+                with group.together():
+                    log.write(done, "evaluation", {"seconds": result.seconds} | result.evaluation)
                 note(f"step {done}: {_summary(result.evaluation)}")
             if done % options.checkpoint_every == 0 or last:
-                checkpoint = Checkpoint(done, module.state_dict(), optimizer.state(), asdict(result))
-                save_checkpoint(run / "checkpoints", checkpoint, options.keep_checkpoints)
+                checkpoints.save(module.state_dict() | optimizer.state(), Progress(done, asdict(result)))
             clock = time.perf_counter()
     if options.select_by is not None and result.best:
         module.load_state_dict(load_file(run / _BEST_FILE))
@@ -101,37 +112,39 @@ def accumulate_gradients(
     micro_batches: Sequence[MicroBatchT_contra],
     options: TrainingOptions,
     figures: StepFigures,
+    replicas: Replicas,
 ) -> None:
-    """Add up the gradients of one step, whose loss does not depend on how its batch is cut."""
+    """Add up the gradients of one step, whose loss does not depend on how its batch is cut, nor on the processes."""
     device = next(objective.module.parameters()).device
-    counts = [objective.counts(micro_batch) for micro_batch in micro_batches]
-    in_batch: dict[str, int] = defaultdict(int)
-    for in_micro_batch in counts:
-        for name, count in in_micro_batch.items():
-            in_batch[name] += count
-    for micro_batch, in_micro_batch in zip(micro_batches, counts, strict=True):
+    names = list(objective.counts(micro_batches[0]))
+    own = [sum(objective.counts(micro_batch)[name] for micro_batch in micro_batches) for name in names]
+    everyone = replicas.group.gather_counts([len(micro_batches), *own])
+    turns = max(passes for passes, *_ in everyone)
+    in_batch = {name: sum(counts[place] for counts in everyone) for place, name in enumerate(names, 1)}
+    for micro_batch, factor in replicas.turns(micro_batches, turns):
         with autocast(options.precision, device):
-            terms = objective.terms(micro_batch)
-            loss = torch.stack(
-                [term.weight * term.total / max(1, in_batch[name]) for name, term in terms.items()]
-            ).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        for name, term in terms.items():
-            figures.add_term(name, term, in_micro_batch[name])
-        figures.add_work(objective.tokens(micro_batch), objective.flops(micro_batch))
+            terms = objective.terms(micro_batch, replicas.model)
+            losses = [term.weight * term.total / max(1, in_batch[name]) for name, term in terms.items()]
+            loss = torch.stack(losses).sum()
+        (factor * loss).backward()
+        if factor:
+            figures.add(objective, micro_batch, terms)
 
 
-def _resume(module: nn.Module, optimizer: AdamW, run: Path) -> tuple[int, TrainingResult]:
+def _resume(
+    module: nn.Module, optimizer: AdamW, run: Path, checkpoints: Checkpoints, group: ProcessGroup
+) -> tuple[int, TrainingResult]:
     """Load the newest whole checkpoint, if there is one; return the first step to take and the figures so far."""
-    for folder in (run, run / "checkpoints"):
-        remove_leftovers(folder)
-    checkpoint = newest_checkpoint(run / "checkpoints")
-    if checkpoint is None:
+    with group.together():
+        for folder in (run, run / "checkpoints") if group.leads else ():
+            remove_leftovers(folder)
+    tensors = module.state_dict() | optimizer.state()
+    progress = checkpoints.load(tensors)
+    if progress is None:
         return 0, TrainingResult()
-    module.load_state_dict(dict(checkpoint.weights))
-    optimizer.load_state(checkpoint.optimizer)
-    note(f"going on from step {checkpoint.step} of {run}")
-    return checkpoint.step, TrainingResult(**checkpoint.progress)
+    optimizer.load_state(tensors)
+    note(f"going on from step {progress.step} of {run}")
+    return progress.step, TrainingResult(**progress.figures)
 
 
 def _evaluate(

@@ -10,16 +10,20 @@ from types import TracebackType
 from torch.utils.tensorboard import SummaryWriter
 
 from bertkit.foundation.files import atomic_path, full_disk_named
+from bertkit.foundation.process_group import ProcessGroup
 
 
 class MetricsLog:
     """Appends one JSON object a line, `{"step": …, "kind": "train" | "evaluation", …}`.
 
-    Opening it at `step` drops later lines, which a killed run wrote after its last checkpoint.
+    Opening it at `step` drops later lines, which a killed run wrote after its last checkpoint. Of several processes the
+    first one writes.
     """
 
-    def __init__(self, run: Path, step: int) -> None:
-        self._path = run / "metrics.jsonl"
+    def __init__(self, run: Path, step: int, group: ProcessGroup) -> None:
+        self._path, self._writes = run / "metrics.jsonl", group.leads
+        if not self._writes:
+            return
         kept = [line for line in read_metrics(run) if line["step"] <= step]
         with atomic_path(self._path) as path:
             path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
@@ -28,6 +32,8 @@ class MetricsLog:
 
     def write(self, step: int, kind: str, figures: Mapping[str, float]) -> None:
         """Append the figures of one step."""
+        if not self._writes:
+            return
         with full_disk_named(self._path):
             self._file.write(json.dumps({"step": step, "kind": kind, **figures}) + "\n")
             self._file.flush()
@@ -40,6 +46,8 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self._writes:
+            return
         self._file.close()
         self._tensorboard.close()
 

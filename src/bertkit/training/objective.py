@@ -39,5 +39,5 @@ class Objective(Protocol[MicroBatchT_contra]):
     def flops(self, micro_batch: MicroBatchT_contra) -> float:
         """Floating-point operations of forward and backward that the model needs."""
 
-    def terms(self, micro_batch: MicroBatchT_contra) -> Mapping[str, LossTerm]:
-        """Run the forward pass."""
+    def terms(self, micro_batch: MicroBatchT_contra, model: nn.Module) -> Mapping[str, LossTerm]:
+        """Run the forward pass of `model`, which is `module` or stands for it among several processes."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim.adamw import adamw
 
 from bertkit.training.options import OptimizerOptions
@@ -33,6 +34,7 @@ class AdamW:
         """Clip, update, drop the gradients, and return the gradient norm before clipping."""
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm  # of the shards of all processes
         scale = (norm / self.options.max_grad_norm).clamp(min=1.0).float()  # the only type that the kernel takes
         self.updates += 1
         count = float(self.updates - 1) if self.options.bias_correction else _CORRECTION_IS_ONE

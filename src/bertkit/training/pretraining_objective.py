@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertkit.data.pretraining_batch import PretrainingBatch
@@ -40,9 +40,9 @@ class PretrainingObjective:
         """Operations of forward and backward."""
         return training_flops(self.module.bert.config, micro_batch.inputs.cu_seqlens, len(micro_batch.masked_labels))
 
-    def terms(self, micro_batch: PretrainingBatch) -> Mapping[str, LossTerm]:
+    def terms(self, micro_batch: PretrainingBatch, model: nn.Module) -> Mapping[str, LossTerm]:
         """Losses and right answers of one micro-batch."""
-        logits, next_logits = self.module(micro_batch.inputs, micro_batch.masked_positions)
+        logits, next_logits = model(micro_batch.inputs, micro_batch.masked_positions)
         terms = {MASKED_LM: _cross_entropy(logits, micro_batch.masked_labels)}
         if micro_batch.next_sentence_labels is not None:
             assert next_logits is not None

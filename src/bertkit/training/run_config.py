@@ -45,6 +45,14 @@ def settle_config(run: Path, config: Mapping[str, Any], resume: bool | None = No
         temporary.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every option by its dotted name."""
+    names: dict[str, Any] = {}
+    for name, value in config.items():
+        names |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return names
+
+
 def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
     if isinstance(before, dict) and isinstance(now, dict):
         found = []

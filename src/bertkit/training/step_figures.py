@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
+from typing import TypeVar
 
 from torch import Tensor
 
-from bertkit.training.objective import LossTerm
+from bertkit.foundation.process_group import ProcessGroup
+from bertkit.training.objective import LossTerm, Objective
 from bertkit.training.pretraining_objective import MASKED_LM
+
+MicroBatchT = TypeVar("MicroBatchT")
 
 _LARGEST_EXPONENT = 700.0
 """Beyond it a float64 overflows."""
@@ -26,31 +31,39 @@ class StepFigures:
         self._counts: dict[str, int] = defaultdict(int)
         self._tokens, self._flops, self._seconds = 0, 0.0, 0.0
 
-    def add_term(self, name: str, term: LossTerm, count: int) -> None:
-        """Add one term of one micro-batch with its `count` items."""
-        total = term.total.detach()
-        self._totals[name] = self._totals[name] + total if name in self._totals else total
-        if term.correct is not None:
-            self._correct[name] = self._correct[name] + term.correct if name in self._correct else term.correct
-        self._counts[name] += count
+    def add(self, objective: Objective[MicroBatchT], micro_batch: MicroBatchT, terms: Mapping[str, LossTerm]) -> None:
+        """Add what came out of a micro-batch."""
+        counts = objective.counts(micro_batch)
+        for name, term in terms.items():
+            total = term.total.detach()
+            self._totals[name] = self._totals[name] + total if name in self._totals else total
+            if term.correct is not None:
+                self._correct[name] = self._correct[name] + term.correct if name in self._correct else term.correct
+            self._counts[name] += counts[name]
+        self._tokens += objective.tokens(micro_batch)
+        self._flops += objective.flops(micro_batch)
 
-    def add_work(self, tokens: int = 0, flops: float = 0.0, seconds: float = 0.0) -> None:
-        """Add what was computed and how long it took."""
-        self._tokens += tokens
-        self._flops += flops
+    def add_seconds(self, seconds: float) -> None:
+        """Add what a step took."""
         self._seconds += seconds
 
-    def take(self) -> dict[str, float]:
-        """`X_loss` and `X_accuracy` of every term, the masked LM's perplexity, and rates; then start over."""
+    def take(self, group: ProcessGroup) -> dict[str, float]:
+        """`X_loss` and `X_accuracy` of every term, the masked LM's perplexity, and rates; then start over.
+
+        All over the processes of `group`, but for the time, which is this one's.
+        """
         figures = {}
-        for name, count in self._counts.items():
-            figures[f"{name}_loss"] = float(self._totals[name]) / max(1, count)
-            if name in self._correct:
-                figures[f"{name}_accuracy"] = float(self._correct[name]) / max(1, count)
-        if MASKED_LM in self._counts:
+        totals = group.sum({name: float(total) for name, total in self._totals.items()})
+        correct = group.sum({name: float(right) for name, right in self._correct.items()})
+        work = group.sum({"tokens": self._tokens, "flops": self._flops})
+        for name, count in group.sum(self._counts).items():
+            figures[f"{name}_loss"] = totals[name] / max(1, count)
+            if name in correct:
+                figures[f"{name}_accuracy"] = correct[name] / max(1, count)
+        if MASKED_LM in totals:
             figures["perplexity"] = math.exp(min(figures[f"{MASKED_LM}_loss"], _LARGEST_EXPONENT))
         if self._seconds:
-            figures["tokens_per_second"] = self._tokens / self._seconds
-            figures["flops_per_second"] = self._flops / self._seconds
+            figures["tokens_per_second"] = work["tokens"] / self._seconds
+            figures["flops_per_second"] = work["flops"] / self._seconds
         self._clear()
         return figures

@@ -1,0 +1,190 @@
+"""The processes that work on one run together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from bertkit.foundation.devices import default_device
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.launch import Launch
+
+T = TypeVar("T")
+
+_FAILED = 2
+"""Exit code of the processes that leave the word to the first one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessGroup:
+    """This process among those of a run; alone unless given otherwise. Every method is called by all of them."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=default_device)
+    channel: dist.ProcessGroup | None = None
+    """What is said between the processes themselves, apart from what their devices exchange."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the one that speaks, and writes what is written once."""
+        return self.rank == 0
+
+    def gather(self, value: T) -> list[T]:
+        """Everyone's value, by rank, once all have come here."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value, group=self.channel)
+        return values
+
+    def gather_counts(self, counts: Sequence[int]) -> list[list[int]]:
+        """The same for some whole numbers, cheap enough for every step."""
+        if self.size == 1:
+            return [list(counts)]
+        own = torch.tensor(counts, dtype=torch.int64)
+        everyone = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(everyone, own, group=self.channel)
+        return [row.tolist() for row in everyone]
+
+    def sum(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """Sums by name; a name may be lacking somewhere."""
+        sums: dict[str, float] = defaultdict(float)
+        for part in self.gather(figures):
+            for name, value in part.items():
+                sums[name] += value
+        return dict(sums)
+
+    def deal(self, items: Iterable[T]) -> Iterator[tuple[T, bool]]:
+        """This process's share of items that all iterate over, each with whether it counts.
+
+        All get as many, for which the last ones are dealt twice where they do not suffice. Nothing is exchanged.
+        """
+        hand: list[T] = []
+        for item in items:
+            hand.append(item)
+            if len(hand) == self.size:
+                yield hand[self.rank], True
+                hand.clear()
+        if hand:
+            yield hand[min(self.rank, len(hand) - 1)], self.rank < len(hand)
+
+    def apart(self) -> ProcessGroup:
+        """The same processes with a channel of their own, for a background thread."""
+        return self if self.size == 1 else replace(self, channel=dist.new_group(backend="gloo"))
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Let an `InputError` of one process end all of them, with one message; no other method may be called inside.
+
+        The first process raises it, the others exit in silence.
+        """
+        mistake: InputError | None = None
+        try:
+            yield
+        except InputError as error:
+            if self.size == 1:
+                raise
+            mistake = error
+        messages = self.gather(None if mistake is None else (socket.gethostname(), str(mistake)))
+        for rank, message in enumerate(messages):
+            if message is not None:
+                host, text = message
+                self._end(text if rank == 0 else f"{text} (process {rank} of {self.size}, on {host})")
+
+    def agree(self, facts: Mapping[str, Any]) -> None:
+        """Raise `InputError` where a fact, such as which data there is, differs between processes."""
+        everyone = self.gather((socket.gethostname(), dict(facts)))
+        first_host, first = everyone[0]
+        for rank, (host, theirs) in enumerate(everyone):
+            for name in {**first, **theirs}:
+                if first.get(name) != theirs.get(name):
+                    self._end(
+                        f"{name} is {first.get(name)!r} for process 0 on {first_host} but {theirs.get(name)!r} for "
+                        f"process {rank} on {host}: all processes need the same"
+                    )
+
+    def _end(self, message: str) -> NoReturn:
+        if self.leads:
+            raise InputError(message)
+        raise SystemExit(_FAILED)
+
+
+@contextlib.contextmanager
+def joined(launch: Launch) -> Iterator[ProcessGroup]:
+    """Meet the other processes that torchrun started; only the first one's output is seen from then on.
+
+    Where one is lost, the first process raises `InputError` and the others exit.
+    """
+    if launch.size == 1:
+        yield ProcessGroup()
+        return
+    device = _own_device(launch)
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        group = ProcessGroup(rank=launch.rank, size=launch.size, device=device, channel=dist.new_group(backend="gloo"))
+    except (dist.DistError, RuntimeError) as error:
+        raise InputError(_cannot_meet(launch, error)) from error
+    try:
+        with contextlib.nullcontext() if group.leads else _silence():
+            yield group
+    except RuntimeError as error:
+        if not _says_lost(error):
+            raise
+        if not group.leads:
+            raise SystemExit(_FAILED) from error
+        raise InputError(
+            f"another of the {group.size} processes has ended ({_first_line(error)}): see its own message; with "
+            "torchrun --max-restarts 3 a run goes on from its last checkpoint"
+        ) from error
+    dist.destroy_process_group()
+
+
+def _own_device(launch: Launch) -> torch.device:
+    device = default_device()
+    if device.type != "cuda":
+        return device
+    if launch.local_rank >= torch.cuda.device_count():
+        raise InputError(
+            f"this machine has {torch.cuda.device_count()} CUDA devices, too few for process {launch.local_rank} of "
+            f"it: use torchrun --nproc-per-node {torch.cuda.device_count()}"
+        )
+    device = torch.device("cuda", launch.local_rank)
+    torch.cuda.set_device(device)
+    return device
+
+
+def _cannot_meet(launch: Launch, error: Exception) -> str:
+    if "EADDRINUSE" in str(error):
+        return (
+            f"the port of {launch.address} is in use: "
+            f"give torchrun another --master-port, or --standalone, which takes a free one"
+        )
+    return f"process {launch.rank} of {launch.size} cannot meet the others at {launch.address} ({_first_line(error)})"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]
+
+
+def _says_lost(error: RuntimeError) -> bool:
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield
