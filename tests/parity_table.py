@@ -20,7 +20,7 @@ class _Row:
 class ParityTable:
     """One row for each thing compared; a test asks for the fixture `parity_table` and calls `check`."""
 
-    _rows: dict[tuple[str, str, str], _Row] = field(default_factory=dict)
+    _rows: dict[tuple[str, str, str], _Row] = field(default_factory=dict, repr=False)
 
     def check(self, what: str, path: str, kind: str, difference: float, bound: float, measure: str = RELATIVE) -> None:
         """Count a case, and fail where its difference is over the bound or no number.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 import transformers
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import bertkit.hf
 from bertkit.foundation.packed_batch import PackedBatch
@@ -78,7 +80,7 @@ def cases(draw: st.DrawFn, layers: int = 4) -> Case:
         intermediate=draw(st.integers(1, 90)),
         hidden_act=draw(st.sampled_from(["gelu", "gelu_new"])),
         spread=draw(st.sampled_from([0.3, 0.55, 1.1])),
-        lengths=tuple(draw(st.lists(st.integers(2, 70), min_size=2, max_size=6))),
+        lengths=tuple(draw(st.lists(st.one_of(st.integers(1, 70), st.integers(71, 300)), min_size=2, max_size=6))),
         pairs=draw(st.booleans()),
         seed=draw(st.integers(0, 2**31)),
     )
@@ -103,11 +105,18 @@ def inputs(case: Case, name: str) -> Inputs:
     ids = torch.randint(1, 97, (rows, columns), generator=draw) * is_token
     first = (torch.rand(rows, generator=draw) * lengths).long()[:, None]
     types = ((torch.arange(columns) > first) & is_token).long() * case.pairs
-    bounds = torch.cat((torch.zeros(1, dtype=torch.int32), lengths.cumsum(0, dtype=torch.int32)))
-    positions = torch.arange(columns).expand(rows, columns)
-    packed = PackedBatch(ids[is_token], types[is_token], positions[is_token], bounds, columns)
     padded = {"input_ids": ids, "attention_mask": is_token.long(), "token_type_ids": types}
-    return Inputs(padded, _labels(name, case, ids, is_token, draw), packed, is_token)
+    return Inputs(padded, _labels(name, case, ids, is_token, draw), packed(padded), is_token)
+
+
+def packed(padded: Mapping[str, Tensor]) -> PackedBatch:
+    """The tokens of arguments that are padded at the end."""
+    is_token = padded["attention_mask"].bool()
+    rows, columns = is_token.shape
+    bounds = F.pad(is_token.sum(1).cumsum(0), (1, 0)).int()
+    positions = torch.arange(columns).expand(rows, columns)
+    ids, types = padded["input_ids"], padded["token_type_ids"]
+    return PackedBatch(ids[is_token], types[is_token], positions[is_token], bounds, columns)
 
 
 def _labels(name: str, case: Case, ids: Tensor, is_token: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
@@ -166,11 +175,13 @@ def gradients(model: nn.Module) -> dict[str, Tensor]:
         _join(
             found, name.replace("key", "query_key_value"), [name.replace("key", p) for p in ("query", "key", "value")]
         )
-    joined = {
-        "BertForMultipleChoice": ["classifier"],
-        "BertForQuestionAnswering": ["qa_outputs", f"bert.encoder.layer.{len(_layers(model)) - 1}.output.LayerNorm"],
-    }
-    join_zeros(found, joined.get(type(model).__name__, []))
+    kind = type(model).__name__
+    if kind == "BertForMultipleChoice":
+        join_zeros(found, ["classifier"])
+    if kind == "BertForQuestionAnswering":
+        layers = model.get_submodule("bert.encoder.layer")
+        assert isinstance(layers, nn.ModuleList)
+        join_zeros(found, ["qa_outputs", f"bert.encoder.layer.{len(layers) - 1}.output.LayerNorm"])
     return found
 
 
@@ -178,12 +189,6 @@ def join_zeros(tensors: dict[str, Tensor], layers: list[str]) -> None:
     """Take the weights and the biases of `layers` together."""
     for name in layers:
         _join(tensors, name, [f"{name}.weight", f"{name}.bias"])
-
-
-def _layers(model: nn.Module) -> nn.ModuleList:
-    layers = model.get_submodule("bert.encoder.layer")
-    assert isinstance(layers, nn.ModuleList)
-    return layers
 
 
 def _join(tensors: dict[str, Tensor], name: str, parts: list[str]) -> None:

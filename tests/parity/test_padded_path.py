@@ -3,15 +3,12 @@
 import pytest
 import torch
 from hypothesis import given, settings
-
-pytest.importorskip("transformers")
-
 from pairs import BOUNDS, CLASSES, Case, as_vector, cases, gradients, inputs, models, relative
 from torch import Tensor
 
 from parity_table import ParityTable
 
-EXAMPLES = max(5, settings().max_examples // 10)
+EXAMPLES = max(3, settings().max_examples // 12)
 PATH = "padded (bertkit.hf)"
 WHOLE = {"BertForQuestionAnswering"}
 """Classes that give padding the numbers that Transformers gives it."""
