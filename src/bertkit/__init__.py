@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from bertkit.inference.load import load
     from bertkit.inference.predictor import Predictor
     from bertkit.model.bert import BertModel
+    from bertkit.model.bert_with_heads import BertWithHeads
     from bertkit.model.config import BertConfig
     from bertkit.text.tokenizer import Tokenizer
 
 _HOMES = {
     "BertConfig": "bertkit.model.config",
     "BertModel": "bertkit.model.bert",
+    "BertWithHeads": "bertkit.model.bert_with_heads",
     "InputError": "bertkit.foundation.errors",
     "PackedBatch": "bertkit.foundation.packed_batch",
     "Predictor": "bertkit.inference.predictor",
@@ -24,7 +26,7 @@ _HOMES = {
     "load": "bertkit.inference.load",
 }
 
-__all__ = ["BertConfig", "BertModel", "InputError", "PackedBatch", "Predictor", "Tokenizer", "load"]
+__all__ = ["BertConfig", "BertModel", "BertWithHeads", "InputError", "PackedBatch", "Predictor", "Tokenizer", "load"]
 __version__ = "0.1.0"
 
 

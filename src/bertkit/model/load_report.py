@@ -49,6 +49,6 @@ def _grouped(names: tuple[str, ...]) -> str:
 
 
 def _part(name: str) -> str:
-    """The module down to its third level; layers and optimiser slots of one kind together."""
+    """The module, down to its third level."""
     module = re.split(r"[./]", name)[:-1]
     return ".".join(module[:3]) or name
