@@ -19,6 +19,15 @@ _STAYS_DEFERRED = (Tensor.float, Tensor.detach)
 """What tools do to every result of a model, whether or not anyone wants it."""
 
 
+_SAMPLED = 1024
+
+
+def _sample(weight: Tensor) -> Tensor:
+    """Numbers that an optimiser's step changes; torch's own count of changes leaves out fused optimisers."""
+    flat = weight.detach().flatten()
+    return flat[:: len(flat) // _SAMPLED + 1]
+
+
 class DeferredTensor(Tensor):
     """Stands for what `compute` gives: any operation on it computes the value, once, and works on that.
 
@@ -37,19 +46,19 @@ class DeferredTensor(Tensor):
         made: DeferredTensor = Tensor._make_wrapper_subclass(cls, shape, dtype=dtype, device=like.device)
         made._value = None
         made._compute = compute
-        made._versions = [(weight, weight._version) for weight in weights if not weight.is_inference()]
+        made._weights = [(weight, _sample(weight).clone()) for weight in weights]
         made._settings = (torch.is_grad_enabled(), kind, torch.get_autocast_dtype(kind), low)
         return made
 
     _value: Tensor | None
     _compute: Callable[[], Tensor]
-    _versions: list[tuple[Tensor, int]]
+    _weights: list[tuple[Tensor, Tensor]]
     _settings: tuple[bool, str, torch.dtype, bool]
 
     def value(self) -> Tensor:
         """The tensor that this one stands for."""
         if self._value is None:
-            if any(weight._version != version for weight, version in self._versions):
+            if not all(torch.equal(_sample(weight), before) for weight, before in self._weights):
                 raise InputError(
                     "these logits are computed when they are first read, and the weights have changed since: read them "
                     "(`outputs.logits + 0`) before the optimiser's step"
