@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tokenizers import ByteLevelBPETokenizer
 
 import bertkit
 from bertkit.cli.main import USER_ERROR, run
@@ -14,7 +15,16 @@ from bertkit.inference.convert import convert
 from bertkit.inference.vocabulary_size import check_vocabulary_size
 from bertkit.model.bert_with_heads import BertWithHeads
 from bertkit.model.sentence_settings import SentenceSettings
+from bertkit.text.special_tokens import ROBERTA
 
+ROBERTA_SIZES = {
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 40,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+}
 TEXTS = ["the cat sat", "a dog ran far", "on the mat"]
 
 
@@ -72,6 +82,13 @@ def test_minilm_keeps_its_vectors_in_sentence_transformers(tmp_path: Path):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def _byte_level_vocabulary(folder: Path) -> None:
+    library = ByteLevelBPETokenizer()
+    special = [ROBERTA.cls, ROBERTA.pad, ROBERTA.sep, ROBERTA.unk, ROBERTA.mask]  # 0 to 4, as in RoBERTa
+    library.train_from_iterator(TEXTS, vocab_size=300, min_frequency=1, special_tokens=special)
+    library.save_model(str(folder))
+
+
 @pytest.mark.parametrize("name", ["DistilBertForSequenceClassification", "RobertaForSequenceClassification"])
 def test_a_foreign_classifier_predicts_as_transformers_says(name: str, pretrained: Path, tmp_path: Path):
     transformers = pytest.importorskip("transformers")
@@ -83,17 +100,8 @@ def test_a_foreign_classifier_predicts_as_transformers_says(name: str, pretraine
             shutil.copy(pretrained / file, tmp_path)
         entries = 20
     else:
-        from tokenizers import ByteLevelBPETokenizer
-
-        from bertkit.text.special_tokens import ROBERTA
-
-        library = ByteLevelBPETokenizer()
-        special = [ROBERTA.cls, ROBERTA.pad, ROBERTA.sep, ROBERTA.unk, ROBERTA.mask]  # their ids in RoBERTa
-        library.train_from_iterator(TEXTS, vocab_size=300, min_frequency=1, special_tokens=special)
-        library.save_model(str(tmp_path))
-        sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 40}
-        sizes |= {"type_vocab_size": 1, "layer_norm_eps": 1e-5}
-        entries = library.get_vocab_size()
+        sizes, entries = ROBERTA_SIZES, 300
+        _byte_level_vocabulary(tmp_path)
     torch.manual_seed(0)
     config = cls.config_class(vocab_size=entries, max_position_embeddings=32, initializer_range=0.3, **sizes, **labels)
     theirs = cls(config).eval()
@@ -110,6 +118,27 @@ def test_a_foreign_classifier_predicts_as_transformers_says(name: str, pretraine
             predictions = bertkit.load(folder, device="cpu").predict(given)
             found = [[each.probabilities[label] for label in ("bad", "good")] for each in predictions]
             np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+
+def test_masks_are_filled_by_a_roberta_as_transformers_says(tmp_path: Path):
+    transformers = pytest.importorskip("transformers")
+    _byte_level_vocabulary(tmp_path)
+    torch.manual_seed(0)
+    config = transformers.RobertaConfig(
+        vocab_size=300, max_position_embeddings=32, initializer_range=0.3, **ROBERTA_SIZES
+    )
+    theirs = transformers.RobertaForMaskedLM(config).eval()
+    theirs.save_pretrained(tmp_path)
+    inputs = transformers.AutoTokenizer.from_pretrained(tmp_path)("the<mask> sat", return_tensors="pt")
+    with torch.no_grad():
+        logits = theirs(**inputs).logits[inputs["input_ids"] == 4][0]
+    model = bertkit.load(tmp_path, device="cpu")
+    expected = logits[: model.model.tokenizer.vocab_size].softmax(-1).topk(5)
+    fillings = model.fill_mask("the<mask> sat")[0]
+    assert [model.model.tokenizer.token_to_id(token) for token, _ in fillings] == expected.indices.tolist()
+    np.testing.assert_allclose([share for _, share in fillings], expected.values, rtol=1e-4)
+    with pytest.raises(InputError, match="<mask> is missing"):
+        model.fill_mask("the [MASK] sat")
 
 
 def test_a_folder_without_a_tokenizer_is_converted_with_a_word(pretrained: Path, tmp_path: Path, capsys):

@@ -94,8 +94,9 @@ class Predictor:
                 fillings[index] = masks
         for index, masks in enumerate(fillings):
             if not masks:
-                where = "lies beyond max_length" if "[MASK]" in texts[index] else "is missing"
-                raise InputError(f"text {index}: [MASK] {where} in {shortened(texts[index])}: write it for each gap")
+                mask = tokenizer.special_tokens.mask
+                where = "lies beyond max_length" if mask in texts[index] else "is missing"
+                raise InputError(f"text {index}: {mask} {where} in {shortened(texts[index])}: write it for each gap")
         return fillings
 
     @overload
