@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.config import Yaml
 
 from bertkit import __version__
-from bertkit.foundation.errors import InputError
+from bertkit.foundation.errors import InputError, LoneInputError
 from bertkit.foundation.launch import Launch
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -62,11 +62,12 @@ def run(arguments: list[str]) -> int:
         if config is not None:
             app.config = (Yaml(config, use_commands_as_keys=False, must_exist=True),)
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-    except InputError as error:
+    except LoneInputError as error:
         return _say(str(error))
+    except InputError as error:
+        return USER_ERROR if launch.rank else _say(str(error))  # the first of several processes says it for all
     except CycloptsError as error:
         cause = error.__cause__
-        # Every process has read the same arguments.
         return USER_ERROR if launch.rank else _say(str(cause) if isinstance(cause, InputError) else str(error))
     except BrokenPipeError:
         # The reader has gone (`| head`): nothing more can be said, not even by the interpreter's last flush.

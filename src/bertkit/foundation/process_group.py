@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 
 from bertkit.foundation.devices import default_device
-from bertkit.foundation.errors import InputError
+from bertkit.foundation.errors import InputError, LoneInputError
 from bertkit.foundation.launch import Launch
 
 T = TypeVar("T")
@@ -38,6 +38,11 @@ class ProcessGroup:
     def leads(self) -> bool:
         """Whether this is the one that speaks, and writes what is written once."""
         return self.rank == 0
+
+    @property
+    def place(self) -> str:
+        """Which process this is and where it runs."""
+        return f"process {self.rank} of {self.size}, on {socket.gethostname()}"
 
     def gather(self, value: T) -> list[T]:
         """Everyone's value, by rank, once all have come here."""
@@ -95,22 +100,21 @@ class ProcessGroup:
             if self.size == 1:
                 raise
             mistake = error
-        messages = self.gather(None if mistake is None else (socket.gethostname(), str(mistake)))
-        for rank, message in enumerate(messages):
+        messages = self.gather(None if mistake is None else str(mistake) if self.leads else f"{mistake} ({self.place})")
+        for message in messages:
             if message is not None:
-                host, text = message
-                self._end(text if rank == 0 else f"{text} (process {rank} of {self.size}, on {host})")
+                self._end(message)
 
     def agree(self, facts: Mapping[str, Any]) -> None:
         """Raise `InputError` where a fact, such as which data there is, differs between processes."""
-        everyone = self.gather((socket.gethostname(), dict(facts)))
-        first_host, first = everyone[0]
-        for rank, (host, theirs) in enumerate(everyone):
+        everyone = self.gather((self.place, dict(facts)))
+        first_place, first = everyone[0]
+        for place, theirs in everyone:
             for name in {**first, **theirs}:
                 if first.get(name) != theirs.get(name):
                     self._end(
-                        f"{name} is {first.get(name)!r} for process 0 on {first_host} but {theirs.get(name)!r} for "
-                        f"process {rank} on {host}: all processes need the same"
+                        f"{name} is {first.get(name)!r} in {first_place} but {theirs.get(name)!r} in {place}: "
+                        "all processes need the same"
                     )
 
     def _end(self, message: str) -> NoReturn:
@@ -137,6 +141,10 @@ def joined(launch: Launch) -> Iterator[ProcessGroup]:
     try:
         with contextlib.nullcontext() if group.leads else _silence():
             yield group
+    except InputError as error:
+        if group.leads:
+            raise
+        raise LoneInputError(f"{error} ({group.place})") from error
     except RuntimeError as error:
         if not _says_lost(error):
             raise

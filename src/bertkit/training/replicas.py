@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -16,6 +17,17 @@ from bertkit.foundation.process_group import ProcessGroup
 from bertkit.training.parallel import Parallel
 
 MicroBatchT = TypeVar("MicroBatchT")
+
+
+class _WithUnused(nn.Module):
+    """A module beside a parameter that nothing uses: torch warns where it looked for such and found none."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module, self.unused = module, nn.Parameter(torch.zeros(()))
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.module(*inputs)
 
 
 class Replicas:
@@ -33,8 +45,8 @@ class Replicas:
             self._shard()
         else:
             # Looking for unused parameters keeps torch from sorting its buckets anew after the first step, by which a
-            # resumed run would sum in another order; and it allows parameters that a head leaves out.
-            self.model = DistributedDataParallel(module, find_unused_parameters=True)
+            # resumed run would sum in another order; and it allows parameters that an objective leaves out.
+            self.model = DistributedDataParallel(_WithUnused(module), find_unused_parameters=True)
 
     def _shard(self) -> None:
         """Shard layer by layer, so that one is whole at a time."""
