@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertkit.data import token_counts as module
+from bertkit.data import token_blocks
 from bertkit.data.prepared_corpus import PreparedCorpus
 from bertkit.data.token_counts import token_counts
 
@@ -15,7 +15,13 @@ def test_every_token_of_the_folder_is_counted(corpus: PreparedCorpus):
 
 
 def test_of_a_large_corpus_blocks_spread_evenly_are_counted(corpus: PreparedCorpus, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "_BLOCK", 16)
+    monkeypatch.setattr(token_blocks, "_BLOCK", 16)
     counts = token_counts(corpus, max_tokens=corpus.num_tokens // 3)
     assert 0.2 * corpus.num_tokens < counts.sum() <= corpus.num_tokens / 3 + 16
     np.testing.assert_array_equal(counts[corpus.tokens(0, 16)] > 0, True)
+
+
+def test_held_out_documents_are_not_counted(corpus: PreparedCorpus):
+    training, held_out = corpus.split(0.3, seed=0)
+    assert token_counts(training).sum() == training.num_tokens
+    np.testing.assert_array_equal(token_counts(training) + token_counts(held_out), token_counts(corpus))

@@ -8,7 +8,13 @@ from bertkit.foundation.errors import InputError
 from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
-from bertkit.model.initialization import initialize, start_with_frequencies, start_with_neighbours
+from bertkit.model.initialization import (
+    initialize,
+    position_dimensions,
+    start_with_frequencies,
+    start_with_neighbours,
+    start_with_word_vectors,
+)
 from bertkit.model.pretraining import PretrainingModel
 
 CONFIG = BertConfig(vocab_size=500, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128)
@@ -82,3 +88,19 @@ def test_a_model_without_room_for_positions_is_told_so():
     config = BertConfig(vocab_size=9, hidden_size=4, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
     with pytest.raises(InputError, match="paper's initial weights"):
         start_with_neighbours(BertModel(config), 0.02)
+
+
+def test_word_vectors_stand_behind_the_positions_and_keep_the_rows_length():
+    model = BertModel(CONFIG)
+    initialize(model, 0.02, seed=0)
+    start_with_neighbours(model, 0.02)
+    before = model.embeddings.word_embeddings.weight.detach().clone()
+    vectors = torch.nn.functional.normalize(torch.randn(CONFIG.vocab_size, 48), dim=1)
+    vectors[7] = 0
+    start_with_word_vectors(model, vectors)
+    after = model.embeddings.word_embeddings.weight.detach()
+    assert torch.equal(after[7], before[7])
+    assert not after[:, : position_dimensions(CONFIG)].any()
+    likeness = torch.nn.functional.normalize(after, dim=1) @ torch.nn.functional.normalize(after, dim=1).T
+    torch.testing.assert_close(likeness[8:, 8:], (vectors @ vectors.T)[8:, 8:], rtol=0, atol=1e-5)
+    assert float(after.norm(dim=1).mean()) == pytest.approx(float(before.norm(dim=1).mean()), rel=1e-3)

@@ -88,8 +88,8 @@ def pretrain(
         Deviation of the random weights, in place of the preset's 0.02; small models on little text learn sooner
         with 0.05.
     initial_weights
-        paper: all at random. informed: heads start at the neighbouring tokens and the output at the frequencies of the
-        corpus; small models on little text learn many times sooner.
+        paper: all at random. informed: word embeddings start from what stands beside each word in the corpus, heads at
+        the neighbouring tokens, the output at the frequencies of words; short runs learn many times more.
     initial_model
         Model folder to go on from, with its sizes and its vocabulary.
     held_out

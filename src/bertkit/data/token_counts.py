@@ -1,4 +1,4 @@
-"""How often each vocabulary entry is there to predict."""
+"""How often each vocabulary entry stands in a corpus."""
 # V vocabulary.
 
 from __future__ import annotations
@@ -6,20 +6,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.data.fixed_instances import FixedInstances
-from bertkit.data.instance_arrays import LABELS
-from bertkit.data.prepared import Prepared
-
-_BLOCK = 1 << 22
+from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.token_blocks import token_blocks
 
 
-def token_counts(prepared: Prepared, max_tokens: int = 1 << 27) -> NDArray[np.int64]:
-    """Counts (V,) over a corpus, over blocks spread evenly through a larger one, or over the labels of instances."""
-    if isinstance(prepared, FixedInstances):
-        return np.bincount(prepared.arrays[LABELS], minlength=prepared.vocab_size)
-    total = int(prepared.shard_tokens[-1])
-    starts = np.arange(0, total, _BLOCK)[:: max(1, -(-total // max_tokens))]
-    counts = np.zeros(prepared.vocab_size, np.int64)
-    for start in starts.tolist():
-        counts += np.bincount(prepared.tokens(start, min(start + _BLOCK, total)), minlength=prepared.vocab_size)
+def token_counts(corpus: PreparedCorpus, max_tokens: int = 1 << 27) -> NDArray[np.int64]:
+    """Counts (V,) over this view's documents, or over blocks spread evenly through more than `max_tokens`."""
+    counts = np.zeros(corpus.vocab_size, np.int64)
+    for tokens in token_blocks(corpus, max_tokens):
+        counts += np.bincount(tokens, minlength=corpus.vocab_size)
     return counts

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.randomness import derive_key
 from bertkit.model.bert import BertModel
+from bertkit.model.config import BertConfig
 from bertkit.model.encoder import BertLayer
 
 _SHARE_FOR_POSITIONS = 4
@@ -39,6 +40,14 @@ def initialize(module: nn.Module, standard_deviation: float, seed: int) -> None:
         if isinstance(child, nn.LayerNorm):
             nn.init.ones_(child.weight)
             nn.init.zeros_(child.bias)
+
+
+def position_dimensions(config: BertConfig) -> int:
+    """How many of the first dimensions `start_with_neighbours` keeps for positions."""
+    free = 2 * (min(config.head_size, config.hidden_size // _SHARE_FOR_POSITIONS) // 2)
+    if not free:
+        raise InputError(f"hidden_size {config.hidden_size} has no room for positions: use the paper's initial weights")
+    return free
 
 
 @torch.no_grad()
@@ -81,6 +90,18 @@ def start_with_neighbours(bert: BertModel, standard_deviation: float) -> None:
             part[head, rows, rows + 1] += gain * torch.sin(angle)
             part[head, rows + 1, rows] -= gain * torch.sin(angle)
             part[head, rows + 1, rows + 1] += gain * torch.cos(angle)
+
+
+@torch.no_grad()
+def start_with_word_vectors(bert: BertModel, vectors: Tensor) -> None:
+    """Put word vectors (V, K) of length 1 behind the dimensions of positions, as long as the random rows are there.
+
+    An entry whose vector is zero keeps its random row.
+    """
+    first = position_dimensions(bert.config)
+    part = bert.embeddings.word_embeddings.weight[:, first : first + vectors.shape[1]]
+    known = vectors.any(dim=1)
+    part[known] = vectors[known].to(part) * part.norm(dim=1).mean()
 
 
 @torch.no_grad()

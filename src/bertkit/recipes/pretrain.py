@@ -16,20 +16,29 @@ from bertkit.data.evaluation_batches import evaluation_batches
 from bertkit.data.instance_source import InstanceSource
 from bertkit.data.loader import PretrainingLoader
 from bertkit.data.prepared import Prepared
+from bertkit.data.prepared_corpus import PreparedCorpus
 from bertkit.data.pretraining_batch import PretrainingBatch
 from bertkit.data.token_counts import token_counts
+from bertkit.data.word_vectors import word_vectors
 from bertkit.foundation.console import note
 from bertkit.foundation.devices import autocast, resolve_precision, tune_allocator
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import atomic_folder, exclusive
 from bertkit.foundation.process_group import ProcessGroup
 from bertkit.model.folder import ModelFolder, write_model_folder
-from bertkit.model.initialization import initialize, start_with_frequencies, start_with_neighbours
+from bertkit.model.initialization import (
+    initialize,
+    position_dimensions,
+    start_with_frequencies,
+    start_with_neighbours,
+    start_with_word_vectors,
+)
 from bertkit.model.pretraining import PretrainingModel
 from bertkit.recipes.cards import pretraining_card
 from bertkit.recipes.pretrain_data import PretrainData
 from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.text.tokenizer import Tokenizer
+from bertkit.training.checkpoint import has_checkpoint
 from bertkit.training.loop import accumulate_gradients, train
 from bertkit.training.optimizer import AdamW
 from bertkit.training.pretraining_objective import PretrainingObjective
@@ -73,6 +82,8 @@ def pretrain(
                 stack.enter_context(exclusive(out))
                 settle_config(out, setup.config(), resume)
         note(setup.describe())
+        if setup.options.initial_weights == "informed" and not has_checkpoint(out / "checkpoints"):
+            setup.inform()
         replicas = Replicas(setup.objective.module, group, setup.options.parallel)
         result = train(
             setup.objective,
@@ -157,6 +168,18 @@ class _Setup:
             **options,
         }
 
+    def inform(self) -> None:
+        """Let the weights start from what can be counted in the corpus."""
+        module, options, corpus = self.objective.module, self.options, self.data.prepared
+        assert isinstance(corpus, PreparedCorpus)
+        note("counting words and their neighbours, from which the weights start")
+        counts = token_counts(corpus)
+        dimensions = options.model.hidden_size - position_dimensions(options.model)
+        vectors = word_vectors(corpus, counts, dimensions, seed=options.training.seed)
+        start_with_neighbours(module.bert, options.model.initializer_range)
+        start_with_word_vectors(module.bert, torch.from_numpy(vectors))
+        start_with_frequencies(module.masked_lm.bias, torch.from_numpy(counts))
+
     def describe(self) -> str:
         options = self.options
         return (
@@ -216,9 +239,6 @@ class _Setup:
 def _new_module(options: PretrainOptions, prepared: Prepared) -> PretrainingModel:
     module = PretrainingModel(options.model, next_sentence=options.instances.next_sentence)
     initialize(module, options.model.initializer_range, options.training.seed)
-    if options.initial_weights == "informed":
-        start_with_neighbours(module.bert, options.model.initializer_range)
-        start_with_frequencies(module.masked_lm.bias, torch.from_numpy(token_counts(prepared)))
     if options.initial_model is None:
         return module
     folder = ModelFolder.open(options.initial_model)

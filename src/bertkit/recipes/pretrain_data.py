@@ -37,6 +37,11 @@ class PretrainData:
         prepared = open_prepared(folder)
         if isinstance(prepared, FixedInstances):
             options = _fixed_options(prepared, options)
+            if options.initial_weights == "informed":
+                raise InputError(
+                    f"{folder} holds fixed instances, and informed initial weights are counted in running text: "
+                    "prepare it without --static, or use the paper's initial weights"
+                )
         options = replace(options, model=replace(options.model, vocab_size=prepared.vocab_size))
         if options.held_out:
             held_out = {path.name: _open_held_out(path, prepared, options) for path in options.held_out}

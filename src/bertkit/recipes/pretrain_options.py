@@ -40,8 +40,9 @@ class PretrainOptions:
     attention from learning; 0.1 mends that.
     """
     initial_weights: InitialWeights = "paper"
-    """`paper`: all at random. `informed`: the first layer's heads start at the neighbouring tokens, the masked-LM bias
-    at the corpus's frequencies, so that small models on little text learn many times sooner."""
+    """`paper`: all at random. `informed`: word embeddings start from what stands beside each word in the whole corpus,
+    the first layer's heads at the neighbouring tokens, the masked-LM bias at the frequencies of words, so that short
+    runs learn many times more."""
     initial_model: Path | None = None
     """Model folder whose weights the run starts from, in place of random ones."""
     parallel: Parallel = "ddp"
@@ -55,5 +56,7 @@ class PretrainOptions:
             )
         if self.next_sentence_weight <= 0:
             raise InputError(f"next_sentence_weight must be above 0, got {self.next_sentence_weight}: or use --no-nsp")
+        if self.initial_model is not None and self.initial_weights != "paper":
+            raise InputError(f"{self.initial_model} and informed initial weights are two starts: choose one")
         if self.evaluation_sequences < 1:
             raise InputError(f"evaluation_sequences must be at least 1, got {self.evaluation_sequences}")

@@ -38,6 +38,11 @@ class Progress:
     figures: Mapping[str, Any]
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run has written one into the folder, whole or damaged."""
+    return any(folder.glob(f"{_PREFIX}*"))
+
+
 class Checkpoints:
     """The newest `keep` checkpoints in a folder, which every process of a group must see.
 
