@@ -79,24 +79,6 @@ def test_a_vocabulary_that_is_larger_than_the_model_is_refused(pretrained: Path,
         load(folder, device="cpu")
 
 
-@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "some/deep/path"])
-def test_a_path_that_does_not_exist_is_no_hub_name(name: str):
-    with pytest.raises(InputError, match="is not a model folder"):
-        load(name)
-
-
-def test_a_hub_name_without_a_network_is_one_line(monkeypatch: pytest.MonkeyPatch):
-    import huggingface_hub
-
-    def refuse(*_: object, **__: object) -> str:
-        raise ConnectionError("no route\nto the hub")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(InputError, match=r"owner/name is neither a folder nor .* \(no route\): check") as caught:
-        load("owner/name")
-    assert "\n" not in str(caught.value)
-
-
 def _sentence_folder(source: Path, folder: Path, pooling: dict, *, normalize: bool, dense: bool = False) -> Path:
     shutil.copytree(source, folder)
     kinds = ["Transformer", "Pooling", *(["Dense"] if dense else []), *(["Normalize"] if normalize else [])]
