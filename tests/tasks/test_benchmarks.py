@@ -75,11 +75,13 @@ SIZES = {
     "SICK-entailment": ("nli/sick", 4500, 500, 4927),
     "SICK-relatedness": ("nli/sick", 4500, 500, 4927),
     "SQuAD-1.1": ("squad", 87599, 10570, None),
+    "ARC-easy": ("multiple_choice/arc", 2142, 548, None),
+    "CoNLL-2003": ("conll2003", 14041, 3250, 3453),
 }
 
 
 def test_every_row_is_checked_on_its_real_files():
-    assert {row.name for row in BENCHMARKS} == {*SIZES, "QNLI", "SQuAD-2.0"}
+    assert {row.name for row in BENCHMARKS} == {*SIZES, "QNLI", "SQuAD-2.0", "SWAG", "ARC-challenge"}
 
 
 @pytest.mark.parametrize("name", list(SIZES))
@@ -90,7 +92,8 @@ def test_the_real_files_have_the_published_sizes_and_good_labels(shared_data: Pa
     task = data.task(128)
     for part in (data.train, data.dev, data.test):
         if part is not None:
-            assert part.remarks == ()
+            # Two tags of CoNLL-2003's training file are no IOB1.
+            assert len(part.remarks) == (name == "CoNLL-2003" and part is data.train)
         if isinstance(part, LabelledExamples) and isinstance(task, TextTask):
             assert len(task.targets(part.labels, part.place)) == len(part)
     if name == "SICK-entailment":

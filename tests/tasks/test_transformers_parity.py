@@ -8,10 +8,13 @@ import torch
 
 from bertkit.model.config import BertConfig
 from bertkit.model.initialization import initialize
+from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
 from bertkit.tasks.evaluation import compute_logits
 from bertkit.tasks.folder import load_task, load_task_model, new_task_model, save_task_model
+from bertkit.tasks.multiple_choice import MultipleChoice
 from bertkit.tasks.span_extraction import SpanExtraction
+from bertkit.tasks.tagging import Tagging
 from bertkit.text.tokenizer import Tokenizer
 
 transformers = pytest.importorskip("transformers")
@@ -21,6 +24,10 @@ TASKS: dict[str, Task[Any]] = {
     "AutoModelForQuestionAnswering": SpanExtraction(
         max_length=18, doc_stride=4, joint=True, impossible=True, threshold=-0.5, joint_threshold=0.25
     ),
+    "AutoModelForTokenClassification": Tagging(
+        classes=("O", "B-X", "I-X"), max_length=9, context="document", metric_names=("accuracy", "f1")
+    ),
+    "AutoModelForMultipleChoice": MultipleChoice(max_length=14, columns=Columns(text="q", choices=("a", "b"))),
 }
 
 
@@ -69,3 +76,38 @@ def test_scores_of_starts_and_ends_are_those_of_transformers(tmp_path: Path, tin
     model, _ = load_task_model(tmp_path)
     ours = compute_logits(model, encoded, max_tokens=20, precision="float32")
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_tags_of_tokens_are_those_of_transformers(tmp_path: Path, tiny_model: Path):
+    name = "AutoModelForTokenClassification"
+    _save(tmp_path, tiny_model, TASKS[name])
+    peer, report = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    assert tuple(peer.config.id2label.values()) == TASKS[name].labels
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    texts = ["a good film", "the plot was so long the plot", "bad"]
+    inputs = tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        theirs = peer.eval()(**inputs).logits[inputs["attention_mask"].bool()]
+    model, _ = load_task_model(tmp_path)
+    encoded = Tokenizer.from_pretrained(tmp_path).encode_batch(texts)
+    ours = compute_logits(model, encoded, max_tokens=8, precision="float32")
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_scores_of_choices_are_those_of_transformers(tmp_path: Path, tiny_model: Path):
+    name = "AutoModelForMultipleChoice"
+    _save(tmp_path, tiny_model, TASKS[name])
+    peer, report = transformers.AutoModelForMultipleChoice.from_pretrained(tmp_path, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    choices = ["a good film", "bad", "the plot was so long"]
+    inputs = tokenizer(["the film"] * 3, choices, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        theirs = peer.eval()(**{key: value[None] for key, value in inputs.items()}).logits[0]
+    model, task = load_task_model(tmp_path)
+    instances = task.encode(task.examples([("the film", choices)]), Tokenizer.from_pretrained(tmp_path), labelled=False)
+    ours = compute_logits(model, instances.sequences, max_tokens=8, precision="float32")
+    torch.testing.assert_close(ours[:, 0], theirs, atol=1e-5, rtol=0)

@@ -21,6 +21,7 @@ def evaluate(
     text: str | None = None,
     text_pair: str | None = None,
     label: str | None = None,
+    choices: list[str] | None = None,
     header: bool | None = None,
     micro_batch_tokens: int = 4096,
     precision: Precision = "auto",
@@ -33,7 +34,7 @@ def evaluate(
     model
         Folder that `bertkit finetune` wrote, or a fine-tuned model of Hugging Face's.
     data
-        Table with labels (file or hub data set), or the folder of a benchmark.
+        Labelled file in a layout that fine-tuning takes, hub data set, or the folder of a benchmark.
     task
         Benchmark that the folder holds; the one that the model was fine-tuned on unless given.
     split
@@ -43,7 +44,9 @@ def evaluate(
     text_pair
         Column of the second text, for pairs.
     label
-        Column of the class or score.
+        Column of the class, score, answers, right choice, tags or spans.
+    choices
+        Columns of choices, one each, or one with lists.
     header
         Whether the first line of CSV and TSV names the columns.
     micro_batch_tokens
@@ -67,7 +70,7 @@ def evaluate(
         row = find_benchmark(benchmark)
         examples = row.read(Path(data), split or ("test" if row.test else "dev"))
     else:
-        columns = its_task.columns.changed(text=text, text_pair=text_pair, label=label, header=header)
+        columns = its_task.columns.changed(text=text, text_pair=text_pair, label=label, choices=choices, header=header)
         examples = its_task.read(data, columns, split=split or "test")
     instances = its_task.encode(examples, Tokenizer.from_pretrained(model))
     for remark in instances.all_remarks:

@@ -12,7 +12,7 @@ from bertkit.foundation.errors import InputError
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.tasks.task_options import TaskOptions
 
-Kind = Literal["classification", "regression", "span-extraction"]
+Kind = Literal["classification", "regression", "span-extraction", "multiple-choice", "tagging"]
 
 
 def finetune(
@@ -29,6 +29,7 @@ def finetune(
     text: str | None = None,
     text_pair: str | None = None,
     label: str | None = None,
+    choices: list[str] | None = None,
     header: bool | None = None,
     metrics: list[str] | None = None,
     task_options: Annotated[TaskOptions, Parameter(name="*")] = TaskOptions(),
@@ -49,11 +50,11 @@ def finetune(
         Run folder: config.yaml, results.json, model/, and a folder a seed.
     task
         Benchmark by name: SST-2, SST-2-sentences, CoLA, MRPC, STS-B, RTE, WNLI, QNLI, IMDb, SICK-entailment,
-        SICK-relatedness.
+        SICK-relatedness, SQuAD-1.1, SQuAD-2.0, SWAG, ARC-easy, ARC-challenge, CoNLL-2003.
     data
         Folder with the benchmark's files.
     train
-        Your own CSV, TSV, JSONL or Parquet file, or hub data set.
+        Your own CSV, TSV, JSONL or Parquet file, or hub data set; SQuAD's JSON; for tags also column files as CoNLL's.
     dev
         The same to choose the best weights by; without one a share of the training examples is held out.
     test
@@ -61,15 +62,20 @@ def finetune(
     kind
         What your own files are for; classification unless given.
     text
-        Column of the text.
+        Column of the text, or of the question, which is "question" unless given.
     text_pair
-        Column of the second text, for pairs.
+        Column of the second text of pairs; of the context of span-extraction; of multiple-choice, where there is one,
+        how every choice begins.
     label
-        Column of the class or score.
+        Column of the class, score, right choice or, "answers" unless given, answers; of tagging, "spans" unless given,
+        a list of tags or spans.
+    choices
+        Columns of multiple-choice, one each, or one with lists, which is "choices" unless given.
     header
         Whether the first line of CSV and TSV names the columns; with --no-header columns are places from 0.
     metrics
-        What to measure, the first one choosing the weights: accuracy, f1, macro_f1, matthews; or pearson, spearman.
+        What to measure, the first one choosing the weights: accuracy, f1, macro_f1, matthews; pearson, spearman; exact,
+        f1, joint_exact, joint_f1; f1, precision, recall, accuracy.
     resume
         --resume insists that there is a run to go on with, --no-resume starts over.
     json_output
@@ -97,7 +103,9 @@ def finetune(
             dev,
             test,
             family=family,
-            columns=family.usual_columns.changed(text=text, text_pair=text_pair, label=label, header=header),
+            columns=family.usual_columns.changed(
+                text=text, text_pair=text_pair, label=label, choices=choices, header=header
+            ),
             options=task_options,
             metric_names=None if metrics is None else tuple(metrics),
         )

@@ -45,7 +45,8 @@ def predict(
     model
         Folder that `bertkit finetune` wrote, a fine-tuned model of Hugging Face's, or a hub name.
     texts
-        Texts; with --pair each a pair separated by a tab. For questions: question, tab, text that may answer it.
+        Texts; with --pair each a pair separated by a tab. For questions: question, tab, text that may answer it;
+        for multiple choice: question and choices, separated by tabs.
     output
         File in place of the terminal: .tsv, or .jsonl with every label's probability.
     max_length

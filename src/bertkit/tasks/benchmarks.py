@@ -12,8 +12,10 @@ from bertkit.tasks.classification import Classification
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
 from bertkit.tasks.examples import Examples
+from bertkit.tasks.multiple_choice import MultipleChoice
 from bertkit.tasks.regression import Regression
 from bertkit.tasks.span_extraction import SpanExtraction
+from bertkit.tasks.tagging import Tagging
 from bertkit.tasks.task_data import TaskData
 from bertkit.tasks.task_options import TaskOptions
 
@@ -74,6 +76,8 @@ class Benchmark:
 _TEST = Split(file="test.tsv")
 _SENTENCE_PAIR = Columns(text="sentence1", text_pair="sentence2")
 
+_ARC = Columns(text="question", choices=tuple(f"choice{place}" for place in range(4)))
+
 BENCHMARKS = (
     # GLUE (Wang et al. 2019) in its own file layout
     Benchmark(name="SST-2", columns=Columns(text="sentence")),
@@ -131,6 +135,39 @@ BENCHMARKS = (
         metric_names=None,
         train=Split(file="train-v2.0.json"),
         dev=Split(file="dev-v2.0.json"),
+    ),
+    # Zellers et al. 2018
+    Benchmark(
+        name="SWAG",
+        family=MultipleChoice,
+        columns=Columns(text="sent1", text_pair="sent2", choices=tuple(f"ending{place}" for place in range(4))),
+        train=Split(file="train.csv"),
+        dev=Split(file="val.csv"),
+    ),
+    # Clark et al. 2018
+    Benchmark(
+        name="ARC-easy",
+        family=MultipleChoice,
+        columns=_ARC,
+        train=Split(file="easy_train.csv"),
+        dev=Split(file="easy_validation.csv"),
+    ),
+    Benchmark(
+        name="ARC-challenge",
+        family=MultipleChoice,
+        columns=_ARC,
+        train=Split(file="challenge_train.csv"),
+        dev=Split(file="challenge_validation.csv"),
+    ),
+    # Tjong Kim Sang and De Meulder 2003
+    Benchmark(
+        name="CoNLL-2003",
+        family=Tagging,
+        columns=Columns(text=0, label=3, header=False),
+        metric_names=None,
+        train=Split(file="eng.train"),
+        dev=Split(file="eng.testa"),
+        test=Split(file="eng.testb"),
     ),
 )
 

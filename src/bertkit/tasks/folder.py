@@ -14,12 +14,16 @@ from bertkit.model.model_card import ModelCard
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task
 from bertkit.tasks.model import TaskModel
+from bertkit.tasks.multiple_choice import MultipleChoice
 from bertkit.tasks.regression import Regression
 from bertkit.tasks.span_extraction import SpanExtraction
+from bertkit.tasks.tagging import Tagging
 from bertkit.text.tokenizer import Tokenizer
 
 TASK_FILE = "task.json"
-FAMILIES: dict[str, type[Task[Any]]] = {family.kind: family for family in (Classification, Regression, SpanExtraction)}
+FAMILIES: dict[str, type[Task[Any]]] = {
+    family.kind: family for family in (Classification, Regression, SpanExtraction, MultipleChoice, Tagging)
+}
 
 
 def save_task_model(

@@ -55,4 +55,43 @@ class AnswerPrediction:
         return [self.answer, f"{self.probability:.4f}"]
 
 
-Prediction = ClassPrediction | ScorePrediction | AnswerPrediction
+@dataclass(frozen=True)
+class ChoicePrediction:
+    """The likeliest choice, its place from 0, and the probability of every choice."""
+
+    choice: str
+    place: int
+    probabilities: tuple[float, ...]
+
+    def fields(self) -> list[str]:
+        """Choice, place and probability."""
+        return [self.choice, str(self.place), f"{self.probabilities[self.place]:.4f}"]
+
+
+@dataclass(frozen=True)
+class EntitySpan:
+    """A named part of a text: characters from `start` up to `end`; the probability is that of all its words' tags."""
+
+    label: str
+    text: str
+    start: int
+    end: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class TagsPrediction:
+    """The words of a text with a tag for each, and the entities that the tags mean."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+    entities: tuple[EntitySpan, ...]
+
+    def fields(self) -> list[str]:
+        """Entities with their places, or tags where these mean none."""
+        if not self.entities:
+            return [" ".join(tag for tag in self.tags if tag != "O")]
+        return [", ".join(f"{one.text} ({one.label}, {one.start}-{one.end})" for one in self.entities)]
+
+
+Prediction = ClassPrediction | ScorePrediction | AnswerPrediction | ChoicePrediction | TagsPrediction

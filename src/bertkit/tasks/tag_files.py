@@ -1,0 +1,219 @@
+"""Tagged sentences from CoNLL's column files and from tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bertkit.data.sources import COMPRESSIONS, HubDataset, resolve_sources
+from bertkit.data.tables import Table, read_table
+from bertkit.data.text_stream import text_lines
+from bertkit.foundation.errors import InputError
+from bertkit.tasks.columns import Columns
+from bertkit.tasks.iob import Entity, entity_tags, is_entity_tags, loose_starts, needless_begins, to_iob2
+from bertkit.tasks.tagged_text import Document, Sentence, Sentences, joined
+from bertkit.tasks.words import split_words
+
+_DOCUMENT_START = "-DOCSTART-"
+_TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+
+
+def read_sentences(
+    source: str | Path,
+    columns: Columns,
+    *,
+    split: str = "train",
+    where: tuple[str, str] | None = None,
+    labelled: bool = True,
+) -> Sentences:
+    """Read a table (JSONL, CSV, TSV, Parquet, hub data set), or any other file as columns of words and tags.
+
+    A column file has a word a line, empty lines between sentences and `-DOCSTART-` lines between documents; the word
+    is the first column and the tag the last unless `columns` gives places. A table's text is a string or a list of
+    words; its labels are a list of tags or of spans {"start", "end", "label"} in characters, also written as JSON.
+    IOB1, IOB2 and IOBES become IOB2. Raises `InputError` for a file without tags if `labelled`.
+    """
+    sentences: list[Sentence] = []
+    remarks: list[str] = []
+    for part in resolve_sources([source]):
+        if isinstance(part, HubDataset) or _suffix(part.path) in _TABLES:
+            name = part.name if isinstance(part, HubDataset) else part.path
+            found, odd = _table_sentences(name, columns, split=split, where=where, labelled=labelled)
+            sentences += found
+            remarks += odd
+        else:
+            sentences += _column_sentences(part.path, columns, labelled=labelled)
+    if not sentences:
+        raise InputError(f"{source} has no sentences: check the file")
+    if not labelled or not is_entity_tags(tag for sentence in sentences for tag in sentence.tags or ()):
+        return Sentences(tuple(sentences), tuple(remarks))
+    return Sentences(
+        tuple(replace(sentence, tags=to_iob2(sentence.tags or ())) for sentence in sentences),
+        (*remarks, *_repairs(sentences)),
+    )
+
+
+def _suffix(path: Path) -> str:
+    suffixes = [suffix for suffix in path.suffixes if suffix not in COMPRESSIONS]
+    return suffixes[-1] if suffixes else ""
+
+
+def _repairs(sentences: Sequence[Sentence]) -> tuple[str, ...]:
+    """What breaks the file's scheme, which is the one that the most entities follow."""
+    found = [
+        [(sentence, place) for sentence in sentences for place in rule(sentence.tags or ())]
+        for rule in (loose_starts, needless_begins)
+    ]
+    is_iob1 = len(found[0]) > len(found[1])
+    odd = found[is_iob1]
+    if not odd:
+        return ()
+    sentence, place = odd[0]
+    assert sentence.tags is not None
+    what = "IOB1, a B- that parts no two entities" if is_iob1 else "IOB2, an I- without a B- before it"
+    first = f"{sentence.tags[place]} of {sentence.words[place]!r}, {sentence.place}"
+    return (f"{len(odd):,} tags break {what}: taken for the start of an entity (the first: {first})",)
+
+
+def _column_sentences(path: Path, columns: Columns, *, labelled: bool) -> Iterator[Sentence]:
+    """Sentences by document; a document ends where its last sentence is complete."""
+    word_place, tag_place = (columns.text, columns.label) if not columns.header else (0, -1)
+    assert isinstance(word_place, int)
+    assert isinstance(tag_place, int)
+    words: list[str] = []
+    tags: list[str] = []
+    ends: list[int] = [0]
+    places: list[int] = []
+    for number, line in enumerate(text_lines(path, "strict", lambda count: None), 1):
+        content = line.strip(" \t\r\n")
+        fields = [field for field in content.split("\t" if "\t" in content else " ") if field]
+        if fields and fields[0] == _DOCUMENT_START:
+            yield from _document(path, words, tags if labelled else None, [*ends, len(words)], places)
+            words, tags, ends, places = [], [], [0], []
+        elif not fields:
+            if len(words) > ends[-1]:
+                ends.append(len(words))
+        else:
+            if len(fields) <= max(word_place, tag_place) or (labelled and len(fields) < 2):
+                raise InputError(
+                    f"{path}, row {number} has {len(fields)} columns: give a word and its tag, or use bertkit predict "
+                    "for words without tags"
+                )
+            if len(words) == ends[-1]:
+                places.append(number)
+            words.append(fields[word_place])
+            tags.append(fields[tag_place])
+    yield from _document(path, words, tags if labelled else None, [*ends, len(words)], places)
+
+
+def _document(
+    path: Path, words: list[str], tags: list[str] | None, ends: list[int], places: list[int]
+) -> Iterator[Sentence]:
+    document = Document(tuple(words))
+    for first, last, number in zip(ends, ends[1:], places, strict=False):
+        text, spans = joined(document.words[first:last])
+        yield Sentence(
+            document=document,
+            first=first,
+            last=last,
+            text=text,
+            spans=spans,
+            tags=None if tags is None else tuple(tags[first:last]),
+            place=f"{path}, row {number}",
+        )
+
+
+def _table_sentences(
+    source: str | Path, columns: Columns, *, split: str, where: tuple[str, str] | None, labelled: bool
+) -> tuple[list[Sentence], list[str]]:
+    names = [columns.text, *([columns.label] if labelled else []), *([where[0]] if where else [])]
+    table: Table = read_table(source, columns=names, header=columns.header, split=split)
+    sentences, widened, dropped = [], [], []
+    for index in range(len(table)):
+        if where is not None and table.columns[where[0]][index] != where[1]:
+            continue
+        place = table.place(index)
+        label = _parsed(table.columns[columns.label][index]) if labelled else None
+        text, spans = _words(
+            _parsed(table.columns[columns.text][index]), columns.text, place, split=not _are_tags(label)
+        )
+        tags = None
+        if labelled:
+            tags, is_wide, overlapping = _tags(label, spans, columns.label, place)
+            widened += [place] * is_wide
+            dropped += [place] * overlapping
+        sentences.append(Sentence.of_text(text, spans, tags, place))
+    remarks = [
+        f"{len(places):,} spans {what} (the first: {places[0]})"
+        for places, what in (
+            (widened, "start or end within a word: taken for the whole word"),
+            (dropped, "overlap another one or hold no word: the longer one is kept"),
+        )
+        if places
+    ]
+    return sentences, remarks
+
+
+def _parsed(cell: Any) -> Any:
+    """Lists as JSON in a text cell."""
+    if isinstance(cell, str) and cell.startswith("["):
+        try:
+            return json.loads(cell)
+        except json.JSONDecodeError:
+            return cell
+    return cell
+
+
+def _are_tags(label: Any) -> bool:
+    """Whether words are told apart already: each has a tag."""
+    return isinstance(label, str) or (
+        isinstance(label, list) and bool(label) and all(isinstance(tag, str) for tag in label)
+    )
+
+
+def _words(cell: Any, column: str | int, place: str, *, split: bool) -> tuple[str, tuple[tuple[int, int], ...]]:
+    if isinstance(cell, str):
+        return (cell, split_words(cell)) if split else joined(tuple(cell.split()))
+    if isinstance(cell, list) and all(isinstance(word, str) for word in cell):
+        return joined(tuple(cell))
+    raise InputError(f"{place}: column {column!r} holds {cell!r}: give a text or a list of words")
+
+
+def _tags(
+    label: Any, spans: tuple[tuple[int, int], ...], column: str | int, place: str
+) -> tuple[tuple[str, ...], int, int]:
+    """Tags of the words, how many spans were widened to words, and how many left out."""
+    if isinstance(label, str):
+        label = label.split()
+    if not isinstance(label, list):
+        raise InputError(f"{place}: column {column!r} holds {label!r}: give a list of tags or of spans")
+    if _are_tags(label):
+        if len(label) != len(spans):
+            raise InputError(f"{place} has {len(spans)} words and {len(label)} tags: give a tag for each word")
+        return tuple(label), 0, 0
+    found, widened = [], 0
+    for start, end, kind in (_span(one, column, place) for one in label):
+        inside = [index for index, (first, last) in enumerate(spans) if first < end and last > start]
+        if inside:
+            widened += (spans[inside[0]][0], spans[inside[-1]][1]) != (start, end)
+            found.append(Entity(kind, inside[0], inside[-1] + 1))
+    kept: list[Entity] = []
+    for entity in sorted(found, key=lambda entity: (entity.first - entity.last, entity.first)):
+        if all(entity.last <= other.first or entity.first >= other.last for other in kept):
+            kept.append(entity)
+    return entity_tags(kept, len(spans)), widened, len(label) - len(kept)
+
+
+def _span(one: Any, column: str | int, place: str) -> tuple[int, int, str]:
+    parts = [one.get(key) for key in ("start", "end", "label")] if isinstance(one, dict) else one
+    if isinstance(parts, list | tuple) and len(parts) == 3:
+        start, end, label = parts
+        if isinstance(start, int) and isinstance(end, int) and isinstance(label, str) and 0 <= start < end:
+            return start, end, label
+    raise InputError(
+        f'{place}: {one!r} in column {column!r} is neither a tag nor a span: give {{"start", "end", "label"}}, in '
+        "characters"
+    )

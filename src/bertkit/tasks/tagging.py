@@ -1,0 +1,210 @@
+"""A tag for every word of a text; entities are tags in IOB2."""
+# N sentences, T tokens, C tags.
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bertkit.foundation.errors import InputError
+from bertkit.model.config import BertConfig
+from bertkit.model.heads import TokenClassificationHead
+from bertkit.tasks.columns import Columns
+from bertkit.tasks.contract import Task
+from bertkit.tasks.entity_scores import entity_scores
+from bertkit.tasks.inputs import shortened
+from bertkit.tasks.instances import TaskInstances
+from bertkit.tasks.iob import OUTSIDE, entities, is_entity_tags, to_iob2
+from bertkit.tasks.prediction import EntitySpan, Prediction, TagsPrediction
+from bertkit.tasks.tag_files import read_sentences
+from bertkit.tasks.tag_windows import IGNORED, encode_sentences
+from bertkit.tasks.tagged_text import Sentence, Sentences, joined
+from bertkit.tasks.task_options import Context, TaskOptions
+from bertkit.tasks.words import split_words
+from bertkit.text.tokenizer import Tokenizer
+
+_ENTITY_METRICS = ("f1", "precision", "recall", "accuracy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tagging(Task[Sentences]):
+    """Cross-entropy of the tag at each word's first piece (Devlin et al. 2019, section 5.3).
+
+    `classes` are the tags in the order of the outputs; where they are `O` and prefixes with types they mean entities.
+    """
+
+    kind = "tagging"
+    architecture = "BertForTokenClassification"
+    known_metrics = _ENTITY_METRICS
+    reads_tokens = True
+    line_suffixes = (".txt",)
+    usual_columns = Columns(text="text", label="spans")
+
+    classes: tuple[str, ...]
+    metric_names: tuple[str, ...] = _ENTITY_METRICS
+    context: Context = "sentence"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.classes) < 2:
+            raise InputError(f"tagging needs at least 2 tags, there is only {', '.join(self.classes)!r}")
+        if not is_entity_tags(self.classes) and self.metric_names != ("accuracy",):
+            raise InputError("these tags are no entities: measure accuracy, or write them as B-TYPE, I-TYPE and O")
+
+    @classmethod
+    def read(
+        cls,
+        source: str | Path,
+        columns: Columns,
+        *,
+        split: str = "train",
+        where: tuple[str, str] | None = None,
+        labelled: bool = True,
+    ) -> Sentences:
+        """Read column files or tables; see `read_sentences`."""
+        return read_sentences(source, columns, split=split, where=where, labelled=labelled)
+
+    @classmethod
+    def define(
+        cls,
+        train: Sentences,
+        options: TaskOptions,
+        *,
+        max_length: int,
+        metric_names: tuple[str, ...] | None,
+        columns: Columns,
+        benchmark: str | None,
+    ) -> Self:
+        """The tags are those of the training words, entities with both their prefixes."""
+        tags = {tag for sentence in train.items for tag in sentence.tags or ()}
+        names = metric_names or cls.metric_names
+        if is_entity_tags(tags):
+            kinds = sorted({tag[1:] for tag in tags if tag != OUTSIDE})
+            classes = (OUTSIDE, *(prefix + kind for kind in kinds for prefix in "BI"))
+        else:
+            classes, names = tuple(sorted(tags)), metric_names or ("accuracy",)
+        return cls(
+            classes=classes,
+            max_length=max_length,
+            metric_names=names,
+            columns=columns,
+            benchmark=benchmark,
+            context=options.context,
+        )
+
+    @classmethod
+    def restore(cls, description: Mapping[str, Any], labels: tuple[str, ...] | None) -> Self:
+        """The task of a `task.json`; without one, labels that mean no entities are measured as tags."""
+        if "metrics" not in description and labels is not None and not is_entity_tags(labels):
+            description = {**description, "metrics": ["accuracy"]}
+        return super().restore(description, labels)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The tags."""
+        return self.classes
+
+    @property
+    def summary(self) -> str:
+        """Their number."""
+        return f"{len(self.classes)} tags"
+
+    def head(self, config: BertConfig) -> nn.Module:
+        """Dropout and a linear layer on every token."""
+        return TokenClassificationHead(config, len(self.classes))
+
+    def examples(self, given: Sequence[Any]) -> Sentences:
+        """Texts, or lists of words."""
+        return Sentences(tuple(_sentence(one, f"text {index}") for index, one in enumerate(given)))
+
+    def encode(self, examples: Sentences, tokenizer: Tokenizer, *, labelled: bool = True) -> TaskInstances[Sentences]:
+        """Sentences, or windows of them; targets (T,)."""
+        return encode_sentences(
+            examples,
+            tokenizer,
+            {tag: place for place, tag in enumerate(self.classes)},
+            max_length=self.max_length,
+            context=self.context,
+            labelled=labelled,
+        )
+
+    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
+        """Cross-entropy of the words, summed."""
+        return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
+
+    def count(self, targets: Tensor) -> int:
+        """Words."""
+        return int((targets != IGNORED).sum())
+
+    def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
+        """Words whose tag is right."""
+        return (logits.argmax(-1) == targets).sum()
+
+    def decode(self, logits: Tensor, instances: TaskInstances[Sentences]) -> list[Prediction]:
+        """The likeliest tag of each word, and the entities that they mean."""
+        chances, places = self._words(logits, instances).float().softmax(-1).max(-1)
+        predictions: list[Prediction] = []
+        first = 0
+        for sentence in instances.examples.items:
+            last = first + len(sentence.spans)
+            tags = tuple(self.classes[place] for place in places[first:last].tolist())
+            predictions.append(_prediction(sentence, tags, chances[first:last].double().tolist(), self._means_entities))
+            first = last
+        return predictions
+
+    def metrics(self, logits: Tensor, instances: TaskInstances[Sentences]) -> dict[str, float]:
+        """Of all words and, where tags mean them, of entities."""
+        places = self._words(logits, instances).argmax(-1).tolist()
+        gold = [sentence.tags or () for sentence in instances.examples.items]
+        found: list[list[str]] = []
+        first = 0
+        for tags in gold:
+            found.append([self.classes[place] for place in places[first : first + len(tags)]])
+            first += len(tags)
+        right = sum(
+            ours == theirs
+            for one, other in zip(found, gold, strict=True)
+            for ours, theirs in zip(one, other, strict=True)
+        )
+        figures = {"accuracy": right / max(1, len(places))}
+        if self._means_entities:
+            figures |= entity_scores(found, gold)
+        return {name: figures[name] for name in self.metric_names}
+
+    @property
+    def _means_entities(self) -> bool:
+        return is_entity_tags(self.classes)
+
+    def _words(self, logits: Tensor, instances: TaskInstances[Sentences]) -> Tensor:
+        """Logits of all words' first pieces, in the words' order."""
+        assert instances.scored is not None
+        return logits[torch.from_numpy(np.flatnonzero(instances.scored))]
+
+
+def _sentence(given: Any, place: str) -> Sentence:
+    if isinstance(given, str):
+        return Sentence.of_text(given, split_words(given), None, place)
+    if isinstance(given, list | tuple) and all(isinstance(word, str) for word in given):
+        text, spans = joined(tuple(given))
+        return Sentence.of_text(text, spans, None, place)
+    raise InputError(f"{place} is {shortened(given)}: give a string, or a list of words")
+
+
+def _prediction(
+    sentence: Sentence, tags: tuple[str, ...], chances: Sequence[float], means_entities: bool
+) -> TagsPrediction:
+    if not means_entities:
+        return TagsPrediction(sentence.words, tags, ())
+    found = []
+    for entity in entities(tags):
+        start, end = sentence.spans[entity.first][0], sentence.spans[entity.last - 1][1]
+        chance = float(np.prod(chances[entity.first : entity.last]))
+        found.append(EntitySpan(entity.label, sentence.text[start:end], start, end, chance))
+    return TagsPrediction(sentence.words, to_iob2(tags), tuple(found))

@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bertkit.foundation.errors import InputError
+from bertkit.tasks.columns import Columns
+from bertkit.tasks.prediction import EntitySpan, TagsPrediction
+from bertkit.tasks.tag_windows import IGNORED
+from bertkit.tasks.tagged_text import Document, Sentence, Sentences, joined
+from bertkit.tasks.tagging import Tagging
+from bertkit.tasks.task_options import TaskOptions
+from bertkit.text.tokenizer import Tokenizer
+
+CLASSES = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+TASK = Tagging(classes=CLASSES, max_length=12)
+WORDS = ("fox", "foxes", "zoo", "the", "\u0007", "é", "zoofox")
+SENTENCES = st.lists(
+    st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(CLASSES)), min_size=1, max_size=14),
+    min_size=1,
+    max_size=4,
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    path = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
+    entries = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fox", "##es", "the", "zoo", "##fox", "x", "y", "z"]
+    path.write_text("\n".join(entries) + "\n")
+    return Tokenizer.from_pretrained(path, lowercase=True)
+
+
+def _document(*sentences: list[tuple[str, str]]) -> Sentences:
+    document = Document(tuple(word for sentence in sentences for word, _ in sentence))
+    found, first = [], 0
+    for number, sentence in enumerate(sentences):
+        text, spans = joined(tuple(word for word, _ in sentence))
+        tags, last = tuple(tag for _, tag in sentence), first + len(sentence)
+        place = f"file, row {number}"
+        found.append(
+            Sentence(document=document, first=first, last=last, text=text, spans=spans, tags=tags, place=place)
+        )
+        first = last
+    return Sentences(tuple(found))
+
+
+def _pieces(tokenizer: Tokenizer, word: str) -> list[int]:
+    return tokenizer.encode(word).input_ids[1:-1].tolist() or [tokenizer.unk_token_id]
+
+
+@settings(max_examples=200, deadline=None)
+@given(sentences=SENTENCES, context=st.sampled_from(["sentence", "document"]), max_length=st.integers(4, 16))
+def test_every_word_is_scored_once_at_its_first_piece(
+    tokenizer: Tokenizer, sentences: list[list[tuple[str, str]]], context, max_length: int
+):
+    task = Tagging(classes=CLASSES, max_length=max_length, context=context)
+    examples = _document(*sentences)
+    instances = task.encode(examples, tokenizer)
+    assert instances.targets is not None
+    assert instances.scored is not None
+    ids = np.concatenate([sequence.input_ids for sequence in instances.sequences])
+    first_pieces = [_pieces(tokenizer, word)[0] for sentence in sentences for word, _ in sentence]
+    assert ids[instances.scored].tolist() == first_pieces
+    tags = [CLASSES.index(tag) for sentence in sentences for _, tag in sentence]
+    assert instances.targets[torch.from_numpy(instances.scored)].tolist() == tags
+    assert (instances.targets[torch.from_numpy(~instances.scored)] == IGNORED).all()
+    whole = [piece for sentence in sentences for word, _ in sentence for piece in _pieces(tokenizer, word)]
+    for sequence in instances.sequences:
+        body = sequence.input_ids[1:-1].tolist()
+        assert len(body) <= max_length - 2
+        assert any(whole[start : start + len(body)] == body for start in range(len(whole)))
+        if context == "document" and len(whole) >= max_length - 2:
+            assert len(body) == max_length - 2
+    torch.manual_seed(0)
+    logits = torch.randn(len(ids), len(CLASSES))
+    logits[torch.from_numpy(instances.scored), torch.tensor(tags)] = 9.0
+    predictions = task.decode(logits, instances)
+    for prediction, sentence in zip(predictions, examples.items, strict=True):
+        assert isinstance(prediction, TagsPrediction)
+        assert prediction.words == sentence.words
+    figures = task.metrics(logits, instances)
+    assert figures["accuracy"] == 1.0
+    assert figures["f1"] in (0.0, 1.0)
+
+
+def test_neighbours_stand_on_both_sides_of_a_sentence_as_far_as_there_is_room(tokenizer: Tokenizer):
+    sentences = [[(letter, "O")] for letter in ("x", "the", "fox", "zoo", "y", "z")]
+    task = Tagging(classes=CLASSES, max_length=5, context="document")
+    instances = task.encode(_document(*sentences), tokenizer)
+    bodies = [tokenizer.decode(sequence.input_ids) for sequence in instances.sequences]
+    assert bodies == ["x the fox", "x the fox", "the fox zoo", "fox zoo y", "zoo y z", "zoo y z"]
+    apart = TASK.encode(_document(*sentences), tokenizer)
+    assert [len(sequence) for sequence in apart.sequences] == [3] * 6
+
+
+def test_a_sentence_keeps_its_context_when_it_is_taken_alone(tokenizer: Tokenizer):
+    task = Tagging(classes=CLASSES, max_length=5, context="document")
+    document = _document([("x", "O")], [("fox", "O")], [("zoo", "O")])
+    (sequence,) = task.encode(document.take([1]), tokenizer).sequences
+    assert tokenizer.decode(sequence.input_ids) == "x fox zoo"
+
+
+def test_entities_are_given_in_the_characters_of_the_text(tokenizer: Tokenizer):
+    text = "the  Fox,  zoo"
+    instances = TASK.encode(TASK.examples([text]), tokenizer, labelled=False)
+    assert instances.scored is not None
+    logits = torch.zeros(len(instances.scored), len(CLASSES))
+    rows = np.flatnonzero(instances.scored)
+    for row, tag in zip(rows, ("I-PER", "I-PER", "O", "B-LOC"), strict=True):
+        logits[row, CLASSES.index(tag)] = 50.0
+    (prediction,) = TASK.decode(logits, instances)
+    assert prediction == TagsPrediction(
+        ("the", "Fox", ",", "zoo"),
+        ("B-PER", "I-PER", "O", "B-LOC"),
+        (EntitySpan("PER", "the  Fox", 0, 8, 1.0), EntitySpan("LOC", "zoo", 11, 14, 1.0)),
+    )
+    assert prediction.fields() == ["the  Fox (PER, 0-8), zoo (LOC, 11-14)"]
+
+
+def test_an_empty_text_has_no_words(tokenizer: Tokenizer):
+    instances = TASK.encode(TASK.examples(["", "fox"]), tokenizer, labelled=False)
+    first, second = TASK.decode(torch.zeros(5, len(CLASSES)), instances)
+    assert first == TagsPrediction((), (), ())
+    assert isinstance(second, TagsPrediction)
+    assert second.tags == ("O",)
+
+
+def test_lists_of_words_stay_as_they_are(tokenizer: Tokenizer):
+    (example,) = TASK.examples([["the zoo", "fox"]]).items
+    assert (example.words, example.text) == (("the zoo", "fox"), "the zoo fox")
+    with pytest.raises(InputError, match="text 1 is 3"):
+        TASK.examples(["fox", 3])
+
+
+def test_tags_that_training_lacks_are_counted_and_missed(tokenizer: Tokenizer):
+    instances = TASK.encode(_document([("fox", "B-ORG"), ("zoo", "B-LOC")]), tokenizer)
+    assert "1 words have tags that training lacks (B-ORG)" in instances.remarks[0]
+    assert instances.targets is not None
+    assert TASK.count(instances.targets) == 1
+    logits = torch.zeros(4, len(CLASSES))
+    logits[2, 1] = 1.0
+    assert TASK.metrics(logits, instances) == {
+        "f1": pytest.approx(2 / 3),
+        "precision": 1.0,
+        "recall": 0.5,
+        "accuracy": 0.5,
+    }
+
+
+def _define(*tags: str) -> Tagging:
+    train = _document([("fox", tag) for tag in tags])
+    return Tagging.define(
+        train, TaskOptions(context="document"), max_length=9, metric_names=None, columns=Columns(), benchmark=None
+    )
+
+
+def test_the_tags_of_training_are_completed_for_entities_and_taken_as_they_are_otherwise():
+    task = _define("B-PER", "O", "B-LOC", "I-LOC")
+    assert (task.classes, task.context) == (CLASSES, "document")
+    words = _define("VB", "NN", "O")
+    assert (words.classes, words.metric_names) == (("NN", "O", "VB"), ("accuracy",))
+    with pytest.raises(InputError, match="at least 2 tags"):
+        _define("O", "O")
+    with pytest.raises(InputError, match="measure accuracy"):
+        Tagging(classes=("NN", "VB"), max_length=9)
