@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import read_json, write_json
@@ -42,7 +42,7 @@ class BertConfig:
     """Any attributes, those of Transformers' class with its defaults among them; they can be changed."""
 
     model_type = "bert"
-    keys_to_ignore_at_inference: tuple[str, ...] = ()
+    keys_to_ignore_at_inference: ClassVar[list[str]] = []
     id2label: dict[int, str]
     label2id: dict[str, int]
 
