@@ -38,6 +38,11 @@ OPTIONS = st.builds(
 )
 
 
+@pytest.fixture(scope="module")
+def original():
+    return google_bert("create_pretraining_data")
+
+
 def reference(vocabulary, options):
     return Procedure(
         vocabulary,
@@ -118,8 +123,8 @@ def test_real_text_gives_the_instances_of_the_procedure(shared_data, tmp_path, s
 
 @pytest.mark.parametrize("whole_word", [False, True])
 @pytest.mark.parametrize("seed", [12345, 7])
-def test_the_original_gives_the_same_instances(shared_data, tmp_path, seed, whole_word):
-    original, tokenization = google_bert("create_pretraining_data"), google_bert("tokenization")
+def test_the_original_gives_the_same_instances(original, shared_data, tmp_path, seed, whole_word):
+    tokenization = google_bert("tokenization")
     (tmp_path / "made.txt").write_text(make_text(300))
     compared = 0
     for path, dupe_factor in [*_corpora(shared_data), (tmp_path / "made.txt", 4)]:
@@ -144,8 +149,7 @@ def test_the_original_gives_the_same_instances(shared_data, tmp_path, seed, whol
 
 @settings(max_examples=100, deadline=None)
 @given(lengths=DOCUMENTS, options=OPTIONS)
-def test_the_transcription_is_the_original(lengths, options):
-    original = google_bert("create_pretraining_data")
+def test_the_transcription_is_the_original(original, lengths, options):
     words = iter(VOCABULARY[5:])
     documents = [[[next(words) for _ in range(count)] for count in document] for document in lengths]
     original.FLAGS.do_whole_word_mask = options.whole_word

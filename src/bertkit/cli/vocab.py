@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bertkit.data.corpus import CorpusOptions
+from bertkit.text.reference import Reference
 
 
 def vocab(
@@ -17,6 +18,7 @@ def vocab(
     cased: bool = False,
     min_frequency: int = 2,
     limit_alphabet: int = 1000,
+    follow: Reference = "huggingface",
     reading: Annotated[CorpusOptions, Parameter(name="*")] = CorpusOptions(),
 ) -> None:
     """Train a WordPiece vocabulary; the same corpus gives the same files.
@@ -35,6 +37,8 @@ def vocab(
         Least number of times that a merged piece occurs.
     limit_alphabet
         Most characters that stand in the vocabulary by themselves.
+    follow
+        Whose tokenizer decides in the rare cases where two differ: Hugging Face's, or google-research/bert's.
     """
     from bertkit.data.corpus import read_raw_documents
     from bertkit.data.sources import resolve_sources
@@ -46,7 +50,12 @@ def vocab(
         documents = read_raw_documents(sources, reading, bar.advance)
         lines = (line for document in documents for line in document.text.split("\n"))
         tokenizer = Tokenizer.train(
-            lines, size, lowercase=not cased, min_frequency=min_frequency, limit_alphabet=limit_alphabet
+            lines,
+            size,
+            lowercase=not cased,
+            min_frequency=min_frequency,
+            limit_alphabet=limit_alphabet,
+            follow=follow,
         )
     tokenizer.save_pretrained(out)
     print(f"{tokenizer.vocab_size:,} entries: {out}")

@@ -43,7 +43,8 @@ class ChunkEncoder:
         self._plain_library = tokenizers.Tokenizer(self._library.model)
         self._plain_library.pre_tokenizer = WhitespaceSplit()
         self._continues = np.array([entry.startswith(CONTINUATION) for entry in tokenizer.wordpiece.vocabulary])
-        self._lowercase = tokenizer.wordpiece.rules.lowercase
+        self._rules = tokenizer.wordpiece.rules
+        self._marks = [mark for mark in _MARKS if mark not in self._rules.looks_across]
         self._forget()
 
     def _forget(self) -> None:
@@ -64,7 +65,7 @@ class ChunkEncoder:
         if len(self._numbers) > _MAX_CHUNKS or self._chars > _MAX_CHARS:
             self._forget()
         # C chunks, D of them distinct; the end of each line but the last is a chunk without pieces.
-        places, distinct = _chunks(lines)  # (C,) in `distinct` (D,)
+        places, distinct = _chunks(self._rules.readable(lines), self._marks)  # (C,) in `distinct` (D,)
         numbers = np.fromiter(map(self._numbers.__getitem__, distinct), np.int64, len(distinct))  # (D,)
         self._encode_new_chunks()
         lengths = self._lengths.values[numbers][places]  # (C,)
@@ -95,7 +96,7 @@ class ChunkEncoder:
 
     def _encode_plain(self, chunks: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Pieces of all chunks (P,) and of each (K,), for chunks of ASCII letters and digits."""
-        texts = [text.lower() if self._lowercase else text for text in _joined(chunks, " ")]
+        texts = [text.lower() if self._rules.lowercase else text for text in _joined(chunks, " ")]
         encodings = self._plain_library.encode_batch_fast(texts, add_special_tokens=False)
         ids = np.concatenate([np.array(encoding.ids, np.uint32) for encoding in encodings])
         starts = np.flatnonzero(~self._continues[ids])
@@ -120,14 +121,14 @@ def _joined(chunks: list[str], separator: str) -> list[str]:
     ]
 
 
-def _chunks(lines: Sequence[str]) -> tuple[NDArray[np.int32], list[str]]:
+def _chunks(lines: Sequence[str], marks: Sequence[str]) -> tuple[NDArray[np.int32], list[str]]:
     """Each chunk's place (C,) in the list of the distinct ones; a line break stands between two lines."""
     lines = with_breaks(lines)
     text = "\n".join(lines)
     if text.count("\n") >= len(lines):
         text = "\n".join(line.replace("\n", " ") for line in lines)  # white space of a line, like any other
     check_unicode(text)
-    for mark in (*_MARKS, "\n"):
+    for mark in (*marks, "\n"):
         text = text.replace(mark, f" {mark} ")
     # Arrow counts distinct strings without making a Python object for each chunk.
     chunks = pc.split_pattern(pa.array([text], pa.large_string()), " ").flatten().dictionary_encode()

@@ -16,6 +16,7 @@ from bertkit.text.byte_level import ByteLevelPairs
 from bertkit.text.chunk_pieces import encode_chunks
 from bertkit.text.encoded_example import EncodedExample
 from bertkit.text.pieces import Pieces
+from bertkit.text.reference import Reference
 from bertkit.text.sequence import SequenceBuilder
 from bertkit.text.tokenizer_folder import read_subwords, write_subwords
 from bertkit.text.valid_unicode import check_unicode
@@ -51,24 +52,29 @@ class Tokenizer:
         lowercase: bool = True,
         min_frequency: int = 2,
         limit_alphabet: int = 1000,
+        follow: Reference = "huggingface",
     ) -> Tokenizer:
         """Train on lines of text, read once; the same lines give the same vocabulary, `vocab_size` entries at most.
 
+        `follow` says whose cleaning of text decides where Hugging Face's and Google's differ (docs/tokenisation.md).
         Raises `InputError` for an empty corpus and for a size that cannot hold the corpus's alphabet.
         """
-        rules = WordPieceRules(lowercase=lowercase)
+        rules = WordPieceRules(lowercase=lowercase, follow=follow)
         options = VocabularyOptions(vocab_size=vocab_size, min_frequency=min_frequency, limit_alphabet=limit_alphabet)
         return cls(WordPiece(vocabulary=tuple(train_vocabulary(corpus, rules, options)), rules=rules))
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, lowercase: bool | None = None) -> Tokenizer:
+    def from_pretrained(
+        cls, path: str | Path, lowercase: bool | None = None, follow: Reference | None = None
+    ) -> Tokenizer:
         """Read a model or tokenizer folder, a `tokenizer.json` or a `vocab.txt`.
 
-        `lowercase` None takes what the files say; a `vocab.txt` alone is cased if an entry has a capital letter.
+        `lowercase` and `follow` None take what the files say; a `vocab.txt` alone is cased if an entry has a capital
+        letter, and follows Hugging Face.
         RoBERTa's folders, with `vocab.json` and `merges.txt`, are read too. Raises `InputError` for what is missing,
         broken or of another kind.
         """
-        return cls(read_subwords(Path(path), lowercase))
+        return cls(read_subwords(Path(path), lowercase, follow))
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `tokenizer.json`, `tokenizer_config.json` and `vocab.txt` as Hugging Face's `AutoTokenizer` reads."""
@@ -107,18 +113,18 @@ class Tokenizer:
         Raises `InputError` if `max_length` has no room for [CLS] and [SEP] or a text is not valid Unicode.
         """
         library = self._plain_library if split_special_tokens else self._library
-        first = _pieces(library, texts)
+        first = self._pieces(library, texts)
         if text_pairs is None:
             return self._sequences.build(first, None, max_length)
         assert len(texts) == len(text_pairs)
-        return self._sequences.build(first, _pieces(library, text_pairs), max_length)
+        return self._sequences.build(first, self._pieces(library, text_pairs), max_length)
 
     def pieces(self, texts: Sequence[str]) -> Pieces:
         """Many texts, in order, without [CLS] and [SEP], for windows of long texts; see `join`."""
         if not isinstance(self.subwords, WordPiece):
-            return _pieces(self._library, texts)
+            return self._pieces(self._library, texts)
         with _naming_bad_texts(texts):
-            return encode_chunks(self._library, texts)
+            return encode_chunks(self._library, self.subwords.rules.readable(texts))
 
     def join(self, first: Pieces, second: Pieces | None = None) -> list[EncodedExample]:
         """Of each run `[CLS] first [SEP]`, or `[CLS] first [SEP] second [SEP]`."""
@@ -141,14 +147,15 @@ class Tokenizer:
         """(vocab_size,) True for the `##` pieces, which continue a word."""
         return np.array([token.startswith(CONTINUATION) for token in self.wordpiece.vocabulary])
 
+    def _pieces(self, library: Any, texts: Sequence[str]) -> Pieces:
+        with _naming_bad_texts(texts):
+            if isinstance(self.subwords, WordPiece):
+                texts = self.subwords.rules.readable(texts)
+            return Pieces.of(library.encode_batch(texts, add_special_tokens=False))
+
     @cached_property
     def _plain_library(self) -> Any:
         return self.subwords.library_tokenizer([])
-
-
-def _pieces(library: Any, texts: Sequence[str]) -> Pieces:
-    with _naming_bad_texts(texts):
-        return Pieces.of(library.encode_batch(texts, add_special_tokens=False))
 
 
 @contextmanager
@@ -156,7 +163,7 @@ def _naming_bad_texts(texts: Sequence[object]) -> Iterator[None]:
     """The library only says that one of them is not a string."""
     try:
         yield
-    except TypeError:
+    except (TypeError, AttributeError):
         for index, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InputError(f"text {index} is {text!r}: give a string") from None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +17,42 @@ from bertkit.text.byte_level_folder import (
     read_byte_level_json,
     write_byte_level,
 )
-from bertkit.text.wordpiece import CONTINUATION, MAX_CHARS_PER_WORD, SPECIAL_TOKENS, WordPiece, WordPieceRules
+from bertkit.text.reference import Reference
+from bertkit.text.wordpiece import CONTINUATION, SPECIAL_TOKENS, WordPiece, WordPieceRules
 
 MODEL_MAX_LENGTH = 512
 
 
-def read_subwords(path: Path, lowercase: bool | None = None) -> WordPiece | ByteLevelPairs:
-    """Read a folder (`tokenizer.json` first, else `vocab.txt` or RoBERTa's files) or one such file."""
+def read_subwords(
+    path: Path, lowercase: bool | None = None, follow: Reference | None = None
+) -> WordPiece | ByteLevelPairs:
+    """Read a folder (`tokenizer.json` first, else `vocab.txt` or RoBERTa's files) or one such file.
+
+    `lowercase` and `follow` of WordPieces come from the files where None.
+    """
+    subwords = _read(path)
+    if isinstance(subwords, ByteLevelPairs):
+        return subwords
+    asked = {"lowercase": lowercase, "follow": follow}
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    return replace(subwords, rules=replace(subwords.rules, **changes))
+
+
+def _read(path: Path) -> WordPiece | ByteLevelPairs:
     if path.is_dir():
         if (path / "tokenizer.json").is_file():
-            return _read_tokenizer_json(path / "tokenizer.json", lowercase)
+            return _read_tokenizer_json(path / "tokenizer.json")
         if (path / "vocab.txt").is_file():
             config = path / "tokenizer_config.json"
-            return _read_vocab_txt(path / "vocab.txt", read_json(config) if config.is_file() else {}, lowercase)
+            return _read_vocab_txt(path / "vocab.txt", read_json(config) if config.is_file() else {})
         if (path / VOCABULARY_FILE).is_file():
             return read_byte_level_files(path)
         raise InputError(f"{path} has neither tokenizer.json nor vocab.txt: give a tokenizer or model folder")
     if not path.is_file():
         raise InputError(f"{path} does not exist: give a tokenizer folder, a vocab.txt or a tokenizer.json")
     if path.suffix == ".json":
-        return _read_tokenizer_json(path, lowercase)
-    return _read_vocab_txt(path, {}, lowercase)
+        return _read_tokenizer_json(path)
+    return _read_vocab_txt(path, {})
 
 
 def write_subwords(subwords: WordPiece | ByteLevelPairs, folder: Path) -> None:
@@ -55,7 +73,9 @@ def _write_wordpiece(wordpiece: WordPiece, folder: Path) -> None:
             temporary.write_text(text, encoding="utf-8", newline="\n")
     rules = wordpiece.rules
     config = {
-        "tokenizer_class": "BertTokenizer",
+        # BertTokenizer makes its own cleaning from the lines below; the other class takes tokenizer.json as it is.
+        "tokenizer_class": "BertTokenizer" if rules.follow == "huggingface" else "PreTrainedTokenizerFast",
+        "follow": rules.follow,
         "do_lower_case": rules.lowercase,
         "strip_accents": rules.strip_accents,
         "tokenize_chinese_chars": rules.handle_chinese_chars,
@@ -66,15 +86,14 @@ def _write_wordpiece(wordpiece: WordPiece, folder: Path) -> None:
     write_json(folder / "tokenizer_config.json", config)
 
 
-def _read_vocab_txt(path: Path, config: dict[str, Any], lowercase: bool | None) -> WordPiece:
+def _read_vocab_txt(path: Path, config: dict[str, Any]) -> WordPiece:
     try:
         # Not splitlines(): an entry may be a character that Python counts as a line end.
         lines = path.read_bytes().decode("utf-8").replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}): give a vocabulary with one entry a line") from None
     vocabulary = tuple(lines[:-1] if lines[-1] == "" else lines)
-    if lowercase is None:
-        lowercase = config.get("do_lower_case")
+    lowercase = config.get("do_lower_case")
     if lowercase is None:
         lowercase = not any(t != t.lower() for t in vocabulary if not (t.startswith("[") and t.endswith("]")))
     rules = WordPieceRules(
@@ -82,26 +101,26 @@ def _read_vocab_txt(path: Path, config: dict[str, Any], lowercase: bool | None) 
         strip_accents=config.get("strip_accents"),
         clean_text=config.get("clean_text", True),
         handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+        follow=config.get("follow", "huggingface"),
     )
     return _checked(path, vocabulary, rules, SPECIAL_TOKENS)
 
 
-def _read_tokenizer_json(path: Path, lowercase: bool | None) -> WordPiece | ByteLevelPairs:
+def _read_tokenizer_json(path: Path) -> WordPiece | ByteLevelPairs:
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict) or "vocab" not in content["model"]:
         raise InputError(f"{path} is not a tokenizer.json: it has no model with a vocab")
     model, normalizer, splitter = (content.get(part) or {} for part in ("model", "normalizer", "pre_tokenizer"))
     if (model.get("type"), splitter.get("type")) == ("BPE", "ByteLevel"):
         return read_byte_level_json(path, content)
+    rules = _google_rules(normalizer, splitter) or _huggingface_rules(path, normalizer, splitter)
     # Files of early versions name no type: WordPiece is the one with a continuation prefix and a word length.
     kind = model.get("type") or ("WordPiece" if "max_input_chars_per_word" in model else "unknown")
     for what, found, wanted in (
         ("model", kind, "WordPiece"),
-        ("normalizer", normalizer.get("type"), "BertNormalizer"),
-        ("pre_tokenizer", splitter.get("type"), "BertPreTokenizer"),
         ("continuation prefix", model.get("continuing_subword_prefix"), CONTINUATION),
         ("unknown token", model.get("unk_token"), "[UNK]"),
-        ("longest word", model.get("max_input_chars_per_word"), MAX_CHARS_PER_WORD),
+        ("longest word", model.get("max_input_chars_per_word"), rules.max_chars_per_word),
     ):
         if found != wanted:
             raise InputError(f"{path} has {what} {found}, not BERT's {wanted}: give a BERT tokenizer")
@@ -110,14 +129,42 @@ def _read_tokenizer_json(path: Path, lowercase: bool | None) -> WordPiece | Byte
     by_id = {index: token for token, index in (entries | added).items()}
     if sorted(by_id) != list(range(len(entries | added))):
         raise InputError(f"{path} has gaps or repeats in its ids: they must run from 0 to the vocabulary's size - 1")
-    rules = WordPieceRules(
-        lowercase=normalizer.get("lowercase", True) if lowercase is None else lowercase,
+    extra = tuple(token for token in sorted(added, key=added.__getitem__) if token not in SPECIAL_TOKENS)
+    return _checked(path, tuple(by_id[i] for i in range(len(by_id))), rules, SPECIAL_TOKENS + extra)
+
+
+def _huggingface_rules(path: Path, normalizer: dict[str, Any], splitter: dict[str, Any]) -> WordPieceRules:
+    for what, found, wanted in (
+        ("normalizer", normalizer.get("type"), "BertNormalizer"),
+        ("pre_tokenizer", splitter.get("type"), "BertPreTokenizer"),
+    ):
+        if found != wanted:
+            raise InputError(f"{path} has {what} {found}, not BERT's {wanted}: give a BERT tokenizer")
+    return WordPieceRules(
+        lowercase=normalizer.get("lowercase", True),
         strip_accents=normalizer.get("strip_accents"),
         clean_text=normalizer.get("clean_text", True),
         handle_chinese_chars=normalizer.get("handle_chinese_chars", True),
     )
-    extra = tuple(token for token in sorted(added, key=added.__getitem__) if token not in SPECIAL_TOKENS)
-    return _checked(path, tuple(by_id[i] for i in range(len(by_id))), rules, SPECIAL_TOKENS + extra)
+
+
+def _google_rules(normalizer: dict[str, Any], splitter: dict[str, Any]) -> WordPieceRules | None:
+    """The rules that would write these parts of a file, None if they are not Google's."""
+    yes_or_no = (True, False)
+    for lowercase, clean_text, chinese, strip_accents in product(yes_or_no, yes_or_no, yes_or_no, (None, *yes_or_no)):
+        rules = WordPieceRules(
+            lowercase=lowercase,
+            strip_accents=strip_accents,
+            clean_text=clean_text,
+            handle_chinese_chars=chinese,
+            follow="google",
+        )
+        if [json.loads(part.__getstate__()) for part in (rules.normalizer(), rules.splitter())] == [
+            normalizer,
+            splitter,
+        ]:
+            return rules
+    return None
 
 
 def _checked(

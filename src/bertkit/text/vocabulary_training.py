@@ -12,7 +12,7 @@ from tokenizers import models, pre_tokenizers, trainers
 from bertkit.foundation.errors import InputError
 from bertkit.text.long_lines import with_breaks
 from bertkit.text.valid_unicode import check_unicode
-from bertkit.text.wordpiece import CONTINUATION, MAX_CHARS_PER_WORD, SPECIAL_TOKENS, WordPieceRules
+from bertkit.text.wordpiece import CONTINUATION, SPECIAL_TOKENS, WordPieceRules
 
 _MAX_DISTINCT_CHUNKS = 500_000
 _MAX_LINE_CHARS = 1_000_000
@@ -74,7 +74,7 @@ def train_vocabulary(lines: Iterable[str], rules: WordPieceRules, options: Vocab
 
 def count_words(lines: Iterable[str], rules: WordPieceRules) -> Counter[str]:
     """How often each word occurs after cleaning and splitting; holds the distinct words, not the lines."""
-    normalizer, splitter = rules.normalizer(), pre_tokenizers.BertPreTokenizer()
+    normalizer, splitter = rules.normalizer(), rules.splitter()
     words: Counter[str] = Counter()
     chunks: Counter[str] = Counter()
 
@@ -82,7 +82,7 @@ def count_words(lines: Iterable[str], rules: WordPieceRules) -> Counter[str]:
         for chunk, count in chunks.items():
             check_unicode(chunk)
             for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(chunk)):
-                if len(word) <= MAX_CHARS_PER_WORD:
+                if len(word) <= rules.max_chars_per_word:
                     words[word] += count
         chunks.clear()
 

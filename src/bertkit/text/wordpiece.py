@@ -6,17 +6,21 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from bertkit.foundation.errors import InputError
+from bertkit.text import google_cleaning
+from bertkit.text.reference import Reference
 from bertkit.text.special_tokens import BERT, SpecialTokens
+from bertkit.text.valid_unicode import with_noncharacters
 
 SPECIAL_TOKENS = BERT.all
 CONTINUATION = "##"
-MAX_CHARS_PER_WORD = 100
+
+_MAX_CHARS_PER_WORD = {"huggingface": 100, "google": google_cleaning.MAX_CHARS_PER_WORD}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,19 +37,50 @@ class WordPieceRules:
     handle_chinese_chars: bool = True
     """Make every CJK character a word."""
 
+    follow: Reference = "huggingface"
+    """Whose tokenizer decides where the two differ."""
+
+    def __post_init__(self) -> None:
+        if self.follow not in get_args(Reference):
+            raise InputError(f"follow must be {' or '.join(get_args(Reference))}, got {self.follow!r}")
+
     @property
     def strips_accents(self) -> bool:
         """Whether accents are dropped, with None resolved."""
         return self.lowercase if self.strip_accents is None else self.strip_accents
 
+    @property
+    def max_chars_per_word(self) -> int:
+        """A longer word is [UNK]."""
+        return _MAX_CHARS_PER_WORD[self.follow]
+
+    @property
+    def looks_across(self) -> str:
+        """ASCII marks that are words of their own, and yet what stands before one can depend on what follows it."""
+        return google_cleaning.LOOKS_ACROSS if self.follow == "google" else ""
+
+    def readable(self, texts: Sequence[str]) -> Sequence[str]:
+        """The texts as the library takes them: for Google's tokenizer lone surrogates are characters like others."""
+        return with_noncharacters(texts) if self.follow == "google" else texts
+
     def normalizer(self) -> normalizers.Normalizer:
         """The library's normaliser with these rules."""
+        if self.follow == "google":
+            return google_cleaning.google_normalizer(
+                lowercase=self.lowercase, strip_accents=self.strips_accents, clean_text=self.clean_text
+            )
         return normalizers.BertNormalizer(
             clean_text=self.clean_text,
             handle_chinese_chars=self.handle_chinese_chars,
             strip_accents=self.strip_accents,
             lowercase=self.lowercase,
         )
+
+    def splitter(self) -> pre_tokenizers.PreTokenizer:
+        """The library's splitter into words with these rules."""
+        if self.follow == "google":
+            return google_cleaning.google_splitter(handle_chinese_chars=self.handle_chinese_chars)
+        return pre_tokenizers.BertPreTokenizer()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +115,7 @@ class WordPiece:
             self.rules.strips_accents,
             self.rules.clean_text,
             self.rules.handle_chinese_chars,
+            *([] if self.rules.follow == "huggingface" else [self.rules.follow]),
         ]
         return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
 
@@ -91,11 +127,11 @@ class WordPiece:
                 ids,
                 unk_token="[UNK]",
                 continuing_subword_prefix=CONTINUATION,
-                max_input_chars_per_word=MAX_CHARS_PER_WORD,
+                max_input_chars_per_word=self.rules.max_chars_per_word,
             )
         )
         library.normalizer = self.rules.normalizer()
-        library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        library.pre_tokenizer = self.rules.splitter()
         library.decoder = decoders.WordPiece(prefix=CONTINUATION)
         # Only programs that read our tokenizer.json use the post-processor; bertkit adds [CLS] and [SEP] in `sequence`.
         library.post_processor = processors.TemplateProcessing(
