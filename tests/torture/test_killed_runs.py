@@ -1,5 +1,7 @@
 """Preparation and training killed with SIGKILL at random moments end with the bits of runs that were left alone.
 
+In one process, and in two, of which one or both are killed.
+
 `make torture` runs it; TORTURE_SEED changes the moments.
 """
 
@@ -11,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -102,6 +105,36 @@ def test_killed_preparation_gives_the_same_bytes(tmp_path: Path, tokenizer: Path
         shutil.rmtree(tmp_path / "killed")
 
 
+def _workers(launcher: int) -> list[int]:
+    """The processes that torchrun has started."""
+    with suppress(FileNotFoundError):
+        return [int(child) for child in Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()]
+    return []
+
+
+def _launch_killed(command: Sequence[str | Path], whole_seconds: float, rng: random.Random) -> int:
+    """Kill one process of a job, which torchrun then starts again, or all of it, which is started again here."""
+    kills = 0
+    job = None
+    while True:
+        if job is None:
+            job = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            errors = job.communicate(timeout=None if kills == KILLS else rng.uniform(0.1, 1.0) * whole_seconds)[1]
+            assert job.returncode == 0, errors.decode()
+            return kills
+        except subprocess.TimeoutExpired:
+            workers = _workers(job.pid)
+            whole_job = rng.random() < 0.3 or not workers
+            for victim in [job.pid, *workers] if whole_job else [rng.choice(workers)]:
+                with suppress(ProcessLookupError):
+                    os.kill(victim, signal.SIGKILL)
+            if whole_job:
+                job.communicate()
+                job = None
+            kills += 1
+
+
 def test_killed_training_gives_the_same_weights(tmp_path: Path, tokenizer: Path, rng: random.Random):
     corpus, data = tmp_path / "corpus.txt", tmp_path / "data"
     _write_corpus(corpus, 300)
@@ -112,5 +145,26 @@ def test_killed_training_gives_the_same_weights(tmp_path: Path, tokenizer: Path,
     kills = 0
     while kills < KILLS:
         kills += _run_killed([*pretrain, tmp_path / "killed"], seconds, rng)
+        assert _bytes(tmp_path / "killed" / "model") == _bytes(tmp_path / "whole" / "model")
+        shutil.rmtree(tmp_path / "killed")
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_killed_processes_of_a_job_give_the_same_weights(
+    tmp_path: Path, tokenizer: Path, rng: random.Random, parallel: str
+):
+    corpus, data = tmp_path / "corpus.txt", tmp_path / "data"
+    _write_corpus(corpus, 300)
+    _run(["prepare", corpus, "--tokenizer", tokenizer, "--out", data])
+    job = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    job += [f"--max-restarts={KILLS}", "-m", "bertkit", "pretrain", data, "--parallel", parallel, "--preset", "tiny"]
+    job += ["--steps", "60", "--batch-size", "16", "--seq-length", "64", "--checkpoint-every", "4"]
+    job += ["--evaluate-every", "20", "--log-every", "2", "--out"]
+    start = time.monotonic()
+    subprocess.run([*map(str, job), str(tmp_path / "whole")], check=True, capture_output=True)
+    seconds = time.monotonic() - start
+    kills = 0
+    while kills < KILLS:
+        kills += _launch_killed([*job, tmp_path / "killed"], seconds, rng)
         assert _bytes(tmp_path / "killed" / "model") == _bytes(tmp_path / "whole" / "model")
         shutil.rmtree(tmp_path / "killed")

@@ -12,10 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import torch.distributed.checkpoint as dcp
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.staging import BlockingAsyncStager
+from torch.distributed.checkpoint.state_dict_loader import load as load_shares
+from torch.distributed.checkpoint.state_dict_saver import save as save_shares
 
 from bertkit.foundation.console import note
 from bertkit.foundation.errors import InputError
@@ -79,9 +81,9 @@ class Checkpoints:
             if not path.is_dir():
                 raise InputError(_NOT_SHARED.format(path))
         try:
-            dcp.load(
+            load_shares(
                 dict(tensors),
-                storage_reader=dcp.HuggingFaceStorageReader(str(path)),
+                storage_reader=HuggingFaceStorageReader(str(path)),
                 process_group=self._group.channel,
                 no_dist=self._group.size == 1,
             )
@@ -149,9 +151,9 @@ class Checkpoints:
 def _write_share(folder: Path, tensors: dict[str, Any], group: ProcessGroup) -> dict[str, str]:
     """Write what falls to this process; return the SHA-256 of its files by name without suffix."""
     try:
-        dcp.save(
+        save_shares(
             tensors,
-            storage_writer=dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True),
+            storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True),
             process_group=group.channel,
             no_dist=group.size == 1,
         )

@@ -126,7 +126,7 @@ def accumulate_gradients(
             terms = objective.terms(micro_batch, replicas.model)
             losses = [term.weight * term.total / max(1, in_batch[name]) for name, term in terms.items()]
             loss = torch.stack(losses).sum()
-        (factor * loss).backward()
+        (factor * loss).backward()  # type: ignore[no-untyped-call]
         if factor:
             figures.add(objective, micro_batch, terms)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
@@ -18,6 +19,9 @@ from bertkit.training.parallel import Parallel
 
 MicroBatchT = TypeVar("MicroBatchT")
 
+# Said once of a model that returns some rows of a larger tensor; no objective changes logits in place.
+warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
+
 
 class _WithUnused(nn.Module):
     """A module beside a parameter that nothing uses: torch warns where it looked for such and found none."""
@@ -26,8 +30,8 @@ class _WithUnused(nn.Module):
         super().__init__()
         self.module, self.unused = module, nn.Parameter(torch.zeros(()))
 
-    def forward(self, *inputs: Any) -> Any:
-        return self.module(*inputs)
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        return self.module(*inputs, **options)
 
 
 class Replicas:

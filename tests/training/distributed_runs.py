@@ -1,0 +1,106 @@
+"""Tiny pre-training runs; started by torchrun, the runs that the arguments name, in many processes.
+
+`torchrun ... distributed_runs.py FOLDER RUN...`, where a run is `ddp:NAME` or `fsdp:NAME`, or `mistakes`.
+"""
+
+import json
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from bertkit.data.instances import InstanceOptions
+from bertkit.data.prepare import prepare
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.launch import Launch
+from bertkit.foundation.process_group import ProcessGroup, joined
+from bertkit.model.config import BertConfig
+from bertkit.recipes.pretrain import pretrain
+from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.text.tokenizer import Tokenizer
+from bertkit.training.options import OptimizerOptions, TrainingOptions
+
+STEPS = 50
+WORDS = ["wind", "river", "stone", "light", "over", "under", "runs", "falls", "keeps", "green", "old", "quiet"]
+
+OPTIONS = PretrainOptions(
+    model=BertConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        initializer_range=0.1,
+    ),
+    training=TrainingOptions(
+        steps=STEPS,
+        optimizer=OptimizerOptions(learning_rate=2e-3),
+        precision="float32",
+        log_every=1,
+        evaluate_every=25,
+        checkpoint_every=25,
+    ),
+    instances=InstanceOptions(seq_length=32, short_seq_prob=0.5),
+    batch_size=13,  # no multiple of the processes
+    micro_batch_tokens=64,  # several passes, not as many in each process
+    held_out_share=0.2,
+)
+
+
+def prepare_corpus(folder: Path, name: str, documents: int) -> Path:
+    """A prepared corpus of random words, `folder/name`."""
+    rng = random.Random(documents)
+    sentences = [
+        [" ".join(rng.choices(WORDS, k=rng.randint(3, 12))) + "." for _ in range(rng.randint(2, 9))]
+        for _ in range(documents)
+    ]
+    text = folder / f"{name}.txt"
+    text.write_text("\n\n".join("\n".join(document) for document in sentences) + "\n")
+    prepare([text], Tokenizer.train(WORDS * 9, vocab_size=70), folder / name)
+    return folder / name
+
+
+def mistakes(folder: Path, group: ProcessGroup) -> dict[str, str]:
+    """What each kind of mistake ends with in this process."""
+    second = group.rank == 1
+    data, out = folder / "data", folder / "mistakes"
+
+    def ends(run: Callable[[], object]) -> str:
+        try:
+            run()
+        except InputError as error:
+            return str(error)
+        except SystemExit as error:
+            return f"exit {error.code}"
+        return "nothing"
+
+    def start(data: Path = data, out: Path = out, **changes: object) -> Callable[[], object]:
+        return lambda: pretrain(data, out, replace(OPTIONS, **changes), group=group)
+
+    return {
+        "other data": ends(start(folder / "other" if second else data)),
+        "other options": ends(start(batch_size=16 if second else 13)),
+        "no data": ends(start(folder / "nowhere" if second else data)),
+        "a shard is missing": ends(start(folder / "broken" if second else data)),
+        "a batch too small": ends(start(batch_size=1)),
+        "a run from other data": ends(start(folder / "other", folder / "one")),
+        "a run that is going on": ends(start(out=folder / "busy")),
+    }
+
+
+def main(folder: Path, runs: list[str]) -> None:
+    with joined(Launch.read()) as group:
+        for run in runs:
+            if run == "mistakes":
+                found = group.gather(mistakes(folder, group))
+                (folder / "mistakes.json").write_text(json.dumps(found))
+            else:
+                parallel, name = run.split(":")
+                pretrain(folder / "data", folder / name, replace(OPTIONS, parallel=parallel), group=group)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])
