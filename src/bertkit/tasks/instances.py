@@ -35,6 +35,8 @@ class TaskInstances(Generic[ExamplesT]):
     """(I + 1,) instance i has the sequences from `bounds[i]` up to `bounds[i + 1]`, which stay in one batch."""
     reads_tokens: bool = False
     """Whether the rows are the sequences' tokens."""
+    text_starts: NDArray[np.int64] | None = None
+    """(S,) first token of the text that answers come from, None where there is none."""
     scored: NDArray[np.bool_] | None = None
     """(R,) the rows that speak for their example, None where all do."""
     targets: Tensor | None = None

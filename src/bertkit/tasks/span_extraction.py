@@ -222,8 +222,9 @@ class SpanExtraction(Task[Questions]):
 def _window(scores: NDArray[np.float64], instances: TaskInstances[Questions], index: int) -> WindowScores:
     """The context's part of a window, of scores (T, 2)."""
     assert instances.scored is not None
+    assert instances.text_starts is not None
     sequence, start = instances.sequences[index], int(instances.row_bounds[index])
-    before = len(sequence) - int(sequence.token_type_ids.sum())
+    before = int(instances.text_starts[index])
     context = slice(start + before, start + len(sequence) - 1)
     return WindowScores(
         start=scores[context, 0],

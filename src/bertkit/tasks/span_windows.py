@@ -39,7 +39,8 @@ def encode_questions(
     pieces = tokenizer.pieces(list(contexts))
     asked = tokenizer.pieces([item.question for item in items]).cut(max_question_length)
     context_of = np.array([contexts[item.context] for item in items], np.int64)  # (N,)
-    rooms = max_length - 3 - asked.lengths
+    between = tokenizer.special_tokens.between
+    rooms = max_length - 2 - between - asked.lengths
     for index in np.flatnonzero(rooms < 1)[:1]:
         raise InputError(
             f"{items[index].place}: the question's {asked.lengths[index]} pieces leave no room in max_length "
@@ -47,7 +48,7 @@ def encode_questions(
         )
     owners, starts = _window_places(pieces.lengths[context_of], rooms, doc_stride)
     parts = pieces.parts(context_of[owners], starts, rooms[owners])
-    before = asked.lengths[owners] + 2
+    before = asked.lengths[owners] + 1 + between
     remarks: tuple[str, ...] = ()
     targets = None
     if labelled:
@@ -60,6 +61,7 @@ def encode_questions(
         owners=owners,
         bounds=np.arange(len(owners) + 1),
         reads_tokens=True,
+        text_starts=before,
         scored=_scored(owners, starts, parts.lengths, before, rooms, pieces.lengths[context_of]),
         targets=targets,
         remarks=remarks,

@@ -92,11 +92,11 @@ class _Documents:
         documents = {id(sentence.document): sentence.document for sentence in sentences.items}
         words = [word for document in documents.values() for word in document.words]
         numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
+        # A space before a word is part of it in RoBERTa's vocabulary, and nothing in BERT's.
+        distinct = tokenizer.pieces([f" {word}" for word in numbers])
         # A word of nothing but control characters has no piece; it gets [UNK], that none is lost.
-        distinct = tokenizer.pieces(list(numbers))
-        unknown = tokenizer.pieces(["[UNK]"])
-        ids = np.concatenate([distinct.ids, unknown.ids])
-        offsets = np.concatenate([distinct.offsets, unknown.offsets])
+        ids = np.append(distinct.ids, np.int32(tokenizer.unk_token_id))
+        offsets = np.concatenate([distinct.offsets, np.zeros((1, 2), np.int32)])
         empty = distinct.lengths == 0
         starts = np.where(empty, len(distinct.ids), distinct.starts)
         lengths = np.where(empty, 1, distinct.lengths)
