@@ -12,6 +12,7 @@ from bertkit.model.config import BertConfig
 from bertkit.model.description import ModelDescription
 from bertkit.model.folder import write_model_folder
 from bertkit.model.how_to_load import how_to_load
+from bertkit.model.initialization import initialize
 from bertkit.model.model_card import ModelCard
 from bertkit.text.tokenizer import Tokenizer
 
@@ -44,6 +45,29 @@ def test_the_programs_in_the_card_of_a_saved_model_load_it(tiny_model: Path, nam
             "sentence-transformers": "SentenceTransformer",
         }[name]
     )
+
+
+@pytest.mark.parametrize(
+    ("head", "labels"),
+    [
+        ("SequenceClassification", "ab"),
+        ("TokenClassification", "abc"),
+        ("QuestionAnswering", ""),
+        ("MultipleChoice", ""),
+    ],
+)
+def test_the_program_for_a_task_predicts(tiny_model: Path, tmp_path: Path, head: str, labels: str):
+    config = BertWithHeads.from_pretrained(tiny_model).bert.config
+    description = ModelDescription(config=config, architecture=f"BertFor{head}", labels=tuple(labels) or None)
+    model = BertWithHeads.outline(description)
+    model.to_empty(device="cpu")
+    initialize(model, 0.02, seed=0)
+    model.save_pretrained(tmp_path)
+    Tokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path)
+    program = _programs((tmp_path / "README.md").read_text())["bertkit"].replace("FOLDER", str(tmp_path))
+    scope: dict[str, object] = {}
+    exec(program.replace("model.predict", "answers = model.predict"), scope)
+    assert len(scope["answers"]) > 0
 
 
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta"])

@@ -10,6 +10,9 @@ _CALLS = {
     "BertForPreTraining": 'model.fill_mask("The capital of France is {mask}.")',
     "BertForMaskedLM": 'model.fill_mask("The capital of France is {mask}.")',
     "BertForSequenceClassification": 'model.predict(["one text", "another"])',
+    "BertForTokenClassification": 'model.predict(["A text to be tagged."])',
+    "BertForQuestionAnswering": 'model.predict([("A question?", "A text that may answer it.")])',
+    "BertForMultipleChoice": 'model.predict([("A question?", ["one answer", "another"])])',
 }
 _SENTENCES = "sentence-transformers (the mean of the last layer's tokens, unless `modules.json` says otherwise)"
 
