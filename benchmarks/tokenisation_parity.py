@@ -3,8 +3,8 @@
     python benchmarks/tokenisation_parity.py lines ../shared/data --google-bert CHECKOUT [--cased]
     python benchmarks/tokenisation_parity.py characters
 
-`lines` reads every text file of the folders (JSON: every string of it). `bertkit, following huggingface` must give the ids and
-offsets of Transformers, `following google` the ids of google-research/bert (`git clone
+`lines` reads every text file of the folders (JSON: every string of it). Following huggingface must give the ids and
+offsets of Transformers, following google the ids of google-research/bert (`git clone
 https://github.com/google-research/bert CHECKOUT`), and the encoder that corpora are prepared with the ids of both.
 Google's tokenizer, which is slow, is asked once for every distinct stretch between two ASCII spaces: it splits lines
 there before it does anything else. The vocabulary is trained on a part of the lines. One process, one thread.
