@@ -36,3 +36,20 @@ def test_the_split_depends_on_the_seed_alone():
 def test_too_few_examples_ask_for_a_dev_file():
     with pytest.raises(InputError, match="--dev"):
         hold_out(_examples([0, 1, 2]), [0, 1, 2], 0.1, 0)
+
+
+@given(st.lists(st.integers(0, 29), min_size=30, max_size=90), st.integers(0, 5))
+def test_groups_stay_together(drawn: list[int], seed: int):
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(drawn))}
+    groups = [numbers[group] for group in drawn]
+    share = 0.25
+    train, dev = hold_out(_examples(groups), [0] * len(groups), share, seed, groups)
+    assert sorted(train.texts + dev.texts) == sorted(_examples(groups).texts)
+    if len(numbers) * share >= 1:
+        assert not set(train.labels) & set(dev.labels)
+        assert len(set(dev.labels)) == int(len(numbers) * share)
+
+
+def test_too_few_groups_are_parted():
+    train, dev = hold_out(_examples([0] * 20), [0] * 20, 0.1, 0, [0] * 20)
+    assert (len(train), len(dev)) == (18, 2)

@@ -20,7 +20,7 @@ def question(asked: str, context: str, *answers: Answer) -> Question:
     return Question(id="q", question=asked, context=context, answers=answers, place="file, question q")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=30),
     asked=st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join),

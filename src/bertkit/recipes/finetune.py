@@ -101,7 +101,7 @@ class _Setup:
             raise InputError(f"select_by {select_by!r} is not measured here: use one of {', '.join(task.metric_names)}")
         train, dev, dev_name = data.train, data.dev, "as given"
         if dev is None:
-            train, dev = hold_out(train, task.strata(train), options.dev_share, options.seed)
+            train, dev = hold_out(train, task.strata(train), options.dev_share, options.seed, task.groups(train))
             dev_name = f"{len(dev):,} of {len(data.train):,} training examples held out"
         dropout = {
             "hidden_dropout_prob": options.hidden_dropout,
@@ -142,8 +142,12 @@ class _Setup:
         )
 
     def remarks(self) -> list[str]:
-        """What was odd in the data, by part."""
-        return [f"{name}: {text}" for name, part in self.parts().items() for text in part.all_remarks]
+        """What was odd in the data, by part; what was held out has been read with the rest."""
+        named: dict[str, str] = {}
+        for name, part in self.parts().items():
+            for text in part.all_remarks:
+                named.setdefault(text, name)
+        return [f"{name}: {text}" for text, name in named.items()]
 
     def parts(self) -> dict[str, TaskInstances[Any]]:
         """Those that there are."""

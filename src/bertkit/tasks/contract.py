@@ -163,6 +163,10 @@ class Task(ABC, Generic[ExamplesT]):
         """The task with what is chosen on dev examples, such as a threshold."""
         return self
 
+    def groups(self, examples: ExamplesT) -> Sequence[int] | None:
+        """(N,) numbers from 0; examples of one group share a text and are held out together. None for no groups."""
+        return None
+
     def strata(self, examples: ExamplesT) -> Sequence[int]:
         """(N,) numbers; what is held out has its share of each."""
         return [0] * len(examples)

@@ -186,6 +186,11 @@ class SpanExtraction(Task[Questions]):
             figures |= {prefix + name: value for name, value in found.figures(used).items()}
         return {name: figures[name] for name in self.metric_names}
 
+    def groups(self, examples: Questions) -> Sequence[int]:
+        """The contexts."""
+        contexts = {text: number for number, text in enumerate(dict.fromkeys(item.context for item in examples.items))}
+        return [contexts[item.context] for item in examples.items]
+
     @property
     def is_tunable(self) -> bool:
         """The thresholds."""

@@ -178,6 +178,13 @@ class Tagging(Task[Sentences]):
             figures |= entity_scores(found, gold)
         return {name: figures[name] for name in self.metric_names}
 
+    def groups(self, examples: Sentences) -> Sequence[int]:
+        """The documents."""
+        documents = {
+            key: number for number, key in enumerate(dict.fromkeys(id(item.document) for item in examples.items))
+        }
+        return [documents[id(item.document)] for item in examples.items]
+
     @property
     def _means_entities(self) -> bool:
         return is_entity_tags(self.classes)
