@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import random
 import sys
 from collections.abc import Callable
@@ -64,9 +65,8 @@ def prepare_corpus(folder: Path, name: str, documents: int) -> Path:
 
 
 def mistakes(folder: Path, group: ProcessGroup) -> dict[str, str]:
-    """What each kind of mistake ends with in this process."""
+    """What each kind of mistake ends with in this process; the second has folders of its own, as on another machine."""
     second = group.rank == 1
-    data, out = folder / "data", folder / "mistakes"
 
     def ends(run: Callable[[], object]) -> str:
         try:
@@ -77,17 +77,17 @@ def mistakes(folder: Path, group: ProcessGroup) -> dict[str, str]:
             return f"exit {error.code}"
         return "nothing"
 
-    def start(data: Path = data, out: Path = out, **changes: object) -> Callable[[], object]:
-        return lambda: pretrain(data, out, replace(OPTIONS, **changes), group=group)
+    def start(machine: str = ".", out: str = "mistakes", **changes: object) -> Callable[[], object]:
+        os.chdir(folder / machine if second else folder)
+        return lambda: pretrain(Path("data"), folder / out, replace(OPTIONS, **changes), group=group)
 
     return {
-        "other data": ends(start(folder / "other" if second else data)),
+        "other data": ends(start("other")),
+        "no data": ends(start("empty")),
+        "a shard is missing": ends(start("broken")),
         "other options": ends(start(batch_size=16 if second else 13)),
-        "no data": ends(start(folder / "nowhere" if second else data)),
-        "a shard is missing": ends(start(folder / "broken" if second else data)),
         "a batch too small": ends(start(batch_size=1)),
-        "a run from other data": ends(start(folder / "other", folder / "one")),
-        "a run that is going on": ends(start(out=folder / "busy")),
+        "a run that is going on": ends(start(out="busy")),
     }
 
 

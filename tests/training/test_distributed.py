@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import torch
 from distributed_runs import OPTIONS, STEPS, prepare_corpus
 from safetensors.torch import load_file
 
+from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import exclusive
 from bertkit.recipes.pretrain import pretrain
 from bertkit.training.metrics_log import read_metrics
@@ -106,24 +108,33 @@ def test_every_process_writes_its_share_of_a_checkpoint(folder: Path, processes:
 
 
 def test_what_one_process_gets_wrong_is_one_line_of_the_first(folder: Path):
-    prepare_corpus(folder, "other", 50)
-    shutil.copytree(folder / "data", folder / "broken")
-    next((folder / "broken").glob("*.tokens.npy")).unlink()
+    for machine in ("other", "empty"):
+        (folder / machine).mkdir()
+    prepare_corpus(folder / "other", "data", 50)
+    shutil.copytree(folder / "data", folder / "broken/data")
+    next((folder / "broken/data").glob("*.tokens.npy")).unlink()
     with exclusive(folder / "busy"):
         errors = _torchrun(2, folder, "mistakes")
     assert errors == ""
     first, second = json.loads((folder / "mistakes.json").read_text())
     assert set(second.values()) == {"exit 2"}
-    assert "data_fingerprint is" in first["other data"] or "data is" in first["other data"]
+    assert first["other data"].startswith("data_fingerprint is ")
     assert "batch_size is 13 in process 0 of 2, on" in first["other options"]
     assert "but 16 in process 1 of 2, on" in first["other options"]
-    assert "nowhere" in first["no data"] and "(process 1 of 2, on" in first["no data"]
+    assert "data is no prepared corpus" in first["no data"] and "(process 1 of 2, on" in first["no data"]
     assert "tokens.npy is missing" in first["a shard is missing"] and "process 1" in first["a shard is missing"]
     assert "batch_size 1" in first["a batch too small"]
-    assert "was started with data" in first["a run from other data"] and "--no-resume" in first["a run from other data"]
     assert "in use by another process" in first["a run that is going on"]
     assert not any("\n" in message for message in first.values())
     assert not (folder / "mistakes").exists()
+
+
+def test_a_checkpoint_from_other_data_is_refused(tmp_path: Path):
+    options = replace(OPTIONS, training=replace(OPTIONS.training, steps=1))
+    pretrain(prepare_corpus(tmp_path, "data", 12), tmp_path / "run", options)
+    shutil.rmtree(tmp_path / "data")
+    with pytest.raises(InputError, match=r"run was started with data_fingerprint = .*: use .* --no-resume"):
+        pretrain(prepare_corpus(tmp_path, "data", 11), tmp_path / "run", options)
 
 
 def _workers(torchrun: int) -> list[int]:

@@ -16,6 +16,7 @@ import torch.distributed as dist
 
 from bertkit.foundation.devices import default_device
 from bertkit.foundation.errors import InputError, LoneInputError
+from bertkit.foundation.fresh_store import PATIENCE, fresh_store
 from bertkit.foundation.launch import Launch
 
 T = TypeVar("T")
@@ -113,7 +114,7 @@ class ProcessGroup:
             for name in {**first, **theirs}:
                 if first.get(name) != theirs.get(name):
                     self._end(
-                        f"{name} is {first.get(name)!r} in {first_place} but {theirs.get(name)!r} in {place}: "
+                        f"{name} is {first.get(name)} in {first_place} but {theirs.get(name)} in {place}: "
                         "all processes need the same"
                     )
 
@@ -134,10 +135,16 @@ def joined(launch: Launch) -> Iterator[ProcessGroup]:
         return
     device = _own_device(launch)
     try:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        store, *_ = next(dist.rendezvous("env://", timeout=PATIENCE))
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=fresh_store(store, launch.rank, launch.size),
+            rank=launch.rank,
+            world_size=launch.size,
+        )
         group = ProcessGroup(rank=launch.rank, size=launch.size, device=device, channel=dist.new_group(backend="gloo"))
     except (dist.DistError, RuntimeError) as error:
-        raise InputError(_cannot_meet(launch, error)) from error
+        raise LoneInputError(_cannot_meet(launch, error)) from error
     try:
         with contextlib.nullcontext() if group.leads else _silence():
             yield group
@@ -151,8 +158,8 @@ def joined(launch: Launch) -> Iterator[ProcessGroup]:
         if not group.leads:
             raise SystemExit(_FAILED) from error
         raise InputError(
-            f"another of the {group.size} processes has ended ({_first_line(error)}): see its own message; with "
-            "torchrun --max-restarts 3 a run goes on from its last checkpoint"
+            f"another of the {group.size} processes has ended ({_reason(error)}): torchrun's report says which "
+            "and how; with --max-restarts 3 it starts all again, and a run goes on from its last checkpoint"
         ) from error
     dist.destroy_process_group()
 
@@ -162,7 +169,7 @@ def _own_device(launch: Launch) -> torch.device:
     if device.type != "cuda":
         return device
     if launch.local_rank >= torch.cuda.device_count():
-        raise InputError(
+        raise LoneInputError(
             f"this machine has {torch.cuda.device_count()} CUDA devices, too few for process {launch.local_rank} of "
             f"it: use torchrun --nproc-per-node {torch.cuda.device_count()}"
         )
@@ -177,11 +184,12 @@ def _cannot_meet(launch: Launch, error: Exception) -> str:
             f"the port of {launch.address} is in use: "
             f"give torchrun another --master-port, or --standalone, which takes a free one"
         )
-    return f"process {launch.rank} of {launch.size} cannot meet the others at {launch.address} ({_first_line(error)})"
+    return f"process {launch.rank} of {launch.size} cannot meet the others at {launch.address} ({_reason(error)})"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]
+def _reason(error: Exception) -> str:
+    """The first sentence, without the place in torch's sources."""
+    return str(error).strip().split("\n", 1)[0].split("] ", 1)[-1].split(". ", 1)[0]
 
 
 def _says_lost(error: RuntimeError) -> bool:
