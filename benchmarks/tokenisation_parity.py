@@ -60,11 +60,12 @@ def main() -> None:
         comparison = _Comparison(files, arguments.google_bert, Path(folder), not arguments.cased, arguments.entries)
         rows = [comparison.row(file, str(file.relative_to(arguments.folders[0].parent))) for file in files]
     total = {"file": f"all {len(rows)} files"} | {name: sum(row[name] for row in rows) for name in list(rows[0])[1:]}
-    _write("cased" if arguments.cased else "uncased", [*rows, total])
+    _write("cased" if arguments.cased else "uncased", [*rows, total], arguments.google_bert)
 
 
-def _write(kind: str, rows: list[dict[str, Any]]) -> None:
-    machine, command = describe_machine("tokenizers", "transformers"), " ".join(["python", *sys.argv])
+def _write(kind: str, rows: list[dict[str, Any]], checkout: str | None = None) -> None:
+    machine = describe_machine("tokenizers", "transformers")
+    command = " ".join(["python", *("CHECKOUT" if argument == checkout else argument for argument in sys.argv)])
     table = [list(rows[0]), ["---"] * len(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     text = "\n".join([f"`{command}` on {machine}", "", *(f"| {' | '.join(line)} |" for line in table)])
     write_results(f"tokenisation_parity_{kind}", text, {"machine": machine, "command": command, "rows": rows})
