@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from bertkit.foundation.devices import default_device
 from bertkit.foundation.errors import InputError, LoneInputError
@@ -135,7 +136,7 @@ def joined(launch: Launch) -> Iterator[ProcessGroup]:
         return
     device = _own_device(launch)
     try:
-        store, *_ = next(dist.rendezvous("env://", timeout=PATIENCE))
+        store, *_ = next(rendezvous("env://", timeout=PATIENCE))
         dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
             store=fresh_store(store, launch.rank, launch.size),
