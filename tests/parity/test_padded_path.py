@@ -20,9 +20,11 @@ def _compare(table: ParityTable, case: Case, name: str, precision: str) -> None:
     arguments = given_inputs.padded | given_inputs.labels
     if name == "BertForMultipleChoice":
         arguments |= {key: value[None] for key, value in given_inputs.padded.items()}
-    expected = theirs(**arguments, output_hidden_states=True, output_attentions=True)
-    found = ours(**arguments, output_hidden_states=True, output_attentions=True)
-    assert list(found) == list(expected)
+    with torch.no_grad():
+        shown = theirs(**arguments, output_hidden_states=True, output_attentions=True)
+        seen = ours(**arguments, output_hidden_states=True, output_attentions=True)
+    assert list(seen) == list(shown)
+    expected, found = theirs(**arguments), ours(**arguments)
     expected.loss.backward()
     found.loss.backward()
     bound, is_token = BOUNDS[precision], given_inputs.is_token
@@ -30,11 +32,11 @@ def _compare(table: ParityTable, case: Case, name: str, precision: str) -> None:
     def check(what: str, ours: Tensor, theirs: Tensor) -> None:
         table.check(what, PATH, precision, relative(ours, theirs), bound)
 
-    for ours_layer, theirs_layer in zip(found.hidden_states, expected.hidden_states, strict=True):
+    for ours_layer, theirs_layer in zip(seen.hidden_states, shown.hidden_states, strict=True):
         check("hidden states of every layer", ours_layer[is_token], theirs_layer[is_token])
-    for ours_layer, theirs_layer in zip(found.attentions, expected.attentions, strict=True):
-        seen = is_token[:, None, :, None]
-        check("attention probabilities", ours_layer * seen, theirs_layer * seen)
+    for ours_layer, theirs_layer in zip(seen.attentions, shown.attentions, strict=True):
+        rows = is_token[:, None, :, None]
+        check("attention probabilities", ours_layer * rows, theirs_layer * rows)
     check("losses", found.loss, expected.loss)
     for key in expected:
         if "logits" in key:

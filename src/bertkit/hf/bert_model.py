@@ -22,13 +22,13 @@ _DECODERS = ("encoder_hidden_states", "encoder_attention_mask", "past_key_values
 
 @dataclass(frozen=True)
 class Encoded:
-    """Packed hidden states (T, H), the pooler's (B, H), and what was asked for besides, padded as Transformers' is."""
+    """Packed hidden states (T, H), or (B, H) for the pooler alone, its output (B, H), and what was asked for."""
 
     inputs: PackedInputs
     hidden: Tensor
     pooled: Tensor | None
     extras: dict[str, tuple[Tensor, ...] | None]
-    """`hidden_states` and `attentions`."""
+    """`hidden_states` and `attentions`, padded."""
 
 
 class BertModel(BertPreTrainedModel):
@@ -58,8 +58,18 @@ class BertModel(BertPreTrainedModel):
         )
         return self.as_asked(output, options)
 
-    def encode(self, padded: PaddedInputs, options: dict[str, Any], *, read: Tensor | None = None) -> Encoded:
-        """Compute the rows that are tokens, that the pooler reads or that are true in `read` (B, S)."""
+    def encode(
+        self,
+        padded: PaddedInputs,
+        options: dict[str, Any],
+        *,
+        read: Tensor | None = None,
+        pooled_alone: bool = False,
+    ) -> Encoded:
+        """Compute the rows that are tokens, that the pooler reads or that are true in `read` (B, S).
+
+        `pooled_alone` leaves out what nothing but the last hidden states would show.
+        """
         for name in _DECODERS:
             if options.get(name) is not None:
                 raise InputError(f"{name} is not supported: the encoder is no decoder and has no head masks")
@@ -67,15 +77,19 @@ class BertModel(BertPreTrainedModel):
         if padded.shape[1] > most and padded.position_ids is None:
             raise InputError(f"{padded.shape[1]} columns do not fit max_position_embeddings {most}: truncate the texts")
         inputs = PackedInputs.pack(padded, read, reads_first=self.pooler is not None)
+        first = inputs.batch.cu_seqlens[:-1]
+        output_hidden_states = self._asked("output_hidden_states", options)
+        pooled_alone = pooled_alone and not output_hidden_states
         tokens = encode(
             self.embeddings(inputs.batch, inputs.word_vectors),
             self.encoder.layer,
             inputs.layout,
-            output_hidden_states=self._asked("output_hidden_states", options),
+            rows=first if pooled_alone else None,
+            output_hidden_states=output_hidden_states,
             output_attentions=self._asked("output_attentions", options),
         )
         hidden = tokens.last_hidden_state
-        pooled = None if self.pooler is None else self.pooler(hidden[inputs.batch.cu_seqlens[:-1]])
+        pooled = None if self.pooler is None else self.pooler(hidden if pooled_alone else hidden[first])
         extras = {
             "hidden_states": None if tokens.hidden_states is None else tuple(map(inputs.restore, tokens.hidden_states)),
             "attentions": None

@@ -40,7 +40,7 @@ class BertForMultipleChoice(BertPreTrainedModel):
         words = input_ids if inputs_embeds is None else inputs_embeds
         choices = 0 if words is None or words.ndim < 2 else words.shape[1]
         padded = PaddedInputs(*(None if tensor is None else tensor.flatten(0, 1) for tensor in given))
-        encoded = self.bert.encode(padded, options)
+        encoded = self.bert.encode(padded, options, pooled_alone=True)
         logits = self.classifier(self.dropout(encoded.pooled)).view(-1, choices)
         loss = None if labels is None else cross_entropy(logits, labels)
         return self.bert.as_asked(LogitsOutput(loss=loss, logits=logits, **encoded.extras), options)

@@ -36,7 +36,7 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
     ) -> ModelOutput | tuple[Any, ...]:
         """Logits (B, 2): 0 says that B follows A; with `labels` (B,) also the loss."""
         padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        encoded = self.bert.encode(padded, options)
+        encoded = self.bert.encode(padded, options, pooled_alone=True)
         logits = self.cls.seq_relationship(encoded.pooled)
         loss = None if labels is None else cross_entropy(logits, labels.view(-1))
         return self.bert.as_asked(LogitsOutput(loss=loss, logits=logits, **encoded.extras), options)

@@ -41,7 +41,7 @@ class BertForSequenceClassification(BertPreTrainedModel):
     ) -> ModelOutput | tuple[Any, ...]:
         """Logits (B, C); with `labels` also the loss that `config.problem_type` names, or that the labels suggest."""
         padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        encoded = self.bert.encode(padded, options)
+        encoded = self.bert.encode(padded, options, pooled_alone=True)
         logits = self.classifier(self.dropout(encoded.pooled))
         loss = None if labels is None else self._loss(logits, labels)
         return self.bert.as_asked(LogitsOutput(loss=loss, logits=logits, **encoded.extras), options)

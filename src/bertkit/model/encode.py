@@ -1,9 +1,8 @@
 """Embedded tokens through the layers."""
-# T tokens, B sequences, H hidden, A heads, S longest sequence.
+# T tokens, R rows that are read, B sequences, H hidden, A heads, S longest sequence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -14,30 +13,35 @@ from bertkit.model.sequence_layout import SequenceLayout
 
 @dataclass(frozen=True)
 class EncodedTokens:
-    """The last layer's (T, H) and, where asked for, all of them from the embeddings on, and what they attend to."""
+    """What the layers give: the last one's (T, H), or those of the rows that are read, and what was asked for."""
 
     last_hidden_state: Tensor
     hidden_states: tuple[Tensor, ...] | None
+    """All (T, H) from the embeddings on."""
     attentions: tuple[Tensor, ...] | None
     """(B, A, S, S) for each layer, 0 where there is no token."""
 
 
 def encode(
     embedded: Tensor,
-    layers: Iterable[nn.Module],
+    layers: nn.ModuleList,
     layout: SequenceLayout,
     *,
+    rows: Tensor | None = None,
     output_hidden_states: bool = False,
     output_attentions: bool = False,
 ) -> EncodedTokens:
-    """Run (T, H) through layers that are called as `BertLayer` is."""
-    tokens = len(embedded)
+    """Run (T, H) through layers that are called as `BertLayer` is.
+
+    Where only `rows` (R,) of the last layer are read, it computes no others: most of that layer's work is in them.
+    """
+    tokens = len(embedded) if rows is None else len(rows)
     hidden, kept = pad_rows(embedded), [embedded]
     attentions: list[Tensor] | None = [] if output_attentions else None
-    for layer in layers:
-        hidden = layer(hidden, layout, attentions)
+    for depth, layer in enumerate(layers, start=1):
+        hidden = layer(hidden, layout, attentions, rows if depth == len(layers) else None)
         if output_hidden_states:
-            kept.append(hidden[:tokens])
+            kept.append(hidden[: len(embedded)])
     return EncodedTokens(
         hidden[:tokens],
         tuple(kept) if output_hidden_states else None,

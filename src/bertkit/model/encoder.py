@@ -1,5 +1,5 @@
 """The post-LayerNorm Transformer block (Vaswani et al. 2017, section 3.1; Devlin et al. 2019, section 3)."""
-# T tokens, H hidden, I intermediate, A heads, D head size.
+# T tokens, R rows that are read, H hidden, I intermediate, A heads, D head size.
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from bertkit.model.attention import packed_attention
 from bertkit.model.attention_probabilities import attention_probabilities
 from bertkit.model.config import BertConfig
 from bertkit.model.dropout import Dropout
+from bertkit.model.row_padding import pad_rows
 from bertkit.model.sequence_layout import SequenceLayout
 
 
@@ -26,15 +27,21 @@ class BertAttention(nn.Module):
         self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden: Tensor, layout: SequenceLayout, attentions: list[Tensor] | None = None) -> Tensor:
-        """(T, H) to (T, H); appends the probabilities (B, A, S, S) to `attentions` where it is given."""
+    def forward(
+        self,
+        hidden: Tensor,
+        layout: SequenceLayout,
+        attentions: list[Tensor] | None = None,
+        rows: Tensor | None = None,
+    ) -> Tensor:
+        """(T, H) to (T, H), or to those of `rows` (R,) padded; appends (B, A, S, S) to `attentions` if it is given."""
         tokens, width = hidden.shape
         projected = self.query_key_value(hidden).view(tokens, 3, self.heads, width // self.heads)  # (T, 3, A, D)
         if attentions is not None:
             attentions.append(attention_probabilities(projected, layout))
         drop_rate = self.drop_rate if self.training else 0.0
-        context = packed_attention(projected, layout, drop_rate)
-        return self.output(context.view(tokens, width))  # type: ignore[no-any-return]
+        context = packed_attention(projected, layout, drop_rate).view(tokens, width)
+        return self.output(context if rows is None else pad_rows(context[rows]))  # type: ignore[no-any-return]
 
 
 class BertLayer(nn.Module):
@@ -50,8 +57,15 @@ class BertLayer(nn.Module):
         self.output_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden: Tensor, layout: SequenceLayout, attentions: list[Tensor] | None = None) -> Tensor:
-        """(T, H) to (T, H); `attentions` as in `BertAttention`."""
-        hidden = self.attention_norm(hidden + self.dropout(self.attention(hidden, layout, attentions)))
+    def forward(
+        self,
+        hidden: Tensor,
+        layout: SequenceLayout,
+        attentions: list[Tensor] | None = None,
+        rows: Tensor | None = None,
+    ) -> Tensor:
+        """(T, H) to (T, H); `attentions` and `rows` as in `BertAttention`."""
+        attended = self.dropout(self.attention(hidden, layout, attentions, rows))
+        hidden = self.attention_norm((hidden if rows is None else pad_rows(hidden[rows])) + attended)
         expanded = self.activation(self.intermediate(hidden))  # (T, I)
         return self.output_norm(hidden + self.dropout(self.output(expanded)))  # type: ignore[no-any-return]
