@@ -4,7 +4,7 @@
 
 Figures are processor time of all threads, so that they hold on a machine that is not idle; there, run it with
 OMP_NUM_THREADS=1. The loop is the same for both: batches of sequences of 8 to 128 tokens, padded to the longest of the
-batch, dropout 0.1, gradient clipping, fused AdamW. Transformers runs with sdpa attention. `bf16` is autocast, which pays
+batch, dropout 0.1, gradient clipping, fused AdamW. Transformers runs with sdpa. `bf16` is autocast, which pays
 only on processors that multiply bf16 in hardware. With `+allocator` both keep freed memory in the process
 (`bertkit.foundation.devices.tune_allocator`), which a user's loop does not do by itself.
 """
