@@ -78,6 +78,7 @@ def test_ones_own_table_is_fine_tuned_by_its_columns(
         ((), "give either --task NAME --data FOLDER or --train FILE"),
         (("--task", "ssst2", "--data", "."), "did you mean SST-2"),
         (("--train", "nowhere.csv"), "no such file"),
+        (("--task", "sst2", "--data", ".", "--kind", "tagging"), "leave --kind tagging out"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(
@@ -88,3 +89,13 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_benchmark_of_another_kind_is_refused(folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]):
+    out = folder / "run"
+    options = ("--epochs", 1, "--max-length", 12, "--out", out)
+    assert _run(capsys, "finetune", tiny_model, "--task", "sst2-sentences", "--data", folder, *options)[0] == 0
+    code, _, error = _run(capsys, "evaluate", out / "model", "--data", folder, "--task", "conll2003")
+    assert code == USER_ERROR
+    assert "CoNLL-2003 is tagging, but" in error
+    assert error.count("\n") == 1

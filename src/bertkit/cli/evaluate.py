@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from bertkit.foundation.errors import InputError
 from bertkit.foundation.precision import Precision
 
 
@@ -68,6 +69,8 @@ def evaluate(
     benchmark = task or (its_task.benchmark if Path(data).is_dir() else None)
     if benchmark is not None:
         row = find_benchmark(benchmark)
+        if row.family.kind != its_task.kind:
+            raise InputError(f"{row.name} is {row.family.kind}, but {model} was fine-tuned for {its_task.kind}")
         examples = row.read(Path(data), split or ("test" if row.test else "dev"))
     else:
         columns = its_task.columns.changed(text=text, text_pair=text_pair, label=label, choices=choices, header=header)

@@ -85,6 +85,8 @@ def finetune(
         raise InputError("--task NAME and --data FOLDER belong together: give both, or --train FILE for your own table")
     if (task is None) == (train is None):
         raise InputError("give either --task NAME --data FOLDER or --train FILE")
+    if task is not None and kind is not None:
+        raise InputError(f"{task} is of a kind of its own: leave --kind {kind} out")
 
     from rich.console import Console
 

@@ -150,12 +150,13 @@ class Tagging(Task[Sentences]):
     def decode(self, logits: Tensor, instances: TaskInstances[Sentences]) -> list[Prediction]:
         """The likeliest tag of each word, and the entities that they mean."""
         chances, places = self._words(logits, instances).float().softmax(-1).max(-1)
+        means_entities = self._means_entities
         predictions: list[Prediction] = []
         first = 0
         for sentence in instances.examples.items:
             last = first + len(sentence.spans)
             tags = tuple(self.classes[place] for place in places[first:last].tolist())
-            predictions.append(_prediction(sentence, tags, chances[first:last].double().tolist(), self._means_entities))
+            predictions.append(_prediction(sentence, tags, chances[first:last].double().tolist(), means_entities))
             first = last
         return predictions
 
