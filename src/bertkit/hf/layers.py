@@ -40,10 +40,15 @@ class BertSelfAttention(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """(T, H) to (T, 3 * H)."""
         parts = (self.query, self.key, self.value)
-        if len(hidden) < hidden.shape[-1] or any(type(part) is not nn.Linear for part in parts):
-            return torch.cat([part(hidden) for part in parts], -1)  # fewer results than weights have to be copied
+        fewer_results_than_weights = len(hidden) < hidden.shape[-1]
+        if fewer_results_than_weights or not all(_is_plain(part) for part in parts):
+            return torch.cat([part(hidden) for part in parts], -1)
         weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
         return F.linear(hidden, weight, bias)
+
+
+def _is_plain(part: nn.Module) -> bool:
+    return type(part) is nn.Linear and not (part._forward_hooks or part._forward_pre_hooks or part._backward_hooks)
 
 
 class DenseWithNorm(nn.Module):
