@@ -74,7 +74,8 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        _say("interrupted; the same command goes on where a run left off")
+        if not launch.rank:
+            _say("interrupted; the same command goes on where a run left off")
         return INTERRUPTED
     return 0
 
