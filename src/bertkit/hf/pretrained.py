@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from bertkit.model.description import CONFIG_FILE
 from bertkit.model.hub import find_folder
 from bertkit.model.stored_weights import SAFETENSORS_FILE
 
+_PACKAGE = f"{__name__.rpartition('.')[0]}."
 _WITHOUT_MEANING_HERE = (
     *("attn_implementation", "cache_dir", "force_download", "local_files_only", "low_cpu_mem_usage", "revision"),
     *("token", "trust_remote_code", "use_safetensors", "weights_only"),
@@ -70,9 +72,13 @@ class BertPreTrainedModel(TrainableModel):
         of_config = {name: value for name, value in changes.items() if hasattr(config, name)}
         config = type(config).from_dict(config.to_dict(), **of_config)
         config.name_or_path = str(path)
-        with weights_from_file():
+        # Drawing what is overwritten takes longer than the file; a user's class may make tensors that no file holds.
+        without_memory = cls.__module__.startswith(_PACKAGE)
+        with weights_from_file(), torch.device("meta") if without_memory else nullcontext():
             rest = {name: value for name, value in changes.items() if name not in of_config}
             model = cls(config, *model_arguments, **rest)
+        if without_memory:
+            model.to_empty(device=torch.get_default_device())
         loaded = load_weights(
             model,
             folder,
