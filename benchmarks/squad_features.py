@@ -44,9 +44,11 @@ def main() -> None:
     fast = transformers.AutoTokenizer.from_pretrained(arguments.tokenizer, use_fast=True)
     instances, ours = _timed(lambda: task.encode(questions, tokenizer))
     features, theirs = _timed(lambda: _usual_windows(fast, questions.items))
-    same = _compare(instances, features)
+    same, inverted = _compare(instances, features)
     rows = [("bertkit", len(instances), *ours), ("Transformers", len(features), *theirs)]
     text = f"{len(questions):,} questions of {arguments.split}; {same:,} windows compared: the same tokens and answers"
+    if inverted:
+        text += f", but for {inverted:,} that are a context's last word, where the usual way starts at [SEP]"
     text += "\n\n| | windows | s | CPU s | questions/s |\n| --- | --- | --- | --- | --- |\n"
     text += "\n".join(
         f"| {name} | {count:,} | {wall:.1f} | {cpu:.1f} | {len(questions) / wall:,.0f} |"
@@ -58,7 +60,14 @@ def main() -> None:
     write_results(
         "squad_features",
         f"`{command}` on {machine}\n\n{text}",
-        {"command": command, "machine": machine, "questions": len(questions), "compared": same, "table": figures},
+        {
+            "command": command,
+            "machine": machine,
+            "questions": len(questions),
+            "compared": same,
+            "inverted": inverted,
+            "table": figures,
+        },
     )
 
 
@@ -116,26 +125,32 @@ def _usual_target(question: Question, segments: list[int | None], offsets: list[
     return first - 1, last + 1
 
 
-def _compare(instances: Any, features: Sequence[tuple[int, list[int], int, int]]) -> int:
-    """Windows of contexts that are one window; a difference ends the run."""
+def _compare(instances: Any, features: Sequence[tuple[int, list[int], int, int]]) -> tuple[int, int]:
+    """Windows of contexts that are one window, and those where the usual way's answer starts behind its end.
+
+    Any other difference ends the run.
+    """
     single: dict[int, list[tuple[int, list[int], int, int]]] = {}
     for feature in features:
         single.setdefault(feature[0], []).append(feature)
     counts = np.bincount(instances.owners)
-    compared = 0
+    compared = inverted = 0
     for window, owner in enumerate(instances.owners.tolist()):
         if counts[owner] > 1 or len(single[owner]) > 1:
             continue
         _, ids, first, last = single[owner][0]
         if instances.sequences[window].input_ids.tolist() != ids:
             raise SystemExit(f"question {owner}: the tokens differ")
+        compared += 1
+        if first > last:
+            inverted += 1
+            continue
         offsets = instances.sequences[window].offsets
         ours = instances.targets[window].tolist()
         # By characters: one character may be several pieces, of which the usual way takes the last as the start.
         if (offsets[ours[0], 0], offsets[ours[1], 1]) != (offsets[first, 0], offsets[last, 1]):
             raise SystemExit(f"question {owner}: the targets differ: {ours}, {first, last}")
-        compared += 1
-    return compared
+    return compared, inverted
 
 
 if __name__ == "__main__":
