@@ -6,8 +6,8 @@ from bertkit.foundation.errors import InputError
 from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
+from bertkit.training.adamw import AdamW
 from bertkit.training.freezing import freeze
-from bertkit.training.optimizer import AdamW
 from bertkit.training.options import OptimizerOptions
 
 CONFIG = BertConfig(

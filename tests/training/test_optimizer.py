@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from bertkit.training.optimizer import AdamW
+from bertkit.training.adamw import AdamW
 from bertkit.training.options import OptimizerOptions
 from bertkit.training.schedule import learning_rate
 

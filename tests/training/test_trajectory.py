@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bertkit.model.config import BertConfig
 from bertkit.model.pretraining import PretrainingModel
-from bertkit.training.optimizer import AdamW
+from bertkit.training.adamw import AdamW
 from bertkit.training.options import OptimizerOptions
 from bertkit.training.schedule import learning_rate
 

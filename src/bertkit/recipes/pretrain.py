@@ -40,7 +40,7 @@ from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.checkpoint import has_checkpoint
 from bertkit.training.loop import accumulate_gradients, train
-from bertkit.training.optimizer import AdamW
+from bertkit.training.optimizers import new_optimizer
 from bertkit.training.pretraining_objective import PretrainingObjective
 from bertkit.training.replicas import Replicas
 from bertkit.training.run_config import flat, settle_config
@@ -109,7 +109,7 @@ def plan(data: Path, options: PretrainOptions) -> str:
     setup.objective.module.train()
     training, optimizer = (
         setup.options.training,
-        AdamW(setup.objective.module.named_parameters(), options.training.optimizer),
+        new_optimizer(setup.objective.module.named_parameters(), options.training.optimizer),
     )
     seconds = []
     for micro_batches in setup.batches(0, _PLAN_STEPS):

@@ -21,7 +21,8 @@ from bertkit.foundation.randomness import derive_key
 from bertkit.training.checkpoint import Checkpoints, Progress
 from bertkit.training.metrics_log import MetricsLog
 from bertkit.training.objective import MicroBatchT_contra, Objective
-from bertkit.training.optimizer import AdamW
+from bertkit.training.optimizer import Optimizer
+from bertkit.training.optimizers import new_optimizer
 from bertkit.training.options import TrainingOptions
 from bertkit.training.replicas import Replicas
 from bertkit.training.schedule import learning_rate
@@ -61,7 +62,7 @@ def train(
     replicas = Replicas(module) if replicas is None else replicas
     group = replicas.group
     assert options.select_by is None or group.size == 1
-    optimizer = AdamW(module.named_parameters(), options.optimizer)
+    optimizer = new_optimizer(module.named_parameters(), options.optimizer)
     checkpoints = Checkpoints(run / "checkpoints", options.keep_checkpoints, group)
     first_step, result = _resume(module, optimizer, run, checkpoints, group)
     figures = StepFigures()
@@ -132,7 +133,7 @@ def accumulate_gradients(
 
 
 def _resume(
-    module: nn.Module, optimizer: AdamW, run: Path, checkpoints: Checkpoints, group: ProcessGroup
+    module: nn.Module, optimizer: Optimizer, run: Path, checkpoints: Checkpoints, group: ProcessGroup
 ) -> tuple[int, TrainingResult]:
     """Load the newest whole checkpoint, if there is one; return the first step to take and the figures so far."""
     with group.together():

@@ -1,25 +1,47 @@
-"""AdamW with the paper's exclusions from weight decay."""
+"""What all optimisers share: clipped gradients, two moments of every parameter, and their state."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import all_reduce
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
-from torch.optim.adamw import adamw
 
 from bertkit.training.options import OptimizerOptions
 
-_CORRECTION_IS_ONE = 1e9
-"""A step count at which 1 - beta**count is exactly 1 in float64: Adam without bias correction."""
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterGroup:
+    """Parameters that are updated alike, with their gradients and moments, of which each process may hold a shard."""
+
+    parameters: list[Tensor]
+    gradients: list[Tensor]
+    first_moments: list[Tensor]
+    second_moments: list[Tensor]
+    matrices: bool
+    """Whether they are matrices, which are decayed, or vectors (biases, LayerNorm), which are not."""
+
+    @property
+    def local(self) -> ParameterGroup:
+        """The shards that this process holds; a change in place is one of the whole tensors."""
+        return ParameterGroup(
+            parameters=_local(self.parameters),
+            gradients=_local(self.gradients),
+            first_moments=_local(self.first_moments),
+            second_moments=_local(self.second_moments),
+            matrices=self.matrices,
+        )
 
 
-class AdamW:
-    """Decoupled weight decay (Loshchilov and Hutter 2019) with or without Adam's bias correction.
+class Optimizer(ABC):
+    """Moves parameters by the exponential means of their gradients and squared gradients.
 
-    Without it the update is google-research/bert's AdamWeightDecayOptimizer. Vectors (biases, LayerNorm) are not
-    decayed; parameters that need no gradient are left alone. Uses torch's fused kernel.
+    Parameters that need no gradient are left alone.
     """
 
     def __init__(self, named_parameters: Iterable[tuple[str, nn.Parameter]], options: OptimizerOptions) -> None:
@@ -32,37 +54,33 @@ class AdamW:
     @torch.no_grad()
     def step(self, learning_rate: float) -> Tensor:
         """Clip, update, drop the gradients, and return the gradient norm before clipping."""
-        gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm  # of the shards of all processes
-        scale = (norm / self.options.max_grad_norm).clamp(min=1.0).float()  # the only type that the kernel takes
+        norm = _whole(torch.nn.utils.get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None]))
+        scale = (norm / self.options.max_grad_norm).clamp(min=1.0)
         self.updates += 1
-        count = float(self.updates - 1) if self.options.bias_correction else _CORRECTION_IS_ONE
-        for decayed in (True, False):
-            names = [n for n, p in self.parameters.items() if (p.ndim > 1) == decayed and p.grad is not None]
-            if not names:
-                continue
-            parameters: list[Tensor] = [self.parameters[n] for n in names]
-            adamw(
-                parameters,
-                [p.grad for p in parameters if p.grad is not None],
-                [self.first_moments[n] for n in names],
-                [self.second_moments[n] for n in names],
-                [],
-                [torch.full((), count, device=p.device) for p in parameters],
-                fused=True,
-                grad_scale=scale,
-                amsgrad=False,
-                beta1=self.options.beta1,
-                beta2=self.options.beta2,
-                lr=learning_rate,
-                weight_decay=self.options.weight_decay if decayed else 0.0,
-                eps=self.options.epsilon,
-                maximize=False,
-            )
+        for matrices in (True, False):
+            names = [n for n, p in self.parameters.items() if (p.ndim > 1) == matrices and p.grad is not None]
+            if names:
+                self._update(self._group(names, matrices), learning_rate, scale)
         for parameter in self.parameters.values():
             parameter.grad = None
         return norm
+
+    @abstractmethod
+    def _update(self, group: ParameterGroup, learning_rate: float, scale: Tensor) -> None:
+        """Change parameters and moments in place, by the gradients divided by `scale`."""
+
+    def _weight_decay(self, group: ParameterGroup) -> float:
+        return self.options.weight_decay if group.matrices else 0.0
+
+    def _group(self, names: list[str], matrices: bool) -> ParameterGroup:
+        parameters = [self.parameters[name] for name in names]
+        return ParameterGroup(
+            parameters=list(parameters),
+            gradients=[p.grad for p in parameters if p.grad is not None],
+            first_moments=[self.first_moments[name] for name in names],
+            second_moments=[self.second_moments[name] for name in names],
+            matrices=matrices,
+        )
 
     def state(self) -> dict[str, Tensor]:
         """Moments and update count by name, to be saved."""
@@ -76,3 +94,24 @@ class AdamW:
         for name in self.parameters:
             self.first_moments[name].copy_(state[f"first.{name}"])
             self.second_moments[name].copy_(state[f"second.{name}"])
+
+
+def tensor_norms(shards: list[Tensor], group: ParameterGroup) -> Tensor:
+    """Euclidean norms (N,) of N tensors that are sharded as the parameters of `group`, from this process's shards."""
+    squares = torch.stack(torch._foreach_norm(shards)).square_()
+    mesh = _mesh(group.parameters[0])
+    if mesh is not None:
+        all_reduce(squares, group=mesh.get_group())
+    return squares.sqrt_()
+
+
+def _mesh(parameter: Tensor) -> DeviceMesh | None:
+    return parameter.device_mesh if isinstance(parameter, DTensor) else None
+
+
+def _local(tensors: list[Tensor]) -> list[Tensor]:
+    return [tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in tensors]
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

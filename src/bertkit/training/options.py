@@ -3,39 +3,70 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.precision import Precision
 
+OptimizerName = Literal["adamw", "lamb", "stable-adamw"]
+Schedule = Literal["linear", "one-cycle", "trapezoidal"]
+DecayShape = Literal["linear", "1-sqrt"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerOptions:
-    """AdamW and its schedule; the defaults are the paper's for pre-training (Devlin et al. 2019, appendix A.2)."""
+    """The optimiser and its schedule; the defaults are the paper's (Devlin et al. 2019, appendix A.2)."""
 
+    optimizer: OptimizerName = "adamw"
+    """adamw: without bias correction the original's Adam. lamb: for batches of thousands. stable-adamw: AdamW that
+    clips its updates."""
+    schedule: Schedule = "linear"
+    """How the rate falls after warm-up. linear: counted from the first step, as in the original. one-cycle: from where
+    warm-up ends, which may be half of the run. trapezoidal: only over the last `decay_share`."""
     learning_rate: float = 1e-4
     """Peak, reached where warm-up ends."""
     warmup_share: float = 0.01
     """Share of all steps over which the rate rises from 0."""
+    final_share: float = 0.0
+    """Share of the peak at which the rate ends."""
+    decay_share: float = 0.1
+    """Share of all steps over which a trapezoidal rate falls."""
+    decay_shape: DecayShape = "1-sqrt"
+    """How a trapezoidal rate falls: in a line, or by the root of the part that is over."""
     weight_decay: float = 0.01
     """Decoupled; never on biases and LayerNorm."""
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-6
-    bias_correction: bool = False
-    """Adam's correction of the first moments' bias, which the original leaves out."""
+    bias_correction: bool | None = None
+    """Correct the bias of the first moments; as the optimiser was published unless given: adamw, the original, not."""
     max_grad_norm: float = 1.0
-    """Gradients are scaled down to this global norm."""
+    """Gradients are scaled down to this global norm; inf leaves them."""
 
     def __post_init__(self) -> None:
         if self.learning_rate <= 0:
             raise InputError(f"learning_rate must be above 0, got {self.learning_rate}")
         if not 0 <= self.warmup_share < 1:
             raise InputError(f"warmup_share must lie in [0, 1), got {self.warmup_share}")
-        if self.max_grad_norm <= 0:
+        if not 0 <= self.final_share <= 1:
+            raise InputError(f"final_share must lie in [0, 1], got {self.final_share}")
+        if not 0 < self.decay_share <= 1:
+            raise InputError(f"decay_share must lie in (0, 1], got {self.decay_share}")
+        if self.schedule == "trapezoidal" and self.warmup_share + self.decay_share > 1:
+            raise InputError(
+                f"warmup_share {self.warmup_share} and decay_share {self.decay_share} are more than the whole run: "
+                f"lower one"
+            )
+        if not self.max_grad_norm > 0:
             raise InputError(f"max_grad_norm must be above 0, got {self.max_grad_norm}")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+
+    @property
+    def corrects_bias(self) -> bool:
+        """Whether the moments are corrected for having started at 0."""
+        return self.optimizer != "adamw" if self.bias_correction is None else self.bias_correction
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,39 @@
+"""LAMB: Adam for large batches."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from bertkit.training.optimizer import Optimizer, ParameterGroup, tensor_norms
+
+
+class Lamb(Optimizer):
+    """Adam whose update of a matrix is as long as the matrix, times the rate (You et al. 2020, algorithm 2).
+
+    As in the authors' code, vectors are neither decayed nor rescaled, and a matrix that is 0 moves as in Adam. Query,
+    key and value count as one matrix.
+    """
+
+    def _update(self, group: ParameterGroup, learning_rate: float, scale: Tensor) -> None:
+        options, shards = self.options, group.local
+        torch._foreach_div_(shards.gradients, scale)
+        torch._foreach_lerp_(shards.first_moments, shards.gradients, 1 - options.beta1)
+        torch._foreach_mul_(shards.second_moments, options.beta2)
+        torch._foreach_addcmul_(shards.second_moments, shards.gradients, shards.gradients, 1 - options.beta2)
+
+        first_share = 1 - options.beta1**self.updates if options.corrects_bias else 1.0
+        second_share = 1 - options.beta2**self.updates if options.corrects_bias else 1.0
+        roots = torch._foreach_sqrt(shards.second_moments)
+        torch._foreach_add_(torch._foreach_div_(roots, math.sqrt(second_share)), options.epsilon)
+        updates = list(torch._foreach_div(shards.first_moments, roots))
+        torch._foreach_div_(updates, first_share)
+        torch._foreach_add_(updates, shards.parameters, alpha=self._weight_decay(group))
+        if group.matrices:
+            lengths, update_lengths = tensor_norms(shards.parameters, group), tensor_norms(updates, group)
+            comparable = (lengths > 0) & (update_lengths > 0)
+            ratios = torch.where(comparable, lengths / update_lengths, 1.0)
+            torch._foreach_mul_(updates, list(ratios.unbind()))
+        torch._foreach_add_(shards.parameters, updates, alpha=-learning_rate)
