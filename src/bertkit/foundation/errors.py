@@ -5,5 +5,9 @@ class InputError(ValueError):
     """What the user gave cannot be used; the message names the value and the remedy in one line."""
 
 
+class ResourceError(InputError):
+    """The disk or the memory did not suffice: what was done is kept, and the same call goes on from there."""
+
+
 class LoneInputError(InputError):
     """What one of several processes met while the others went on, so that it alone can say it."""

@@ -14,17 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bertkit.foundation.errors import InputError
+from bertkit.foundation.errors import InputError, ResourceError
 
 
 @contextmanager
 def full_disk_named(path: Path) -> Iterator[None]:
-    """Turn "no space left" and missing permission into an `InputError` that names `path`."""
+    """Turn "no space left" into a `ResourceError` and missing permission into an `InputError`, naming `path`."""
     try:
         yield
     except Exception as error:
         if _says_full(error):
-            raise InputError(f"no space left on the disk of {path}: free some or write elsewhere") from error
+            raise ResourceError(f"no space left on the disk of {path}: free some or write elsewhere") from error
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise InputError(f"{path} cannot be written ({error.strerror}): choose another place") from error
         raise
@@ -124,15 +124,18 @@ def sha256(path: str | Path) -> str:
 
 
 @contextmanager
-def exclusive(folder: str | Path) -> Iterator[None]:
-    """Hold `folder` for this process; a second process gets an `InputError`. A killed holder lets go at once."""
+def exclusive(folder: str | Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold `folder` for this process; a second process gets an `InputError`. A killed holder lets go at once.
+
+    Several processes may hold it `shared`, and then none alone.
+    """
     folder = Path(folder)
     with full_disk_named(folder):
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / ".lock").open("a+")
     with handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"{folder} is in use by another process: wait for it or choose another folder") from None
         yield
