@@ -22,13 +22,23 @@ class ParityTable:
 
     _rows: dict[tuple[str, str, str], _Row] = field(default_factory=dict, repr=False)
 
-    def check(self, what: str, path: str, kind: str, difference: float, bound: float, measure: str = RELATIVE) -> None:
-        """Count a case, and fail where its difference is over the bound or no number.
+    def check(
+        self,
+        what: str,
+        path: str,
+        kind: str,
+        difference: float,
+        bound: float,
+        measure: str = RELATIVE,
+        *,
+        cases: int = 1,
+    ) -> None:
+        """Count what was compared, and fail where the difference is over the bound or no number.
 
         `path` is the part of bertkit that was run, `kind` the precision, the option or the reference.
         """
         row = self._rows.setdefault((what, path, kind), _Row(bound, measure))
-        row.cases += 1
+        row.cases += cases
         row.largest = math.nan if math.isnan(difference) else max(row.largest, difference)
         assert difference <= bound, f"{what}, {path}, {kind}: {difference:.3g}, over {bound:g} ({measure})"
 

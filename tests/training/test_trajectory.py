@@ -13,8 +13,10 @@ from bertkit.model.pretraining import PretrainingModel
 from bertkit.training.adamw import AdamW
 from bertkit.training.options import OptimizerOptions
 from bertkit.training.schedule import learning_rate
+from parity_table import ParityTable
 
 STEPS, INPUTS, CLASSES = 1000, 40, 7
+WHAT, MEASURE = "weights over 1,000 steps", "largest difference of a weight"
 
 
 def examples() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -54,7 +56,9 @@ def largest_difference(model: dict[str, nn.Parameter], weights: dict[str, np.nda
 @pytest.mark.parametrize(
     ("dtype", "rate"), [(torch.float64, 1e-4), (torch.float64, 1e-3), (torch.float32, 1e-4)], ids=str
 )
-def test_without_correction_a_thousand_steps_are_those_of_the_original(dtype: torch.dtype, rate: float):
+def test_without_correction_a_thousand_steps_are_those_of_the_original(
+    parity_table: ParityTable, dtype: torch.dtype, rate: float
+):
     options = OptimizerOptions(learning_rate=rate, warmup_share=0.1)
     model = regression(dtype)
     optimizer = AdamW(model.items(), options)
@@ -70,13 +74,15 @@ def test_without_correction_a_thousand_steps_are_those_of_the_original(dtype: to
         clipped += expected > options.max_grad_norm
         worst = max(worst, largest_difference(model, reference.weights))
     moved = largest_difference(regression(dtype), reference.weights)
-    print(f"largest difference of a weight: {worst:.1e}, {clipped} steps clipped, weights moved by up to {moved:.3f}")
     assert 100 < clipped < 900 and moved > 0.03
-    assert worst < 1e-6
+    kind = f"the original's Adam, {str(dtype).removeprefix('torch.')}, rate {rate:g}"
+    parity_table.check(WHAT, "AdamW", kind, worst, 1e-6, MEASURE, cases=STEPS)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)], ids=str)
-def test_with_correction_a_thousand_steps_are_torch_adamw(dtype: torch.dtype, tolerance: float):
+def test_with_correction_a_thousand_steps_are_torch_adamw(
+    parity_table: ParityTable, dtype: torch.dtype, tolerance: float
+):
     options = OptimizerOptions(bias_correction=True, max_grad_norm=1e9, learning_rate=1e-4, warmup_share=0.1)
     ours, theirs = regression(dtype), regression(dtype)
     optimizer = AdamW(ours.items(), options)
@@ -97,8 +103,8 @@ def test_with_correction_a_thousand_steps_are_torch_adamw(dtype: torch.dtype, to
         optimizer.step(rate)
         reference.step()
     difference = largest_difference(ours, {name: value.detach() for name, value in theirs.items()})
-    print(f"largest difference of a weight: {difference:.1e}")
-    assert difference < tolerance
+    kind = f"torch.optim.AdamW, {str(dtype).removeprefix('torch.')}"
+    parity_table.check(WHAT, "AdamW, bias correction", kind, difference, tolerance, MEASURE, cases=STEPS)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.0107, 0.29, 0.9])
