@@ -43,7 +43,7 @@ FULL = DemoOptions(
             initializer_range=0.05,
         ),
         training=TrainingOptions(
-            steps=3000,
+            steps=2400,
             optimizer=OptimizerOptions(learning_rate=1e-3, warmup_share=0.06, beta2=0.98, bias_correction=True),
             log_every=100,
             evaluate_every=300,
@@ -57,10 +57,10 @@ FULL = DemoOptions(
         held_out_share=0.04,
     ),
     sizes=(
-        CurveSize(per_class=5, seeds=5),
-        CurveSize(per_class=20, seeds=5),
+        CurveSize(per_class=5, seeds=3),
+        CurveSize(per_class=20, seeds=3),
         CurveSize(per_class=80, seeds=3),
-        CurveSize(per_class=None, seeds=3),
+        CurveSize(per_class=None, seeds=2),
     ),
 )
 

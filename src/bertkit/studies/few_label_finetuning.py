@@ -35,7 +35,7 @@ _MICRO_BATCH_TOKENS = 4096
 class FewLabelOptions:
     """How long and how fast; the weights after the last step count, for a dev set would cost labels."""
 
-    epochs: int = 8
+    epochs: int = 4
     min_steps: int = 150
     """A small set is gone through until so many updates are done."""
     batch_size: int = 32
