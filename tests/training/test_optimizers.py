@@ -1,0 +1,118 @@
+"""LAMB and StableAdamW against transcriptions of the papers, and what all optimisers have in common."""
+
+import numpy as np
+import pytest
+import torch
+from reference_optimizers import BETA1, BETA2, EPSILON, ReferenceLamb, ReferenceStableAdamW
+from torch import nn
+
+from bertkit.foundation.errors import InputError
+from bertkit.training.optimizers import new_optimizer
+from bertkit.training.options import OptimizerName, OptimizerOptions
+from parity_table import ParityTable
+
+STEPS, DECAY = 300, 0.05
+OPTIMIZERS: tuple[OptimizerName, ...] = ("adamw", "lamb", "stable-adamw")
+
+
+def _weights() -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(0)
+    return {"matrix": draw.normal(size=(6, 5)), "vector": draw.normal(size=5), "empty": np.zeros((3, 4))}
+
+
+def _gradients(weights: dict[str, np.ndarray], step: int) -> dict[str, np.ndarray]:
+    """Of a bowl, with noise; every seventh step's are far larger, and one matrix has none at first."""
+    draw = np.random.default_rng(step)
+    size = 40.0 if step % 7 == 6 else 1.0
+    found = {name: size * (value - 0.3 + draw.normal(size=value.shape)) for name, value in weights.items()}
+    if step < 3:
+        found["empty"] = np.zeros_like(found["empty"])
+    return found
+
+
+def _parameters(dtype: torch.dtype) -> dict[str, nn.Parameter]:
+    return {name: nn.Parameter(torch.from_numpy(value).to(dtype)) for name, value in _weights().items()}
+
+
+def _options(optimizer: OptimizerName, **changes: float) -> OptimizerOptions:
+    return OptimizerOptions(
+        optimizer=optimizer, beta1=BETA1, beta2=BETA2, epsilon=EPSILON, weight_decay=DECAY, **changes
+    )
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=str)
+@pytest.mark.parametrize(
+    ("optimizer", "reference"), [("lamb", ReferenceLamb), ("stable-adamw", ReferenceStableAdamW)], ids=str
+)
+def test_every_step_is_that_of_the_paper(
+    parity_table: ParityTable,
+    optimizer: OptimizerName,
+    reference: type[ReferenceLamb | ReferenceStableAdamW],
+    dtype: torch.dtype,
+    bound: float,
+):
+    parameters = _parameters(dtype)
+    found = new_optimizer(parameters.items(), _options(optimizer, max_grad_norm=np.inf))
+    expected = reference({name: value.detach().numpy() for name, value in parameters.items()}, DECAY)
+    worst = 0.0
+    for step in range(STEPS):
+        rate = 0.02 * (1 - step / STEPS)
+        gradients = _gradients(expected.x, step)
+        for name, parameter in parameters.items():
+            parameter.grad = torch.from_numpy(gradients[name]).to(dtype)
+        found.step(rate)
+        expected.step(gradients, rate)
+        for name, parameter in parameters.items():
+            worst = max(worst, float(np.abs(parameter.detach().double().numpy() - expected.x[name]).max()))
+    assert all(np.abs(expected.x[name] - value).max() > 0.01 for name, value in _weights().items())
+    if isinstance(expected, ReferenceStableAdamW):
+        assert 30 < expected.clipped < 3 * STEPS - 30
+    kind = f"the paper's algorithm, {str(dtype).removeprefix('torch.')}"
+    measure = "largest difference of a weight"
+    parity_table.check(f"weights over {STEPS} steps", optimizer, kind, worst, bound, measure, cases=STEPS)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_gradients_are_scaled_down_to_the_global_norm(optimizer: OptimizerName):
+    ends = []
+    for size in (1.0, 1000.0):
+        parameters = _parameters(torch.float64)
+        found = new_optimizer(parameters.items(), _options(optimizer, max_grad_norm=0.5))
+        for step in range(3):
+            for name, value in _gradients(_weights(), step).items():
+                parameters[name].grad = size * torch.from_numpy(value)
+            norm = np.sqrt(sum((size * value**2 * size).sum() for value in _gradients(_weights(), step).values()))
+            assert float(found.step(0.1)) == pytest.approx(norm)
+        ends.append(parameters)
+    for name, parameter in ends[0].items():
+        torch.testing.assert_close(parameter, ends[1][name], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_another_goes_on_from_the_state_of_one(optimizer: OptimizerName):
+    whole, half = _parameters(torch.float32), _parameters(torch.float32)
+    one, first = (new_optimizer(each.items(), _options(optimizer)) for each in (whole, half))
+    for step in range(8):
+        if step == 4:
+            second = new_optimizer(half.items(), _options(optimizer))
+            second.load_state({name: tensor.clone() for name, tensor in first.state().items()})
+            first = second
+        for parameters, used in ((whole, one), (half, first)):
+            for name, value in _gradients(_weights(), step).items():
+                parameters[name].grad = torch.from_numpy(value).float()
+            used.step(0.1)
+    for name, parameter in whole.items():
+        assert torch.equal(parameter, half[name])
+
+
+def test_bias_is_corrected_as_published_unless_the_options_say_otherwise():
+    assert [OptimizerOptions(optimizer=name).corrects_bias for name in OPTIMIZERS] == [False, True, True]
+    assert OptimizerOptions(bias_correction=True).corrects_bias
+    assert not OptimizerOptions(optimizer="lamb", bias_correction=False).corrects_bias
+
+
+def test_shares_that_do_not_fit_into_a_run_are_refused():
+    with pytest.raises(InputError, match="more than the whole run"):
+        OptimizerOptions(schedule="trapezoidal", warmup_share=0.5, decay_share=0.6)
+    with pytest.raises(InputError, match="final_share must lie in"):
+        OptimizerOptions(final_share=1.5)
