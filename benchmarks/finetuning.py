@@ -1,101 +1,125 @@
-"""A pre-trained model against the same network from random weights, fine-tuned alike.
+"""Every task by its name: pre-trained models and random weights fine-tuned alike, as one table.
 
-    python benchmarks/finetuning.py MODEL DATA --runs FOLDER [--tasks SST-2-sentences MRPC RTE] [--seeds 3]
+    python benchmarks/finetuning.py DATA --runs FOLDER --models MiniLM=MODEL [mini=MODEL] [--random MiniLM]
+        [--tasks SST-2-sentences CoLA ...] [--seeds 3]
 
-DATA holds the benchmarks' folders (`sst2/`, `glue/MRPC/`, ...). Every task is fine-tuned from both starts with every
-learning rate of `--learning-rates` and all seeds; each start is shown at the rate that is best on dev, by the mean over
-its seeds. Runs go to FOLDER, so a stopped benchmark goes on where it was; the table goes to benchmarks/results.
+DATA holds the benchmarks' folders (`sst2/`, `glue/MRPC/`, ...); `benchmark_plans.py` says where, and how many epochs
+and examples each gets. `--random NAME` starts a network of that model's sizes from random weights, too. With several
+`--learning-rates` each start is shown at the rate that is best on dev, by the mean over its seeds. Runs go to FOLDER,
+so a stopped benchmark goes on where it was; the table in benchmarks/results is written after every task.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmark_plans import PLANS, Plan, read_planned
 from machine import describe_machine, write_results
 
 from bertkit.recipes.finetune import finetune
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.finetune_result import FinetuneResult, deviation
-from bertkit.tasks.benchmarks import find_benchmark
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.labelled_examples import LabelledExamples
 from bertkit.tasks.task_data import TaskData
 
-FOLDERS = {
-    "SST-2-sentences": "sst2",
-    "IMDb": "classification/imdb",
-    "SICK-entailment": "nli/sick",
-    "SICK-relatedness": "nli/sick",
-}
-"""Where DATA does not keep a task under glue/NAME."""
-STARTS = {"pre-trained": False, "random weights": True}
+_USUAL = [name for name in PLANS if name not in ("SST-2", "WNLI")]
 
 
 def main() -> None:
     """Run, print and write the comparison."""
     arguments = _parse()
-    rows, details = [], []
-    for name in arguments.tasks:
-        benchmark = find_benchmark(name)
-        data = benchmark.data(arguments.data / FOLDERS.get(benchmark.name, f"glue/{benchmark.name}"))
-        for start, from_random in STARTS.items():
-            results = {
-                rate: _finetune(arguments, data, rate, from_random=from_random) for rate in arguments.learning_rates
-            }
+    starts = [(name, model, False) for name, model in arguments.models.items()]
+    starts += [(f"random weights ({name})", arguments.models[name], True) for name in arguments.random]
+    rows, runs = [], []
+    for task in arguments.tasks:
+        plan = _plan(arguments, task)
+        data = read_planned(task, plan, arguments.data)
+        for start, model, from_random in starts:
+            results = {}
+            for rate in arguments.learning_rates:
+                run = arguments.runs / f"{task}-{start.replace(' ', '-')}-{rate:g}"
+                options = FinetuneOptions(
+                    epochs=plan.epochs,
+                    batch_size=plan.batch_size,
+                    learning_rate=rate,
+                    max_length=plan.max_length,
+                    seeds=arguments.seeds,
+                    from_random=from_random,
+                )
+                results[rate] = finetune(model, data, run, options)
+                runs.append({"start": start, "learning_rate": rate, **results[rate].to_json()})
             rate = max(results, key=lambda rate: statistics.fmean(_values(results[rate], "dev")))
-            rows.append(_row(data, start, rate, results[rate]))
-            details += [{"start": start, "learning_rate": rate, **result.to_json()} for rate, result in results.items()]
-    machine = describe_machine("torch", "bertkit")
-    command = " ".join(["python", *sys.argv])
-    text = f"`{command}` on {machine}\n\n{_markdown(rows)}"
-    write_results("finetuning", text, {"command": command, "machine": machine, "table": rows, "runs": details})
+            rows.append(_row(data, plan, start, rate, results[rate]))
+        _write(rows, runs)
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="folder of a pre-trained model")
     parser.add_argument("data", type=Path, help="folder with the benchmarks")
+    parser.add_argument("--models", nargs="+", required=True, metavar="NAME=FOLDER", help="pre-trained models")
+    parser.add_argument("--random", nargs="*", default=[], metavar="NAME", help="of --models")
     parser.add_argument("--runs", type=Path, required=True, help="folder for the runs")
-    parser.add_argument("--tasks", nargs="+", default=["SST-2-sentences", "MRPC", "RTE"])
+    parser.add_argument("--tasks", nargs="+", default=_USUAL, choices=list(PLANS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=4)
-    # google-research/bert recommends 3e-4 to 3e-5 and 4 epochs for models below base.
-    parser.add_argument("--learning-rates", type=float, nargs="+", default=[1e-4, 3e-4])
-    parser.add_argument("--max-length", type=int, default=128)
-    return parser.parse_args()
+    # google-research/bert recommends 3e-4 to 3e-5 for models below base.
+    parser.add_argument("--learning-rates", type=float, nargs="+", default=[1e-4])
+    parser.add_argument("--epochs", type=int, help="in place of the plan's")
+    parser.add_argument("--train-examples", type=int, help="at most, in place of the plan's")
+    arguments = parser.parse_args()
+    named = [entry.partition("=") for entry in arguments.models]
+    arguments.models = {name: Path(folder) for name, equals, folder in named if equals}
+    if len(arguments.models) < len(named) or not set(arguments.random) <= set(arguments.models):
+        parser.error("--models takes NAME=FOLDER, each name once, and --random such names")
+    return arguments
 
 
-def _finetune(arguments: argparse.Namespace, data: TaskData, rate: float, *, from_random: bool) -> FinetuneResult:
-    options = FinetuneOptions(
-        epochs=arguments.epochs,
-        learning_rate=rate,
-        max_length=arguments.max_length,
-        seeds=arguments.seeds,
-        from_random=from_random,
+def _plan(arguments: argparse.Namespace, task: str) -> Plan:
+    plan = PLANS[task]
+    return replace(
+        plan,
+        epochs=arguments.epochs or plan.epochs,
+        train_examples=arguments.train_examples or plan.train_examples,
     )
-    run = arguments.runs / f"{data.name}-{'random' if from_random else 'pretrained'}-{rate:g}"
-    return finetune(arguments.model, data, run, options)
 
 
-def _row(data: TaskData, start: str, rate: float, result: FinetuneResult) -> dict[str, Any]:
+def _row(data: TaskData, plan: Plan, start: str, rate: float, result: FinetuneResult) -> dict[str, Any]:
+    assert data.dev is not None
     largest = ""
     if isinstance(data.dev, LabelledExamples) and data.family is Classification:
         largest = f"{max(Counter(data.dev.labels).values()) / len(data.dev):.3f}"
+    others = {name: values for name, values in result.figures("dev").items() if name not in (result.select_by, "loss")}
+    test = "" if data.test is None else _mean(_values(result, "test"))
     return {
         "task": data.name,
-        "metric": result.select_by,
         "start": start,
-        "rate": f"{rate:g}",
-        "dev, mean ± sd": _mean(_values(result, "dev")),
-        "test, mean ± sd": _mean(_values(result, "test")) if data.test is not None else "",
+        "metric": result.select_by,
+        "dev": _mean(_values(result, "dev")),
+        "test": test,
+        "also on dev": ", ".join(f"{name} {statistics.fmean(values):.4f}" for name, values in others.items()),
         "largest class, dev": largest,
+        "examples: train, dev, test": ", ".join(
+            f"{len(part):,}" for part in (data.train, data.dev, data.test) if part is not None
+        ),
+        "epochs, batch, rate": f"{plan.epochs}, {plan.batch_size}, {rate:g}",
         "s a seed": f"{statistics.fmean(seed.seconds for seed in result.seeds):.0f}",
     }
+
+
+def _write(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> None:
+    threads = f"OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']} " if "OMP_NUM_THREADS" in os.environ else ""
+    command, machine = " ".join([f"{threads}python", *sys.argv]), describe_machine("torch", "bertkit")
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    text = f"`{command}` on {machine}; mean ± standard deviation over the seeds\n\n{table}"
+    write_results("finetuning", text, {"command": command, "machine": machine, "table": rows, "runs": runs})
 
 
 def _values(result: FinetuneResult, split: str) -> list[float]:
@@ -103,12 +127,8 @@ def _values(result: FinetuneResult, split: str) -> list[float]:
 
 
 def _mean(values: list[float]) -> str:
-    return f"{statistics.fmean(values):.4f} ± {deviation(values):.4f}"
-
-
-def _markdown(rows: list[dict[str, Any]]) -> str:
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *([str(value) for value in row.values()] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    spread = f" ± {deviation(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.4f}{spread}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Every benchmark that needs nothing but this project and its `bench` packages.
 
-`python benchmarks/run_all.py`; `prepare.py`, `embedding.py` and `finetuning.py` take texts or a model and are run by
-hand: their first lines say how.
+`python benchmarks/run_all.py`; `prepare.py`, `embedding.py`, `finetuning.py` and others take texts or a model and are
+run by hand: their first lines say how.
 """
 
 import subprocess

@@ -1,0 +1,66 @@
+"""Where the benchmarks' files lie in one folder, and how each is fine-tuned on two cores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bertkit.foundation.randomness import derive_key, generator
+from bertkit.tasks.benchmarks import find_benchmark
+from bertkit.tasks.examples import Examples
+from bertkit.tasks.task_data import TaskData
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How one benchmark is fine-tuned; None takes all examples of a part."""
+
+    folder: str
+    epochs: int = 3
+    batch_size: int = 32
+    max_length: int = 128
+    train_examples: int | None = None
+    dev_examples: int | None = None
+    test_examples: int | None = None
+
+
+PLANS = {
+    "SST-2-sentences": Plan(folder="sst2"),
+    "CoLA": Plan(folder="glue/CoLA"),
+    "MRPC": Plan(folder="glue/MRPC", epochs=5),
+    "STS-B": Plan(folder="glue/STS-B"),
+    "RTE": Plan(folder="glue/RTE", epochs=5),
+    "SICK-entailment": Plan(folder="nli/sick"),
+    "SICK-relatedness": Plan(folder="nli/sick"),
+    "IMDb": Plan(
+        folder="classification/imdb",
+        epochs=2,
+        max_length=256,
+        train_examples=4000,
+        dev_examples=1000,
+        test_examples=5000,
+    ),
+    "ARC-easy": Plan(folder="multiple_choice/arc"),
+    "CoNLL-2003": Plan(folder="conll2003"),
+    "SQuAD-1.1": Plan(folder="squad", epochs=2, max_length=384, train_examples=10000),
+    "SST-2": Plan(folder="glue/SST-2", epochs=1),
+    "WNLI": Plan(folder="glue/WNLI"),
+}
+
+
+def read_planned(name: str, plan: Plan, data: Path) -> TaskData:
+    """The benchmark's examples, each part cut to the plan's number by a draw that is always the same."""
+    whole = find_benchmark(name).data(data / plan.folder)
+    return replace(
+        whole,
+        train=_some(whole.train, plan.train_examples),
+        dev=None if whole.dev is None else _some(whole.dev, plan.dev_examples),
+        test=None if whole.test is None else _some(whole.test, plan.test_examples),
+    )
+
+
+def _some(examples: Examples, count: int | None) -> Examples:
+    if count is None or count >= len(examples):
+        return examples
+    order = generator(derive_key(0, "benchmark subset")).permutation(len(examples))
+    return examples.take(sorted(order[:count].tolist()))
