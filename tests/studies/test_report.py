@@ -2,7 +2,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from bertkit.studies.figures import Axis, Series, line_plot
+from bertkit.studies.figures import Axis, Series, plot
 from bertkit.studies.report import Commands, Fact, Matrix, Paragraph, Plots, Report, Section, Table, write_report
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -25,15 +25,15 @@ class Balanced(HTMLParser):
         self.text += data
 
 
-def plot(name: str = "plot") -> str:
+def curve(name: str = "plot") -> str:
     series = [Series(label="with <bars>", x=[1, 10, 100], y=[1.0, 2.0, 3.0], spread=[0.1, 0.2, 0.3])]
-    return line_plot(series, Axis(label="x", logarithmic=True), Axis(label="y"), name)
+    return plot(series, Axis(label="x", logarithmic=True), Axis(label="y"), name)
 
 
 def page(path: Path) -> str:
     blocks = [
         Paragraph(text="Set `code <b>` so."),
-        Plots(svgs=[plot()], caption="a plot"),
+        Plots(svgs=[curve()], caption="a plot"),
         Table(head=("name", "value"), rows=[("<i>", "3")]),
         Matrix(labels=("a", "b"), counts=[[3, 1], [0, 4]], caption="counts"),
         Commands(text="run --this <file>"),
@@ -69,7 +69,7 @@ def test_the_matrix_is_shaded_by_the_share_of_the_row(tmp_path: Path):
 
 
 def test_a_plot_takes_its_colours_and_width_from_the_page():
-    svg = plot()
+    svg = curve()
     assert "var(--series-1)" in svg
     assert "var(--ink)" in svg
     assert not re.search(r"#(?:0101|0202|0303)0\d", svg)
@@ -77,5 +77,5 @@ def test_a_plot_takes_its_colours_and_width_from_the_page():
 
 
 def test_the_same_plot_is_the_same_text():
-    assert plot() == plot()
-    assert plot() != plot("another name")
+    assert curve() == curve()
+    assert curve() != curve("another name")

@@ -26,6 +26,7 @@ def evaluate(
     header: bool | None = None,
     micro_batch_tokens: int = 4096,
     precision: Precision = "auto",
+    report: Path | None = None,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Measure a fine-tuned model on labelled data.
@@ -54,13 +55,18 @@ def evaluate(
         Tokens that go through the model at once.
     precision
         auto is bf16 where the device multiplies it in hardware.
+    report
+        Page to write: what the model gets right and wrong, how far its probabilities are to be trusted, where to put
+        a threshold.
     json_output
         Print the figures as JSON.
     """
     from bertkit.foundation.console import note
     from bertkit.foundation.devices import default_device, tune_allocator
+    from bertkit.studies.report import write_report
+    from bertkit.studies.task_report.evaluated import Evaluated
+    from bertkit.studies.task_report.evaluation_page import evaluation_page
     from bertkit.tasks.benchmarks import find_benchmark
-    from bertkit.tasks.evaluation import evaluate as measure
     from bertkit.tasks.folder import load_task_model
     from bertkit.text.tokenizer import Tokenizer
 
@@ -78,16 +84,20 @@ def evaluate(
     instances = its_task.encode(examples, Tokenizer.from_pretrained(model))
     for remark in instances.all_remarks:
         note(remark)
-    figures = measure(
+    found = Evaluated.of(
         task_model.to(default_device()),
         its_task,
         instances,
         max_tokens=micro_batch_tokens,
         precision=precision,
     )
+    if report is not None:
+        write_report(report, evaluation_page(found, model=model, data=data))
     if json_output:
-        print(json.dumps({"examples": len(examples), **figures}, indent=2))
+        print(json.dumps({"examples": len(examples), **found.figures}, indent=2))
         return
     print(f"examples: {len(examples):,}")
-    for name, value in figures.items():
+    for name, value in found.figures.items():
         print(f"{name}: {value:.4f}")
+    if report is not None:
+        print(f"report: {report}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from bertkit.studies.demo_result import LARGEST_CLASS, PRETRAINED, RANDOM, TFIDF, DemoResult
-from bertkit.studies.figures import Axis, Series, line_plot
+from bertkit.studies.figures import Axis, Series, plot
 from bertkit.studies.learning_curve import CurveSummary
 from bertkit.studies.report import Commands, Fact, Matrix, Paragraph, Plots, Report, Section, Table
 
@@ -132,7 +132,7 @@ def _curve_plot(result: DemoResult) -> str:
         )
     ticks = [(float(x), f"{x:,.0f}") for x in series[0].x]
     labels = Axis(label="labelled sentences", ticks=ticks, logarithmic=True)
-    return line_plot(series, labels, Axis(label="accuracy, %"), "learning-curve")
+    return plot(series, labels, Axis(label="accuracy, %"), "learning-curve")
 
 
 def _pretraining(result: DemoResult) -> Section:
@@ -169,7 +169,7 @@ def _loss_plot(result: DemoResult, figure: str, label: str, factor: float) -> st
         lines = [line for line in result.metrics if line["kind"] == kind and name in line]
         steps: Sequence[float] = [line["step"] for line in lines]
         series.append(Series(label=title, x=steps, y=[factor * line[name] for line in lines]))
-    return line_plot(series, Axis(label="update"), Axis(label=label), figure)
+    return plot(series, Axis(label="update"), Axis(label=label), figure)
 
 
 def _masks(result: DemoResult) -> Section:

@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -37,6 +37,17 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+class Layer(Protocol):
+    """One thing that is drawn over the common axes."""
+
+    @property
+    def colour(self) -> int | None:
+        """Number of the page's colour, from 0; None takes the next one."""
+
+    def draw(self, axes: Any, colour: str) -> None:
+        """Draw with matplotlib."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Series:
     """One line; `spread` is drawn as error bars."""
@@ -47,7 +58,54 @@ class Series:
     spread: Sequence[float] | None = None
     dashed: bool = False
     colour: int | None = None
-    """Number of the page's colour, from 0; the next one unless given."""
+
+    def draw(self, axes: Any, colour: str) -> None:
+        """A line, with a mark a point where there are few."""
+        style = {"color": colour, "linestyle": "--" if self.dashed else "-", "linewidth": 1.7, "label": self.label}
+        if self.spread is None:
+            marker = "o" if len(self.x) < 12 and not self.dashed else None
+            axes.plot(self.x, self.y, marker=marker, markersize=4, **style)
+        else:
+            axes.errorbar(self.x, self.y, self.spread, capsize=3, elinewidth=1.1, marker="o", markersize=4, **style)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """A cloud of points, or a single one."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    colour: int | None = None
+
+    def draw(self, axes: Any, colour: str) -> None:
+        """Small where there are many."""
+        few = len(self.x) < 20
+        axes.scatter(
+            self.x,
+            self.y,
+            s=40 if few else 9,
+            alpha=1.0 if few else 0.45,
+            color=colour,
+            linewidths=0,
+            label=self.label,
+            zorder=3,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """Upright bars of one `width` around `x`."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    width: float
+    colour: int | None = None
+
+    def draw(self, axes: Any, colour: str) -> None:
+        """Bars from 0."""
+        axes.bar(self.x, self.y, width=self.width, color=colour, alpha=0.8, linewidth=0, label=self.label)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,26 +118,16 @@ class Axis:
     limits: tuple[float, float] | None = None
 
 
-def line_plot(series: Sequence[Series], x: Axis, y: Axis, name: str) -> str:
-    """Lines over common axes, as an `<svg>` element that takes the width it is given.
+def plot(layers: Sequence[Layer], x: Axis, y: Axis, name: str) -> str:
+    """Layers over common axes, as an `<svg>` element that takes the width it is given.
 
     `name` keeps the identifiers of several plots on one page apart.
     """
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
         axes = figure.add_subplot()
-        for number, line in enumerate(series):
-            style: dict[str, Any] = {
-                "color": _SERIES[(number if line.colour is None else line.colour) % len(_SERIES)],
-                "linestyle": "--" if line.dashed else "-",
-                "linewidth": 1.7,
-                "label": line.label,
-            }
-            marker = "o" if len(line.x) < 12 and not line.dashed else None
-            if line.spread is None:
-                axes.plot(line.x, line.y, marker=marker, markersize=4, **style)
-            else:
-                axes.errorbar(line.x, line.y, line.spread, capsize=3, elinewidth=1.1, marker="o", markersize=4, **style)
+        for number, layer in enumerate(layers):
+            layer.draw(axes, _SERIES[(number if layer.colour is None else layer.colour) % len(_SERIES)])
         if x.logarithmic:
             axes.set_xscale("log")
         for axis, description in ((axes.xaxis, x), (axes.yaxis, y)):
@@ -92,8 +140,10 @@ def line_plot(series: Sequence[Series], x: Axis, y: Axis, name: str) -> str:
         if y.limits:
             axes.set_ylim(*y.limits)
         axes.grid(axis="y")
+        axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend()
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend()
         return _svg(figure)
 
 

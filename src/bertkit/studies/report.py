@@ -62,7 +62,39 @@ class Commands:
     kind: str = "commands"
 
 
-Block = Paragraph | Plots | Table | Matrix | Commands
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A stretch of a text: plain, or `kind` right, partly (right), wrong or missed, with the `label` it has."""
+
+    text: str
+    kind: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passage:
+    """A text in pieces, with what stands above and below it."""
+
+    pieces: Sequence[Piece]
+    head: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passages:
+    """Texts in which what was found is set in colour."""
+
+    passages: Sequence[Passage]
+    caption: str = ""
+    kind: str = "passages"
+
+    @property
+    def are_marked(self) -> bool:
+        """Whether colours are to be explained."""
+        return any(piece.kind for passage in self.passages for piece in passage.pieces)
+
+
+Block = Paragraph | Plots | Table | Matrix | Commands | Passages
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,8 +48,13 @@ def evaluate(
     model: TaskModel, task: Task[Any], instances: TaskInstances[Any], *, max_tokens: int, precision: Precision
 ) -> dict[str, float]:
     """The task's metrics and the mean loss."""
-    assert instances.targets is not None
     logits = compute_logits(model, instances.sequences, max_tokens=max_tokens, precision=precision)
+    return measure(task, logits, instances)
+
+
+def measure(task: Task[Any], logits: Tensor, instances: TaskInstances[Any]) -> dict[str, float]:
+    """The same of logits (R, C) that are there."""
+    assert instances.targets is not None
     loss = task.loss(logits, instances.targets, torch.from_numpy(instances.row_bounds))
     return {**task.metrics(logits, instances), LOSS: float(loss) / max(1, task.count(instances.targets))}
 

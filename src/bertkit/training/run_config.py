@@ -30,7 +30,7 @@ def settle_config(run: Path, config: Mapping[str, Any], resume: bool | None = No
             elif entry.name != ".lock":
                 entry.unlink()
     if path.exists():
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        before = read_config(run)
         for name, old, new in _differences(before, plain):
             raise InputError(
                 f"{run} was started with {name} = {old!r}, now it is {new!r}: "
@@ -43,6 +43,12 @@ def settle_config(run: Path, config: Mapping[str, Any], resume: bool | None = No
         raise InputError(f"{run} is not empty and holds no run: choose a new folder")
     with atomic_path(path) as temporary:
         temporary.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The options that a run was started with."""
+    config: dict[str, Any] = yaml.safe_load((run / _FILE).read_text(encoding="utf-8"))
+    return config
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The page that says what a fine-tuned model gets right and wrong."""

@@ -1,0 +1,73 @@
+"""A text with what was found in it and what should have been, in pieces of one colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from bertkit.studies.report import Piece
+
+_MARGIN = 140
+"""Characters of plain text that stay beside a coloured piece."""
+_GAP = " […] "
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters from `start` up to `end`, and what they are called."""
+
+    start: int
+    end: int
+    label: str = ""
+
+
+def marked(text: str, found: Sequence[Span], wanted: Sequence[Span]) -> list[Piece]:
+    """Cut the text where a span starts or ends; spans of one side do not overlap.
+
+    A piece is right where both sides have the same span, right in part where both have one of the same label, wrong
+    where only `found` or another label has one, and missed where only `wanted` has one. Long plain stretches are cut.
+    """
+    ends = {0, len(text)} | {place for span in (*found, *wanted) for place in (span.start, span.end)}
+    cuts = sorted(place for place in ends if 0 <= place <= len(text))
+    pieces = []
+    for start, end in pairwise(cuts):
+        ours, theirs = _over(found, start), _over(wanted, start)
+        pieces.append(Piece(text=text[start:end], kind=_kind(ours, theirs), label=_label(ours, theirs, end)))
+    return _shortened(pieces)
+
+
+def _over(spans: Sequence[Span], place: int) -> Span | None:
+    return next((span for span in spans if span.start <= place < span.end), None)
+
+
+def _kind(ours: Span | None, theirs: Span | None) -> str:
+    if ours is None:
+        return "" if theirs is None else "missed"
+    if theirs is None or ours.label != theirs.label:
+        return "wrong"
+    return "right" if ours == theirs else "partly"
+
+
+def _label(ours: Span | None, theirs: Span | None, end: int) -> str:
+    """At a span's end its label; both where they differ."""
+    said = ours.label if ours is not None and ours.end == end else ""
+    if theirs is None or theirs.end != end:
+        return said
+    if ours is None:
+        return theirs.label
+    return said if ours.label == theirs.label else f"{said}, is {theirs.label}".removeprefix(", ")
+
+
+def _shortened(pieces: Sequence[Piece]) -> list[Piece]:
+    """Plain pieces keep what stands next to a colour."""
+    last = len(pieces) - 1
+    kept = []
+    for number, piece in enumerate(pieces):
+        text = piece.text
+        head = "" if number == 0 and last > 0 else text[:_MARGIN]
+        tail = "" if number == last else text[-_MARGIN:]
+        if not piece.kind and len(text) > len(head) + len(tail) + len(_GAP):
+            piece = Piece(text=f"{head}{_GAP}{tail}")  # noqa: PLW2901
+        kept.append(piece)
+    return kept

@@ -1,0 +1,114 @@
+"""The page of a fine-tuning run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bertkit.foundation.devices import default_device
+from bertkit.recipes.finetune_options import FinetuneOptions
+from bertkit.recipes.finetune_result import FinetuneResult, deviation
+from bertkit.studies.machine import describe_machine
+from bertkit.studies.report import Commands, Fact, Paragraph, Report, Section, Table, write_report
+from bertkit.studies.task_report.evaluated import Evaluated
+from bertkit.studies.task_report.families import SECTIONS
+from bertkit.studies.task_report.training_curves import training_curves
+from bertkit.tasks.evaluation import LOSS
+from bertkit.tasks.folder import load_task_model
+from bertkit.training.run_config import flat, read_config
+
+REPORT_FILE = "report.html"
+_MOST_FACTS = 4
+
+
+def write_run_report(out: Path, result: FinetuneResult, options: FinetuneOptions) -> Path:
+    """Look at the run's best model on its dev examples and write `report.html` into the run folder."""
+    model, task = load_task_model(result.model)
+    found = Evaluated.of(
+        model.to(default_device()),
+        task,
+        result.dev_instances,
+        max_tokens=options.micro_batch_tokens,
+        precision=options.precision,
+    )
+    path = out / REPORT_FILE
+    write_report(path, run_page(found, result, out))
+    return path
+
+
+def run_page(found: Evaluated, result: FinetuneResult, out: Path) -> Report:
+    """Lay out what was learnt, and what the best seed's model gets right and wrong on dev."""
+    config = read_config(out)
+    runs = {f"seed {one.seed}": out / f"seed-{one.seed}" for one in result.seeds}
+    seeds = f"{len(result.seeds)} seeds" if len(result.seeds) > 1 else "one seed"
+    examples = (
+        f"All that follows is of seed {result.best.seed}, the best on dev, and of the {len(found.predictions):,} dev "
+        f"examples ({result.dev}). Its weights were chosen on these, so the figures flatter a little; "
+        f"{'those of the test set' if result.figures('test') else 'a test set of its own'} would not."
+    )
+    return Report(
+        title=f"{result.name}: {found.task.summary}",
+        lead=f"`{config['model']}` fine-tuned with {seeds}. The best is in `{result.model}`.",
+        notice="\n".join(found.instances.all_remarks),
+        facts=_facts(result),
+        sections=[
+            _seeds(result),
+            training_curves(runs, found.task.kind, result.select_by),
+            Section(title="The model at a glance", blocks=[Paragraph(text=examples)]),
+            *SECTIONS[type(found.task)](found),
+            _settings(config),
+            _next(result, out),
+        ],
+        footer="Written by `bertkit finetune`. All figures are in `results.json`, the curves in each `metrics.jsonl`.",
+    )
+
+
+def _facts(result: FinetuneResult) -> list[Fact]:
+    """The deciding metric first; test where there is one."""
+    split = "test" if result.figures("test") else "dev"
+    figures = {name: values for name, values in result.figures(split).items() if name != LOSS}
+    names = sorted(figures, key=lambda name: name != result.select_by)[:_MOST_FACTS]
+    return [Fact(value=_mean(figures[name]), label=f"{split} {name.replace('_', ' ')}") for name in names]
+
+
+def _mean(values: list[float]) -> str:
+    mean = f"{statistics.fmean(values):.4f}"
+    return f"{mean} ± {deviation(values):.4f}" if len(values) > 1 else mean
+
+
+def _seeds(result: FinetuneResult) -> Section:
+    columns = [(split, name) for split in ("dev", "test") for name in result.figures(split)]
+    rows = []
+    for one in result.seeds:
+        cells = (f"{getattr(one, split)[name]:.4f}" for split, name in columns)
+        rows.append((f"{one.seed}{' (best)' if one is result.best else ''}", *cells, f"{one.seconds:.0f} s"))
+    if len(result.seeds) > 1:
+        rows.append(("mean ± sd", *(_mean(result.figures(split)[name]) for split, name in columns), ""))
+    head = ("seed", *(f"{split} {name.replace('_', ' ')}" for split, name in columns), "training")
+    return Section(title="Seeds", blocks=[Table(head=head, rows=rows, caption=f"{describe_machine()}.")])
+
+
+def _settings(config: Mapping[str, Any]) -> Section:
+    rows = [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in flat(config).items()
+    ]
+    caption = "As in `config.yaml`."
+    return Section(
+        title="Settings", blocks=[Table(head=("option", "value"), rows=rows, text_columns=2, caption=caption)]
+    )
+
+
+def _next(result: FinetuneResult, out: Path) -> Section:
+    model = shlex.quote(str(result.model))
+    commands = (
+        f"bertkit predict {model} --input NEW --output predictions.jsonl\n"
+        f"bertkit evaluate {model} --data LABELLED --report other.html\n"
+        f"tensorboard --logdir {shlex.quote(str(out))}"
+    )
+    caption = "The command that made this run, with a larger `--seeds`, adds seeds to those that are done."
+    return Section(title="What to type next", blocks=[Commands(text=commands, caption=caption)])
