@@ -2,6 +2,7 @@ import json
 import shutil
 import statistics
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,8 @@ def _bad_model(tiny_model: Path, folder: Path, **config: int) -> Path:
         (replace(OPTIONS, max_length=41), DATA, "max_length 41 is over the model's 40 positions"),
         (replace(OPTIONS, select_by="pearson"), DATA, "select_by 'pearson'"),
         (replace(OPTIONS, freeze=("layers:0-2",)), DATA, "layers are 0-1"),
+        (replace(OPTIONS, reinitialize_layers=3), DATA, "over the model's 2 layers"),
+        (replace(OPTIONS, reinitialize_layers=1, freeze=("layers:1",)), DATA, "layer 1 is frozen and drawn anew"),
         (OPTIONS, replace(DATA, train=_examples(1)), "at least 2 labels"),
         (OPTIONS, replace(DATA, dev=replace(_examples(2, "dev.csv"), labels=("pos", "new"))), "dev.csv, row 3.*'new'"),
     ],
@@ -178,7 +181,32 @@ def test_a_vocabulary_larger_than_the_model_is_refused(tmp_path: Path, tiny_mode
         finetune(_bad_model(tiny_model, tmp_path / "model", vocab_size=20), DATA, tmp_path / "run", OPTIONS)
 
 
-@pytest.mark.parametrize("change", [{"epochs": 0}, {"seeds": 0}, {"dev_share": 0.0}, {"learning_rate": -1.0}])
+@pytest.mark.parametrize(
+    "change", [{"epochs": 0}, {"seeds": 0}, {"dev_share": 0.0}, {"learning_rate": -1.0}, {"layer_decay": 1.1}]
+)
 def test_options_out_of_range_are_refused(change: dict[str, float]):
     with pytest.raises(InputError, match=next(iter(change))):
         FinetuneOptions(**change)
+
+
+def test_top_layers_that_are_drawn_anew_are_those_of_random_weights_and_the_rest_is_the_models(
+    tmp_path: Path, tiny_model: Path
+):
+    options = replace(OPTIONS, epochs=1, learning_rate=1e-12, weight_decay=0.0)
+    mixed = _weights(finetune(tiny_model, DATA, tmp_path / "a", replace(options, reinitialize_layers=1)).model)
+    random = _weights(finetune(tiny_model, DATA, tmp_path / "b", replace(options, from_random=True)).model)
+    for name, tensor in _weights(tiny_model).items():
+        if name.startswith(("bert.encoder.layer.1.", "bert.pooler.")):
+            torch.testing.assert_close(mixed[name], random[name], msg=name)
+        elif name.startswith("bert."):
+            torch.testing.assert_close(mixed[name], tensor, msg=name)
+
+
+def test_lower_layers_move_less_with_layer_decay(tmp_path: Path, tiny_model: Path):
+    options = replace(OPTIONS, epochs=1, layer_decay=0.01)
+    before, after = _weights(tiny_model), _weights(finetune(tiny_model, DATA, tmp_path, options).model)
+    names = ["bert.pooler.dense.weight"]
+    names += [f"bert.encoder.layer.{layer}.output.dense.weight" for layer in (1, 0)]
+    names += ["bert.embeddings.position_embeddings.weight"]
+    moved = [float((after[name] - before[name]).abs().max()) for name in names]
+    assert all(lower < 0.1 * upper for upper, lower in pairwise(moved)), moved

@@ -11,37 +11,34 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from bertkit.foundation.console import note
 from bertkit.foundation.devices import default_device, resolve_precision, tune_allocator
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import atomic_folder, exclusive, read_json, sha256, write_json
-from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
 from bertkit.model.folder import ModelFolder
-from bertkit.model.initialization import initialize
 from bertkit.model.stored_weights import weight_parts
 from bertkit.recipes.cards import finetuning_card
 from bertkit.recipes.finetune_loader import FinetuneLoader
+from bertkit.recipes.finetune_model import check_layers, starting_model
 from bertkit.recipes.finetune_objective import FinetuneObjective
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.finetune_result import FinetuneResult, SeedResult
 from bertkit.tasks.contract import Task
 from bertkit.tasks.evaluation import evaluate, tune
-from bertkit.tasks.folder import new_task_model, save_task_model
+from bertkit.tasks.folder import save_task_model
 from bertkit.tasks.hold_out import hold_out
 from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.model import TaskModel
 from bertkit.tasks.task_data import TaskData
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.training.freezing import freeze
+from bertkit.training.layer_paces import layer_paces
 from bertkit.training.loop import train
 from bertkit.training.options import TrainingOptions
 from bertkit.training.run_config import settle_config
 
 _SEED_RESULT = "result.json"
-_POOLER = "bert.pooler."
 
 
 def finetune(
@@ -108,7 +105,7 @@ class _Setup:
             "attention_probs_dropout_prob": options.attention_dropout,
         }
         config = replace(folder.config, **{name: rate for name, rate in dropout.items() if rate is not None})  # type: ignore[arg-type]
-        freeze(BertModel(config), options.freeze)  # its names are checked before anything is written
+        check_layers(config, options)
         parts = [None if part is None else task.encode(part, tokenizer) for part in (train, dev, data.test)]
         assert parts[0] is not None
         assert parts[1] is not None
@@ -154,22 +151,12 @@ class _Setup:
         parts = {"train": self.train, "dev": self.dev, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None}
 
-    def new_model(self, seed: int) -> TaskModel:
-        """The encoder with a new head."""
-        model = new_task_model(self.task, self.config_of_model)
-        initialize(model, self.config_of_model.initializer_range, seed)
-        if not self.options.from_random:
-            encoder = nn.ModuleDict({"bert": model.bert})
-            self.folder.load_into(encoder, may_lack=(_POOLER,)).show()
-        freeze(model.bert, self.options.freeze)
-        return model.to(self.device)
-
     def run_seed(self, seed: int, run: Path) -> SeedResult:
         """Train one seed, or read its result where it is done."""
         if (run / _SEED_RESULT).is_file():
             return SeedResult(**read_json(run / _SEED_RESULT))
         options = self.options
-        model = self.new_model(seed)
+        model = starting_model(self.folder, self.config_of_model, self.task, options, seed).to(self.device)
         loader = FinetuneLoader(
             self.train,
             batch_size=options.batch_size,
@@ -194,6 +181,7 @@ class _Setup:
             training,
             run,
             evaluate=lambda: self.evaluate(model, self.task, self.dev),
+            paces=layer_paces(model, model.bert, decay=options.layer_decay),
             description=f"seed {seed}",
         )
         task = tune(model, self.task, self.dev, max_tokens=options.micro_batch_tokens, precision=options.precision)

@@ -32,6 +32,10 @@ class FinetuneOptions:
     """The first run's; the others follow."""
     freeze: tuple[str, ...] = ()
     """What is not trained: embeddings, layers:0-5, layers:3, encoder; several by commas."""
+    layer_decay: float = 1.0
+    """Factor by which the rate falls from a layer to the one below, the head having the whole; 0.9 is usual."""
+    reinitialize_layers: int = 0
+    """Layers from the top that start from random weights, the pooler with them."""
     from_random: bool = False
     """Start from random weights of the model's sizes, to see what pre-training brings."""
     hidden_dropout: float | None = None
@@ -56,6 +60,14 @@ class FinetuneOptions:
         for name in ("epochs", "batch_size", "seeds", "evaluations_per_epoch", "micro_batch_tokens"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.layer_decay <= 1:
+            raise InputError(
+                f"layer_decay must lie in (0, 1], got {self.layer_decay}: 1 is one rate for all, 0.9 is usual"
+            )
+        if self.reinitialize_layers < 0:
+            raise InputError(f"reinitialize_layers must be at least 0, got {self.reinitialize_layers}")
+        if self.reinitialize_layers and self.from_random:
+            raise InputError("from_random leaves nothing to draw anew: leave reinitialize_layers out")
         if not 0 < self.dev_share <= 0.5:
             raise InputError(f"dev_share must lie in (0, 0.5], got {self.dev_share}")
         _ = self.optimizer  # its own checks

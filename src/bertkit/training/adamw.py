@@ -18,8 +18,10 @@ class AdamW(Optimizer):
     Without it the update is google-research/bert's AdamWeightDecayOptimizer. Uses torch's fused kernel.
     """
 
+    heeds_veto = True
+
     def _update(self, group: ParameterGroup, learning_rate: float, scale: Tensor) -> None:
-        count = float(self.updates - 1) if self.options.corrects_bias else _CORRECTION_IS_ONE
+        count = float(group.updates - 1) if self.options.corrects_bias else _CORRECTION_IS_ONE
         adamw(
             group.parameters,
             group.gradients,
@@ -29,6 +31,7 @@ class AdamW(Optimizer):
             [torch.full((), count, device=parameter.device) for parameter in group.parameters],
             fused=True,
             grad_scale=scale.float(),  # the only type that the kernel takes
+            found_inf=group.veto,
             amsgrad=False,
             beta1=self.options.beta1,
             beta2=self.options.beta2,

@@ -24,8 +24,8 @@ class Lamb(Optimizer):
         torch._foreach_mul_(shards.second_moments, options.beta2)
         torch._foreach_addcmul_(shards.second_moments, shards.gradients, shards.gradients, 1 - options.beta2)
 
-        first_share = 1 - options.beta1**self.updates if options.corrects_bias else 1.0
-        second_share = 1 - options.beta2**self.updates if options.corrects_bias else 1.0
+        first_share = 1 - options.beta1**group.updates if options.corrects_bias else 1.0
+        second_share = 1 - options.beta2**group.updates if options.corrects_bias else 1.0
         roots = torch._foreach_sqrt(shards.second_moments)
         torch._foreach_add_(torch._foreach_div_(roots, math.sqrt(second_share)), options.epsilon)
         updates = list(torch._foreach_div(shards.first_moments, roots))

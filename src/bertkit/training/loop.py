@@ -2,171 +2,215 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Generic
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor
 
-from bertkit.foundation.console import note, progress
-from bertkit.foundation.devices import autocast, seed_torch
-from bertkit.foundation.errors import InputError
+from bertkit.foundation.console import ProgressBar, note, progress
+from bertkit.foundation.devices import seed_torch
 from bertkit.foundation.files import atomic_path, remove_leftovers
-from bertkit.foundation.process_group import ProcessGroup
 from bertkit.foundation.randomness import derive_key
 from bertkit.training.checkpoint import Checkpoints, Progress
-from bertkit.training.metrics_log import MetricsLog
-from bertkit.training.objective import MicroBatchT_contra, Objective
-from bertkit.training.optimizer import Optimizer
+from bertkit.training.gradients import StepSums, accumulate_gradients, halved, make_room
+from bertkit.training.metrics_log import MetricsLog, read_metrics
+from bertkit.training.objective import MicroBatchT, Objective
 from bertkit.training.optimizers import new_optimizer
 from bertkit.training.options import TrainingOptions
+from bertkit.training.pace import Pace
+from bertkit.training.pretraining_objective import MASKED_LM
 from bertkit.training.replicas import Replicas
-from bertkit.training.schedule import learning_rate
+from bertkit.training.run_clock import RunClock
 from bertkit.training.step_figures import StepFigures
+from bertkit.training.step_guard import StepGuard
+from bertkit.training.step_profile import StepProfile
+from bertkit.training.training_result import TrainingResult
+from bertkit.training.unigram_plateau import UnigramPlateau
+from bertkit.training.yardsticks import Yardsticks
 
 _BEST_FILE = "best.safetensors"
-
-
-@dataclass
-class TrainingResult:
-    """Figures of the last and of the best evaluation, and the seconds spent over all restarts."""
-
-    evaluation: dict[str, float] = field(default_factory=dict)
-    best: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
+_QUIET = ("learning_rate", "gradient_norm", "seconds", "seconds_per_step", "steps_not_finite", "steps_spiked")
 
 
 def train(
-    objective: Objective[MicroBatchT_contra],
-    batches: Callable[[int, int], Iterator[Sequence[MicroBatchT_contra]]],
+    objective: Objective[MicroBatchT],
+    batches: Callable[[int, int], Iterator[Sequence[MicroBatchT]]],
     options: TrainingOptions,
     run: Path,
     *,
     replicas: Replicas | None = None,
     evaluate: Callable[[], Mapping[str, float]] | None = None,
+    paces: Mapping[str, Pace] | None = None,
+    clock: RunClock | None = None,
+    yardsticks: Yardsticks | None = None,
+    profile: bool = False,
     description: str = "training",
 ) -> TrainingResult:
     """Train `objective.module` in place, going on from the newest checkpoint in `run` where there is one.
 
     `batches(start, stop)` yields the micro-batches of every step from `start` up to `stop`. A run that was killed and
-    started again ends with the same bits as one that was not. With `options.select_by` the module holds the weights
-    of the best evaluation in the end, otherwise those of the last step.
+    started again ends with the same bits as one that was not, unless it has a budget of time. With `options.select_by`
+    the module holds the weights of the best evaluation in the end, otherwise those of the last step.
 
-    With `replicas` of the module on several processes, `batches` are this one's share of every step.
+    With `replicas` of the module on several processes, `batches` are this one's share of every step. `paces` are, by
+    name, those of parameters that do not learn as the run does. `profile` records some early steps.
     """
-    module = objective.module
-    replicas = Replicas(module) if replicas is None else replicas
+    replicas = Replicas(objective.module) if replicas is None else replicas
     group = replicas.group
     assert options.select_by is None or group.size == 1
-    optimizer = new_optimizer(module.named_parameters(), options.optimizer)
-    checkpoints = Checkpoints(run / "checkpoints", options.keep_checkpoints, group)
-    first_step, result = _resume(module, optimizer, run, checkpoints, group)
-    figures = StepFigures()
-    module.train()
+    clock = RunClock(options, group) if clock is None else clock
+    loop = _Loop(objective, options, run, replicas, clock, yardsticks or Yardsticks(), paces)
+    steps_before = loop.resume()
+    objective.module.train()
     with (
-        checkpoints,
-        MetricsLog(run, first_step, group) as log,
-        progress(description, options.steps, "steps", done=first_step) as bar,
+        loop.checkpoints,
+        MetricsLog(run, steps_before, group) as log,
+        progress(description, options.steps, "steps", done=steps_before) as bar,
+        StepProfile(run) if profile and group.leads else nullcontext() as recorder,
     ):
-        clock = time.perf_counter()
-        for step, micro_batches in enumerate(batches(first_step, options.steps), first_step):
-            seed_torch(derive_key(options.seed, "step", step, group.rank))
-            rate = learning_rate(step, options.steps, options.optimizer)
-            accumulate_gradients(objective, micro_batches, options, figures, replicas)
-            norm = optimizer.step(rate)
-            figures.add_seconds(time.perf_counter() - clock)
-            result.seconds += time.perf_counter() - clock
-            clock = time.perf_counter()
-
-            done = step + 1
-            last = done == options.steps
+        feed = batches(steps_before, clock.stop)
+        loop.figures.start_clock()
+        while (share := clock.progress(loop.result.steps)) is not None:
+            loop.step(next(feed), share)
             bar.advance()
-            if done % options.log_every == 0 or last:
-                line = {"learning_rate": rate, "gradient_norm": float(norm), "seconds": result.seconds}
-                line |= figures.take(group)
-                with group.together():
-                    if not math.isfinite(line["gradient_norm"]):
-                        raise InputError(
-                            f"training diverged by step {done}: lower learning_rate {options.optimizer.learning_rate}"
-                        )
-                    log.write(done, "train", line)
-                bar.describe(_summary(line))
-            if evaluate is not None and (done % options.evaluate_every == 0 or last):
-                _evaluate(module, evaluate, options, run, result)
-                with group.together():
-                    log.write(done, "evaluation", {"seconds": result.seconds} | result.evaluation)
-                note(f"step {done}: {_summary(result.evaluation)}")
-            if done % options.checkpoint_every == 0 or last:
-                checkpoints.save(module.state_dict() | optimizer.state(), Progress(done, asdict(result)))
-            clock = time.perf_counter()
-    if options.select_by is not None and result.best:
-        module.load_state_dict(load_file(run / _BEST_FILE))
-    return result
+            if recorder is not None:
+                recorder.step()
+            loop.record(log, bar, evaluate, is_last=False)
+        loop.record(log, bar, evaluate, is_last=True)
+    if options.select_by is not None and loop.result.best:
+        objective.module.load_state_dict(load_file(run / _BEST_FILE))
+    return loop.result
 
 
-def accumulate_gradients(
-    objective: Objective[MicroBatchT_contra],
-    micro_batches: Sequence[MicroBatchT_contra],
-    options: TrainingOptions,
-    figures: StepFigures,
-    replicas: Replicas,
-) -> None:
-    """Add up the gradients of one step, whose loss does not depend on how its batch is cut, nor on the processes."""
-    device = next(objective.module.parameters()).device
-    names = list(objective.counts(micro_batches[0]))
-    own = [sum(objective.counts(micro_batch)[name] for micro_batch in micro_batches) for name in names]
-    everyone = replicas.group.gather_counts([len(micro_batches), *own])
-    turns = max(passes for passes, *_ in everyone)
-    in_batch = {name: sum(counts[place] for counts in everyone) for place, name in enumerate(names, 1)}
-    for micro_batch, factor in replicas.turns(micro_batches, turns):
-        with autocast(options.precision, device):
-            terms = objective.terms(micro_batch, replicas.model)
-            losses = [term.weight * term.total / max(1, in_batch[name]) for name, term in terms.items()]
-            loss = torch.stack(losses).sum()
-        (factor * loss).backward()  # type: ignore[no-untyped-call]
-        if factor:
-            figures.add(objective, micro_batch, terms)
+class _Loop(Generic[MicroBatchT]):
+    """What the loop carries from step to step."""
 
+    def __init__(
+        self,
+        objective: Objective[MicroBatchT],
+        options: TrainingOptions,
+        run: Path,
+        replicas: Replicas,
+        clock: RunClock,
+        yardsticks: Yardsticks,
+        paces: Mapping[str, Pace] | None,
+    ) -> None:
+        self.objective, self.options, self.run, self.replicas, self.clock = objective, options, run, replicas, clock
+        self.group = replicas.group
+        self.optimizer = new_optimizer(objective.module.named_parameters(), options.optimizer, paces)
+        self.guard = StepGuard(self.group, options.spike_deviations)
+        self.checkpoints = Checkpoints(run / "checkpoints", options.keep_checkpoints, self.group)
+        self.figures = StepFigures(yardsticks.matrix_peak)
+        self.plateau = None if yardsticks.unigram_entropy is None else UnigramPlateau(yardsticks.unigram_entropy)
+        self.result = TrainingResult()
+        self.timed_until = self.logged_at = self.saved_at = 0
+        self.rate = 0.0
+        self.norm: Tensor | None = None
 
-def _resume(
-    module: nn.Module, optimizer: Optimizer, run: Path, checkpoints: Checkpoints, group: ProcessGroup
-) -> tuple[int, TrainingResult]:
-    """Load the newest whole checkpoint, if there is one; return the first step to take and the figures so far."""
-    with group.together():
-        for folder in (run, run / "checkpoints") if group.leads else ():
-            remove_leftovers(folder)
-    tensors = module.state_dict() | optimizer.state()
-    progress = checkpoints.load(tensors)
-    if progress is None:
-        return 0, TrainingResult()
-    optimizer.load_state(tensors)
-    note(f"going on from step {progress.step} of {run}")
-    return progress.step, TrainingResult(**progress.figures)
+    def resume(self) -> int:
+        """Load the newest whole checkpoint, if there is one; return how many steps it has."""
+        with self.group.together():
+            for folder in (self.run, self.run / "checkpoints") if self.group.leads else ():
+                remove_leftovers(folder)
+        tensors = self._tensors()
+        progress = self.checkpoints.load(tensors)
+        if progress is None:
+            return 0
+        self.optimizer.load_state(tensors)
+        self.guard.load_state(tensors)
+        note(f"going on from step {progress.step} of {self.run}")
+        self.result = TrainingResult(**progress.figures)
+        self.clock.go_on(self.result)
+        self.timed_until = self.logged_at = self.saved_at = progress.step
+        if self.plateau is not None and self.group.leads:
+            for line in read_metrics(self.run):
+                if line["kind"] == "train" and line["step"] <= progress.step:
+                    self.plateau.see(int(line["step"]), line[f"{MASKED_LM}_loss"])
+        return progress.step
 
+    def step(self, micro_batches: Sequence[MicroBatchT], share: float) -> None:
+        """Take the next step, when `share` of the run is over."""
+        step = self.result.steps
+        sums = self._accumulate(step, micro_batches)
+        self.rate = self.clock.rate(step, share)
+        self.norm = self.optimizer.step(self.rate, partial(self.guard.veto, step, sums.loss))
+        self.result.steps += 1
+        self.result.tokens += sums.tokens
 
-def _evaluate(
-    module: nn.Module,
-    evaluate: Callable[[], Mapping[str, float]],
-    options: TrainingOptions,
-    run: Path,
-    result: TrainingResult,
-) -> None:
-    """Fill in `result` and keep the weights where they are the best so far."""
-    module.eval()
-    with torch.no_grad():
-        result.evaluation = dict(evaluate())
-    module.train()
-    chosen = options.select_by
-    if chosen is None:
-        return
-    if not result.best or result.evaluation[chosen] > result.best[chosen]:
-        result.best = result.evaluation
-        with atomic_path(run / _BEST_FILE) as path:
-            save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, path)
+    def _accumulate(self, step: int, micro_batches: Sequence[MicroBatchT]) -> StepSums:
+        while True:
+            seed_torch(derive_key(self.options.seed, "step", step, self.group.rank))
+            parts = halved(self.objective, micro_batches, self.result.halvings)
+            try:
+                return accumulate_gradients(self.objective, parts, self.options, self.figures, self.replicas)
+            except torch.OutOfMemoryError:
+                pass  # the error holds on to tensors
+            make_room(self.objective, parts, self.replicas)
+            self.result.halvings += 1
+
+    def record(
+        self, log: MetricsLog, bar: ProgressBar, evaluate: Callable[[], Mapping[str, float]] | None, *, is_last: bool
+    ) -> None:
+        """Log, evaluate and save where it is time to, or where the run ends."""
+        options, done = self.options, self.result.steps
+        logs = done > self.logged_at and (is_last or done % options.log_every == 0)
+        evaluates = done > self.result.evaluated_at and (is_last or done % options.evaluate_every == 0)
+        saves = done > self.saved_at and (is_last or done % options.checkpoint_every == 0)
+        if not (logs or evaluates or saves):
+            return
+        if self.norm is not None:
+            self.result.seconds += self.figures.stop_clock(done - self.timed_until, self.norm)
+            self.timed_until = done
+        if logs:
+            self._log(log, bar)
+        if evaluates and evaluate is not None:
+            self._evaluate(log, evaluate)
+        if saves:
+            self._save()
+        self.figures.start_clock()
+
+    def _log(self, log: MetricsLog, bar: ProgressBar) -> None:
+        done = self.logged_at = self.result.steps
+        assert self.norm is not None
+        line = {"learning_rate": self.rate, "gradient_norm": float(self.norm), "seconds": self.result.seconds}
+        line |= self.figures.take(self.group)
+        with self.group.together():
+            line |= self.guard.report(done, self.options.optimizer.learning_rate)
+            log.write(done, "train", line)
+            loss = line.get(f"{MASKED_LM}_loss")
+            if self.plateau is not None and loss is not None and self.plateau.see(done, loss) and self.group.leads:
+                note(self.plateau.advice(done, loss))
+                log.write(done, "stuck", {"masked_lm_loss": loss, "unigram_entropy": self.plateau.entropy})
+        bar.describe(_summary(line))
+
+    def _evaluate(self, log: MetricsLog, evaluate: Callable[[], Mapping[str, float]]) -> None:
+        """Measure, and keep the weights where they are the best so far."""
+        module, result, chosen = self.objective.module, self.result, self.options.select_by
+        module.eval()
+        with torch.no_grad():
+            result.evaluation, result.evaluated_at = dict(evaluate()), result.steps
+        module.train()
+        if chosen is not None and (not result.best or result.evaluation[chosen] > result.best[chosen]):
+            result.best = result.evaluation
+            with atomic_path(self.run / _BEST_FILE) as path:
+                save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, path)
+        with self.group.together():
+            log.write(result.steps, "evaluation", {"seconds": result.seconds} | result.evaluation)
+        note(f"step {result.steps}: {_summary(result.evaluation)}")
+
+    def _save(self) -> None:
+        self.saved_at = self.result.steps
+        self.clock.note(self.result)
+        self.checkpoints.save(self._tensors(), Progress(self.saved_at, asdict(self.result)))
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return self.objective.module.state_dict() | self.optimizer.state() | self.guard.state()
 
 
 def _summary(figures: Mapping[str, float]) -> str:
@@ -177,6 +221,8 @@ def _summary(figures: Mapping[str, float]) -> str:
             parts.append(f"{value / 1e9:.0f} GFLOP/s")
         elif name == "tokens_per_second":
             parts.append(f"{value:,.0f} tokens/s")
-        elif name not in ("learning_rate", "gradient_norm", "seconds"):
+        elif name == "share_of_matrix_peak":
+            parts.append(f"{value:.0%} of the matrix peak")
+        elif name not in _QUIET:
             parts.append(f"{name} {value:.4g}")
     return ", ".join(parts)

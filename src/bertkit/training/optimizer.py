@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
 from bertkit.training.options import OptimizerOptions
+from bertkit.training.pace import Pace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,10 @@ class ParameterGroup:
     second_moments: list[Tensor]
     matrices: bool
     """Whether they are matrices, which are decayed, or vectors (biases, LayerNorm), which are not."""
+    updates: int
+    """How many they have had, this one counted."""
+    veto: Tensor | None = None
+    """1.0 (scalar) where they are to stay as they are."""
 
     @property
     def local(self) -> ParameterGroup:
@@ -35,32 +41,51 @@ class ParameterGroup:
             first_moments=_local(self.first_moments),
             second_moments=_local(self.second_moments),
             matrices=self.matrices,
+            updates=self.updates,
+            veto=self.veto,
         )
 
 
 class Optimizer(ABC):
     """Moves parameters by the exponential means of their gradients and squared gradients.
 
-    Parameters that need no gradient are left alone.
+    Parameters that need no gradient are left alone; those that `paces` does not name have the pace of the run.
     """
 
-    def __init__(self, named_parameters: Iterable[tuple[str, nn.Parameter]], options: OptimizerOptions) -> None:
+    heeds_veto = False
+    """Whether `_update` heeds `ParameterGroup.veto`, so that nobody has to wait to read it."""
+
+    def __init__(
+        self,
+        named_parameters: Iterable[tuple[str, nn.Parameter]],
+        options: OptimizerOptions,
+        paces: Mapping[str, Pace] | None = None,
+    ) -> None:
         self.options = options
         self.parameters = {name: parameter for name, parameter in named_parameters if parameter.requires_grad}
         self.first_moments = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
         self.second_moments = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
         self.updates = 0
+        self._alike: defaultdict[tuple[bool, Pace], list[str]] = defaultdict(list)
+        for name, parameter in self.parameters.items():
+            self._alike[parameter.ndim > 1, (paces or {}).get(name, Pace())].append(name)
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> Tensor:
-        """Clip, update, drop the gradients, and return the gradient norm before clipping."""
+    def step(self, learning_rate: float, veto: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Clip, update, drop the gradients, and return the gradient norm before clipping.
+
+        `veto` says from that norm whether to leave the update out: 1.0, a scalar on the device, or 0.0.
+        """
         norm = _whole(torch.nn.utils.get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None]))
         scale = (norm / self.options.max_grad_norm).clamp(min=1.0)
+        vetoed = None if veto is None else veto(norm)
         self.updates += 1
-        for matrices in (True, False):
-            names = [n for n, p in self.parameters.items() if (p.ndim > 1) == matrices and p.grad is not None]
-            if names:
-                self._update(self._group(names, matrices), learning_rate, scale)
+        left_out = vetoed is not None and not self.heeds_veto and bool(vetoed)
+        for (matrices, pace), alike in self._alike.items():
+            names = [name for name in alike if self.parameters[name].grad is not None]
+            if names and not left_out:
+                group = self._group(names, matrices, self.updates - pace.first_step, vetoed)
+                self._update(group, learning_rate * pace.rate_factor, scale)
         for parameter in self.parameters.values():
             parameter.grad = None
         return norm
@@ -72,7 +97,7 @@ class Optimizer(ABC):
     def _weight_decay(self, group: ParameterGroup) -> float:
         return self.options.weight_decay if group.matrices else 0.0
 
-    def _group(self, names: list[str], matrices: bool) -> ParameterGroup:
+    def _group(self, names: list[str], matrices: bool, updates: int, veto: Tensor | None) -> ParameterGroup:
         parameters = [self.parameters[name] for name in names]
         return ParameterGroup(
             parameters=list(parameters),
@@ -80,6 +105,8 @@ class Optimizer(ABC):
             first_moments=[self.first_moments[name] for name in names],
             second_moments=[self.second_moments[name] for name in names],
             matrices=matrices,
+            updates=updates,
+            veto=veto,
         )
 
     def state(self) -> dict[str, Tensor]:

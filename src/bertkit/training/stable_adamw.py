@@ -19,7 +19,7 @@ class StableAdamW(Optimizer):
 
     def _update(self, group: ParameterGroup, learning_rate: float, scale: Tensor) -> None:
         options, shards = self.options, group.local
-        beta1, beta2 = self._decay_rate(options.beta1), self._decay_rate(options.beta2)
+        beta1, beta2 = self._decay_rate(options.beta1, group), self._decay_rate(options.beta2, group)
         torch._foreach_div_(shards.gradients, scale)
         torch._foreach_lerp_(shards.first_moments, shards.gradients, 1 - beta1)
         torch._foreach_mul_(shards.second_moments, beta2)
@@ -36,7 +36,7 @@ class StableAdamW(Optimizer):
         torch._foreach_div_(updates, torch._foreach_clamp_min(root_mean_squares, 1.0))
         torch._foreach_add_(shards.parameters, updates, alpha=-learning_rate)
 
-    def _decay_rate(self, beta: float) -> float:
+    def _decay_rate(self, beta: float, group: ParameterGroup) -> float:
         if not self.options.corrects_bias:
             return beta
-        return beta * (1 - beta ** (self.updates - 1)) / (1 - beta**self.updates)
+        return beta * (1 - beta ** (group.updates - 1)) / (1 - beta**group.updates)

@@ -1,0 +1,26 @@
+"""Lower layers that learn more slowly than upper ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from bertkit.model.bert import BertModel
+from bertkit.training.pace import Pace
+
+
+def layer_paces(module: nn.Module, bert: BertModel, *, decay: float) -> Mapping[str, Pace]:
+    """The paces of the parameters of `bert` by their names in `module`; what is not named has the pace of the run.
+
+    The last layer's rate is `decay` times the full one, that of the layer below `decay`**2 times, and so on to the
+    embeddings. The pooler and the head learn at the full rate (Howard and Ruder 2018, section 3.2; with one factor a
+    layer as in Clark et al. 2020, appendix B, and Zhang et al. 2021, section 2).
+    """
+    from_the_top = [*reversed(bert.layers), bert.embeddings]
+    paces = {
+        id(parameter): Pace(rate_factor=decay**depth)
+        for depth, part in enumerate(from_the_top, 1)
+        for parameter in part.parameters()
+    }
+    return {name: paces[id(p)] for name, p in module.named_parameters() if id(p) in paces}
