@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_corpora import make_text
 
-import bertkit.data.prepare as prepare_module
+from bertkit.data import corpus_shards
 from bertkit.data.corpus import CorpusOptions, read_documents
 from bertkit.data.prepare import PrepareOptions, prepare
 from bertkit.data.prepared_corpus import PreparedCorpus
@@ -28,7 +28,7 @@ def text(tmp_path):
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(prepare_module, "_SHARD_CHARS", 3000)
+    monkeypatch.setattr(corpus_shards, "SHARD_CHARS", 3000)
 
 
 def contents(folder):
@@ -89,15 +89,16 @@ def spy(function, calls):
 
 
 def test_a_killed_call_goes_on_to_the_same_bytes(tmp_path, text, tokenizer, monkeypatch):
-    monkeypatch.setattr(prepare_module, "_SHARD_CHARS", 1000)
+    monkeypatch.setattr(corpus_shards, "SHARD_CHARS", 1000)
     shards = len(prepare([text], tokenizer, tmp_path / "whole").shards)
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     script = tmp_path / "run.py"
     script.write_text(
+        "from bertkit.data import corpus_shards\n"
         "import bertkit.data.prepare as module\n"
         "from bertkit.text.tokenizer import Tokenizer\n"
         "if __name__ == '__main__':\n"
-        "    module._SHARD_CHARS = 1000\n"
+        "    corpus_shards.SHARD_CHARS = 1000\n"
         f"    tokenizer = Tokenizer.from_pretrained({str(tmp_path / 'tokenizer')!r})\n"
         f"    options = module.PrepareOptions(workers=2)\n"
         f"    module.prepare([{str(text)!r}], tokenizer, {str(tmp_path / 'killed')!r}, options)\n"

@@ -9,9 +9,9 @@ from reference_instances import Procedure
 from test_prepare import contents
 from tiny_corpora import make_text
 
-import bertkit.data.prepare as prepare_module
 import bertkit.data.prepare_static as static_module
 from bertkit.cli.main import run
+from bertkit.data import corpus_shards
 from bertkit.data.fixed_instances import FixedInstances
 from bertkit.data.instance_manifest import InstanceManifest
 from bertkit.data.loader import PretrainingLoader
@@ -117,7 +117,7 @@ def test_the_loader_gives_every_instance_in_an_order_of_seed_and_step(fixed):
 
 
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path, text, tokenizer, monkeypatch):
-    monkeypatch.setattr(prepare_module, "_SHARD_CHARS", 3000)
+    monkeypatch.setattr(corpus_shards, "SHARD_CHARS", 3000)
     for workers in (1, 2):
         prepare_static([text], tokenizer, tmp_path / str(workers), PrepareOptions(workers=workers), OPTIONS)
     assert contents(tmp_path / "1") == contents(tmp_path / "2")

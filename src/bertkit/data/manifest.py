@@ -54,6 +54,21 @@ class ShardRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Duplicates:
+    """How much of a text repeats what came before, and what of it was left out."""
+
+    documents: int
+    """Documents with the very sentences of an earlier one."""
+    near_documents: int | None
+    """Documents that resemble an earlier one, the same ones among them; None where they were not looked for."""
+    sentences: int
+    """Sentences that stood before; where documents are left out, among those that stay."""
+    dropped_documents: int = 0
+    dropped_sentences: int = 0
+    dropped_tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """A whole prepared corpus; `manifest.json` is written last, so a folder without one is not finished."""
 
@@ -64,6 +79,8 @@ class Manifest:
     sources: list[dict[str, Any]]
     """Name and size of the files that were read."""
     shards: list[ShardRecord]
+    duplicates: Duplicates | None = None
+    """None where an older version prepared the folder."""
 
     @property
     def documents(self) -> int:
@@ -97,4 +114,5 @@ class Manifest:
             raise InputError(f"{folder} holds fixed instances, where a corpus is needed: prepare it without --static")
         del value["counts"]
         shards = [ShardRecord(**shard) for shard in value.pop("shards")]
-        return cls(shards=shards, **value)
+        duplicates = value.pop("duplicates", None)
+        return cls(shards=shards, duplicates=None if duplicates is None else Duplicates(**duplicates), **value)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from bertkit.foundation.console import note
-from bertkit.foundation.errors import InputError
+from bertkit.foundation.errors import InputError, ResourceError
 from bertkit.foundation.files import exclusive, read_json, remove_leftovers, write_json
 
 WORK = ".prepare"
 """Subfolder that remembers what is being prepared and what of it is done."""
+_FINGERPRINT = "fingerprint.json"
 
 
 class Finished(Protocol):
@@ -32,31 +33,44 @@ def prepare_folder(
     """Return what `make` writes into `out`, or `read` there where the same `fingerprint` has been made already.
 
     What was made for another fingerprint is refused, or removed with `overwrite`. A `make` that ends in `InputError`
-    leaves nothing.
+    leaves nothing, but for want of disk or memory, when it leaves what is done.
     """
     existed = out.exists()
     with exclusive(out):
-        _claim(out, fingerprint, overwrite)
-        if (out / "manifest.json").is_file():
-            finished = read(out)
-            if finished.damage(out, verify=True) is None:
-                note(f"{out} is prepared already from the same text, options and tokenizer")
-                return finished
+        claim(out, fingerprint, overwrite)
+        remove_leftovers(out)
+        remove_leftovers(out / WORK)
+        if (made := finished_folder(out, read)) is not None:
+            return made
         try:
-            return make()
+            made = make()
+        except ResourceError:
+            raise
         except InputError:
             _remove(out)
             if not existed:
                 shutil.rmtree(out)
             raise
+        tidy(out / WORK)
+        return made
 
 
-def _claim(out: Path, fingerprint: str, overwrite: bool) -> None:
+def finished_folder(out: Path, read: Callable[[Path], FinishedT]) -> FinishedT | None:
+    """What was made in `out` before, None if nothing or if it was damaged."""
+    if not (out / "manifest.json").is_file():
+        return None
+    finished = read(out)
+    if finished.damage(out, verify=True) is not None:
+        return None
+    note(f"{out} is prepared already from the same text, options and tokenizer")
+    tidy(out / WORK)
+    return finished
+
+
+def claim(out: Path, fingerprint: str, overwrite: bool) -> None:
     """Make sure that what lies in `out` belongs to this preparation."""
-    path = out / WORK / "fingerprint.json"
+    path = out / WORK / _FINGERPRINT
     if path.is_file() and read_json(path) == fingerprint:
-        remove_leftovers(out)
-        remove_leftovers(path.parent)
         return
     if path.is_file() or (out / "manifest.json").is_file():
         if not overwrite:
@@ -66,6 +80,15 @@ def _claim(out: Path, fingerprint: str, overwrite: bool) -> None:
             )
         _remove(out)
     write_json(path, fingerprint)
+
+
+def tidy(work: Path) -> None:
+    """Remove what a finished folder does not need."""
+    for path in work.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _FINGERPRINT and not path.match("shard-?????.json"):
+            path.unlink()
 
 
 def _remove(out: Path) -> None:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
-from bertkit.data.corpus import CorpusOptions, RawDocument, read_raw_documents
-from bertkit.data.manifest import FORMAT, Manifest, ShardRecord
-from bertkit.data.preparation import WORK, prepare_folder
-from bertkit.data.shard import shard_name
-from bertkit.data.shard_worker import ShardTask, run_task, start_worker
+from bertkit.data.assemble import Description, assemble
+from bertkit.data.corpus import CorpusOptions
+from bertkit.data.corpus_shards import SHARD_CHARS, write_shards
+from bertkit.data.duplicate_options import DuplicateOptions
+from bertkit.data.engine import EngineOptions
+from bertkit.data.manifest import FORMAT, Manifest
+from bertkit.data.part import Part
+from bertkit.data.preparation import prepare_folder
 from bertkit.data.sources import Source, resolve_sources
-from bertkit.foundation.console import note, progress
+from bertkit.data.stage import Stage
+from bertkit.foundation.console import note
 from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_folder
 from bertkit.text.tokenizer import Tokenizer
-
-_SHARD_CHARS = 8_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +28,8 @@ class PrepareOptions:
     """How a corpus is prepared."""
 
     corpus: CorpusOptions = field(default_factory=CorpusOptions)
+    duplicates: DuplicateOptions = field(default_factory=DuplicateOptions)
+    engine: EngineOptions = field(default_factory=EngineOptions)
     workers: int = 1
     """Processes that tokenise; the result is the same for any number."""
 
@@ -56,84 +55,54 @@ def prepare(
     found = resolve_sources(sources)
     manifest = prepare_folder(
         out,
-        corpus_fingerprint(found, tokenizer, options.corpus),
+        corpus_fingerprint(found, tokenizer, options),
         overwrite=options.overwrite,
         read=Manifest.read,
         make=lambda: write_corpus(found, tokenizer, out, options),
     )
-    if manifest.documents == 1:
-        note(
-            f"{out} holds one document, and next-sentence prediction needs two: put blank lines between documents, "
-            "add documents, or pretrain with --no-nsp"
-        )
+    warn_of_one_document(manifest, out)
     return manifest
 
 
 def write_corpus(sources: Sequence[Source], tokenizer: Tokenizer, out: Path, options: PrepareOptions) -> Manifest:
     """Write the shards that `out` lacks, `manifest.json` last."""
-    with atomic_folder(out / "tokenizer") as folder:
-        tokenizer.save_pretrained(folder)
-    with progress("prepare", sum(source.num_bytes for source in sources) or None, "B") as bar:
-        documents = read_raw_documents(sources, options.corpus, bar.advance)
-        tasks = (
-            ShardTask(
-                folder=out,
-                record_path=out / WORK / f"{shard_name(index)}.json",
-                name=shard_name(index),
-                documents=chunk,
-                tokenizer_fingerprint=tokenizer.fingerprint,
-            )
-            for index, chunk in enumerate(_chunks(documents))
+    stage = Stage.of(out, in_place=not options.duplicates.any)
+    with options.engine.open(options.workers) as engine:
+        written = write_shards(
+            sources,
+            tokenizer,
+            out / "tokenizer",
+            stage,
+            reading=options.corpus,
+            near=options.duplicates.drop_near_duplicates is not None,
+            engine=engine,
+            part=Part(),
         )
-        shards = _write_shards(tasks, options.workers)
-    manifest = Manifest(
+        return assemble(out, stage, written.records, describe(sources, tokenizer, options), engine)
+
+
+def describe(sources: Sequence[Source], tokenizer: Tokenizer, options: PrepareOptions) -> Description:
+    """What the manifest says of a preparation."""
+    return Description(
         vocab_size=tokenizer.vocab_size,
         tokenizer_fingerprint=tokenizer.fingerprint,
-        options=asdict(options.corpus),
+        options={**asdict(options.corpus), **options.duplicates.record()},
         sources=[source.describe() for source in sources],
-        shards=shards,
     )
-    if manifest.tokens == 0:
-        raise InputError("the corpus is empty: the tokenizer finds no token in its text")
-    manifest.write(out)
-    return manifest
 
 
-def _chunks(documents: Iterator[RawDocument]) -> Iterator[list[RawDocument]]:
-    """Group documents into shards, by the text alone."""
-    chunk: list[RawDocument] = []
-    size = 0
-    for document in documents:
-        chunk.append(document)
-        size += len(document.text)
-        if size >= _SHARD_CHARS:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-def _write_shards(tasks: Iterator[ShardTask], workers: int) -> list[ShardRecord]:
-    """Run the tasks in order, a bounded number of them at a time."""
-    if workers == 1:
-        return [run_task(task) for task in tasks]
-    shards: list[ShardRecord] = []
-    pending: deque[Future[ShardRecord]] = deque()
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), start_worker)
-    try:
-        for task in tasks:
-            pending.append(pool.submit(run_task, task))
-            if len(pending) > workers:
-                shards.append(pending.popleft().result())
-        shards.extend(future.result() for future in pending)
-    except BrokenProcessPool:
-        raise InputError("a worker process was killed, perhaps for want of memory: use fewer workers") from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return shards
-
-
-def corpus_fingerprint(sources: Sequence[Source], tokenizer: Tokenizer, options: CorpusOptions) -> str:
+def corpus_fingerprint(sources: Sequence[Source], tokenizer: Tokenizer, options: PrepareOptions) -> str:
     """What decides the shards; files count by path, size and time of change."""
-    parts = [FORMAT, _SHARD_CHARS, tokenizer.fingerprint, asdict(options), [source.state() for source in sources]]
+    parts = [FORMAT, SHARD_CHARS, tokenizer.fingerprint, asdict(options.corpus), [source.state() for source in sources]]
+    # Nothing where nothing is left out, so that folders of older versions are known again.
+    parts += [options.duplicates.record()] if options.duplicates.any else []
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def warn_of_one_document(manifest: Manifest, out: Path) -> None:
+    """Say what a corpus of one document cannot do."""
+    if manifest.documents == 1:
+        note(
+            f"{out} holds one document, and next-sentence prediction needs two: put blank lines between documents, "
+            "add documents, or pretrain with --no-nsp"
+        )

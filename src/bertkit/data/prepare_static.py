@@ -21,7 +21,7 @@ from bertkit.data.instance_arrays import (
 )
 from bertkit.data.instance_manifest import INSTANCES, InstanceManifest
 from bertkit.data.preparation import WORK, prepare_folder
-from bertkit.data.prepare import PrepareOptions, corpus_fingerprint, write_corpus
+from bertkit.data.prepare import PrepareOptions, corpus_fingerprint, describe, write_corpus
 from bertkit.data.prepared_corpus import PreparedCorpus
 from bertkit.data.sources import Source, resolve_sources
 from bertkit.data.static_options import StaticOptions
@@ -47,7 +47,7 @@ def prepare_static(
     options, static = options or PrepareOptions(), static or StaticOptions()
     out = Path(out)
     found = resolve_sources(sources)
-    parts = [INSTANCES, corpus_fingerprint(found, tokenizer, options.corpus), asdict(static)]
+    parts = [INSTANCES, corpus_fingerprint(found, tokenizer, options), asdict(static)]
     return prepare_folder(
         out,
         hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
@@ -79,7 +79,7 @@ def _write_instances(
     manifest = InstanceManifest(
         vocab_size=tokenizer.vocab_size,
         tokenizer_fingerprint=tokenizer.fingerprint,
-        options=asdict(options.corpus),
+        options=describe(sources, tokenizer, options).options,
         static=static,
         sources=[source.describe() for source in sources],
         documents=corpus.num_documents,

@@ -1,14 +1,10 @@
-"""What a worker process of `prepare` does: one shard after another, from text to files."""
+"""What a worker of `prepare` does: one shard after another, from text to files."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ import numpy as np
 from bertkit.data.corpus import RawDocument
 from bertkit.data.manifest import ShardRecord
 from bertkit.data.shard import token_dtype, write_shard
+from bertkit.data.shard_hashes import write_shard_hashes
 from bertkit.foundation.files import read_json, write_json
 from bertkit.text.chunk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
@@ -25,39 +22,47 @@ _ENCODED_CHARS = 1_000_000
 """Text that is encoded at a time: small against what the encoder remembers."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ShardTask:
-    """Text of one shard and where its files and its record go."""
+    """Text of one shard, and where its files (`folder`), its record and its hashes (`work`) go."""
 
     folder: Path
-    record_path: Path
+    work: Path
     name: str
     documents: list[RawDocument]
+    tokenizer_folder: Path
     tokenizer_fingerprint: str
+    near: bool
+    """Whether documents that resemble others are looked for."""
 
 
-def start_worker() -> None:
-    """Make this process end with its parent, killed or not, and leave Ctrl-C to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+def record_path(work: Path, name: str) -> Path:
+    """Where the record of a finished shard lies."""
+    return work / f"{name}.json"
 
 
 def run_task(task: ShardTask) -> ShardRecord:
-    """Write the shard unless it is there from an earlier, killed run."""
-    if task.record_path.is_file():
-        record = ShardRecord(**read_json(task.record_path))
-        if record.damage(task.folder, verify=True) is None:
-            return record
+    """Write what there is not yet from an earlier, killed run."""
+    record = finished_shard(task.folder, task.work, task.name)
+    if record is None:
+        record = _write(task)
+        write_json(record_path(task.work, task.name), asdict(record))
+    write_shard_hashes(task.folder, task.work, task.name, near=task.near)
+    return record
+
+
+def finished_shard(folder: Path, work: Path, name: str) -> ShardRecord | None:
+    """The record of a shard whose files are whole."""
+    path = record_path(work, name)
+    if not path.is_file():
+        return None
+    record = ShardRecord(**read_json(path))
+    return record if record.damage(folder, verify=True) is None else None
+
+
+def _write(task: ShardTask) -> ShardRecord:
     ids, sentence_lengths, document_lengths = [], [], []
-    encoder, dtype = _encoder(task.folder / "tokenizer", task.tokenizer_fingerprint)
+    encoder, dtype = _encoder(task.tokenizer_folder, task.tokenizer_fingerprint)
     for documents in _portions(task.documents):
         portion = [document.sentences() for document in documents]
         portion_ids, lengths = encoder.encode_lines([sentence for sentences in portion for sentence in sentences])
@@ -67,15 +72,13 @@ def run_task(task: ShardTask) -> ShardRecord:
         ids.append(portion_ids.astype(dtype))
         sentence_lengths.append(lengths[lengths > 0])
         document_lengths.append(sentences_of[sentences_of > 0])
-    record = write_shard(
+    return write_shard(
         task.folder,
         task.name,
         np.concatenate(ids),
         np.concatenate(sentence_lengths),
         np.concatenate(document_lengths),
     )
-    write_json(task.record_path, asdict(record))
-    return record
 
 
 def _portions(documents: list[RawDocument]) -> Iterator[list[RawDocument]]:

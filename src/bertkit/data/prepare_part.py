@@ -1,0 +1,171 @@
+"""One machine's part of a preparation, and the parts put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bertkit.data.assemble import Description, assemble
+from bertkit.data.corpus_shards import write_shards
+from bertkit.data.duplicate_options import DuplicateOptions
+from bertkit.data.manifest import Manifest, ShardRecord
+from bertkit.data.part import Part
+from bertkit.data.preparation import WORK, claim, finished_folder, tidy
+from bertkit.data.prepare import PrepareOptions, corpus_fingerprint, describe, warn_of_one_document
+from bertkit.data.prepared_tokenizer import prepared_tokenizer
+from bertkit.data.shard import shard_name
+from bertkit.data.shard_hashes import write_shard_hashes
+from bertkit.data.shard_worker import finished_shard
+from bertkit.data.sources import resolve_sources
+from bertkit.data.stage import Stage
+from bertkit.foundation.console import note
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import atomic_folder, exclusive, read_json, remove_leftovers, write_json
+from bertkit.text.tokenizer import Tokenizer
+
+_RECORD = "record.json"
+_FOLDER = "part-{number}-of-{of}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartRecord:
+    """A finished part: how many shards the whole text has, and what has to be the same in all parts."""
+
+    part: Part
+    shards: int
+    text_sha256: str
+    about: Description
+
+    @classmethod
+    def read(cls, path: Path) -> PartRecord:
+        """Read what `prepare_part` wrote."""
+        value = read_json(path)
+        return cls(part=Part(**value.pop("part")), about=Description(**value.pop("about")), **value)
+
+    def difference(self, other: PartRecord) -> str | None:
+        """What keeps the two from being parts of one corpus."""
+        mine, theirs = self.about, other.about
+        for what, same in (
+            ("another tokenizer", mine.tokenizer_fingerprint == theirs.tokenizer_fingerprint),
+            ("other options", mine.options == theirs.options),
+            ("other files", mine.sources == theirs.sources),
+            ("other text", (self.shards, self.text_sha256) == (other.shards, other.text_sha256)),
+        ):
+            if not same:
+                return what
+        return None
+
+
+def prepare_part(
+    sources: Sequence[str | Path],
+    tokenizer: Tokenizer,
+    out: str | Path,
+    part: Part,
+    options: PrepareOptions | None = None,
+) -> list[ShardRecord]:
+    """Write every `part.of`-th shard into `out`, on a disk that all machines share or copied together later.
+
+    Every machine reads the whole text and tokenises its part. `merge_parts` finishes the folder; for one that is
+    finished there is nothing to do. What was done stays, whatever goes wrong.
+    """
+    options = options or PrepareOptions()
+    out = Path(out)
+    found = resolve_sources(sources)
+    own = _folder(out, part)
+    with exclusive(out, shared=True), exclusive(own):
+        claim(out, corpus_fingerprint(found, tokenizer, options), options.overwrite)
+        if finished_folder(out, Manifest.read) is not None:
+            return []
+        with options.engine.open(options.workers) as engine:
+            written = write_shards(
+                found,
+                tokenizer,
+                own / "tokenizer",
+                Stage.of(out, in_place=not options.duplicates.any),
+                reading=options.corpus,
+                near=options.duplicates.drop_near_duplicates is not None,
+                engine=engine,
+                part=part,
+            )
+        about = describe(found, tokenizer, options)
+        record = PartRecord(part=part, shards=written.total, text_sha256=written.text_sha256, about=about)
+        write_json(own / _RECORD, asdict(record))
+    if missing := [other for other in part.all() if not (_folder(out, other) / _RECORD).is_file()]:
+        note(f"part {part} of {out} is done; still to come: {', '.join(map(str, missing))}")
+    else:
+        note(f"all {part.of} parts of {out} are done: finish it with `bertkit prepare --merge --out {out}`")
+    return written.records
+
+
+def merge_parts(out: str | Path, options: PrepareOptions | None = None) -> Manifest:
+    """Finish a folder in which all parts are, with the bytes that one machine would have written.
+
+    Of the options only workers and engine matter here.
+    """
+    options = options or PrepareOptions()
+    out = Path(out)
+    if not out.is_dir():
+        raise InputError(f"{out} does not exist: give the folder with the parts of `bertkit prepare --shard`")
+    with exclusive(out):
+        remove_leftovers(out)
+        remove_leftovers(out / WORK)
+        if (finished := finished_folder(out, Manifest.read)) is not None:
+            return finished
+        record = _agreed(out)
+        with atomic_folder(out / "tokenizer") as folder:
+            prepared_tokenizer(_folder(out, record.part), record.about.tokenizer_fingerprint).save_pretrained(folder)
+        stage = Stage.of(out, in_place=not DuplicateOptions.of(record.about.options).any)
+        remove_leftovers(stage.work)
+        records = [_shard(out, stage, index, record) for index in range(record.shards)]
+        with options.engine.open(options.workers) as engine:
+            manifest = assemble(out, stage, records, record.about, engine)
+        tidy(out / WORK)
+    warn_of_one_document(manifest, out)
+    return manifest
+
+
+def _folder(out: Path, part: Part) -> Path:
+    return out / WORK / _FOLDER.format(number=part.number, of=part.of)
+
+
+def _agreed(out: Path) -> PartRecord:
+    """The first part's record, when all parts are there and belong together."""
+    paths = sorted((out / WORK).glob(f"{_FOLDER.format(number='*', of='*')}/{_RECORD}"))
+    records = sorted((PartRecord.read(path) for path in paths), key=lambda record: record.part.number)
+    if not records:
+        raise InputError(f"{out} has no finished part: make them with `bertkit prepare --shard 1/N` to N/N")
+    first = records[0]
+    counts = sorted({record.part.of for record in records})
+    if len(counts) > 1:
+        raise InputError(
+            f"{out} has parts of {' and of '.join(map(str, counts))}: remove the {_FOLDER.format(number='*', of='N')} "
+            f"folders in {out / WORK} that do not belong to it"
+        )
+    for record in records[1:]:
+        if (what := record.difference(first)) is not None:
+            raise InputError(
+                f"part {record.part} of {out} was prepared with {what} than part {first.part}: prepare it again like "
+                "the others"
+            )
+    if missing := [str(part) for part in first.part.all() if part not in [record.part for record in records]]:
+        raise InputError(
+            f"{out} lacks part {', '.join(missing)}: make it with `bertkit prepare --shard {missing[0]}`, or copy the "
+            "folder of the machine that did"
+        )
+    return first
+
+
+def _shard(out: Path, stage: Stage, index: int, about: PartRecord) -> ShardRecord:
+    """The record of a shard that is whole, with its hashes."""
+    name = shard_name(index)
+    record = finished_shard(stage.folder, stage.work, name)
+    if record is None:
+        part = next(part for part in about.part.all() if part.has(index))
+        raise InputError(
+            f"{name} of part {part} is missing or damaged in {out}: run `bertkit prepare --shard {part}` again, or "
+            "copy it again from the machine that did"
+        )
+    near = DuplicateOptions.of(about.about.options).drop_near_duplicates is not None
+    write_shard_hashes(stage.folder, stage.work, name, near=near)
+    return record
