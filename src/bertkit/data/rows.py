@@ -33,6 +33,9 @@ class RowOptions:
     split: str = "train"
     """Split of a hub data set."""
 
+    pad_short_rows: bool = False
+    """Whether a CSV or TSV row that ends before a column has None there, in place of an error."""
+
 
 def read_rows(source: Source, options: RowOptions, bytes_seen: BytesSeen = lambda count: None) -> Iterator[Row]:
     """Yield the rows of one source in order, streaming.
@@ -60,12 +63,12 @@ def _delimited_rows(source: SourceFile, options: RowOptions, bytes_seen: BytesSe
         names = next(rows, (0, []))[1]
     places = _places(options.columns, names, str(source.path))
     for number, fields in rows:
-        if len(fields) <= max(places):
+        if len(fields) <= max(places) and not options.pad_short_rows:
             column = next(column for column, place in zip(options.columns, places, strict=True) if place >= len(fields))
             raise InputError(
                 f"{source.path}, row {number} has {len(fields)} fields and no column {column!r}: mend or remove the row"
             )
-        yield number, tuple(fields[place] for place in places)
+        yield number, tuple(fields[place] if place < len(fields) else None for place in places)
 
 
 def _csv_rows(lines: Iterator[str], path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -29,20 +29,34 @@ class Table:
         return f"{source}, row {row}"
 
 
+TableSource = str | Path | Table
+"""A file, folder, glob or hub data set, or a table that has been read."""
+
+
 def read_table(
-    source: str | Path,
+    source: TableSource,
     *,
     columns: Sequence[str | int],
     header: bool = True,
     encoding_errors: str = "strict",
     split: str = "train",
+    pad_short_rows: bool = False,
 ) -> Table:
-    """Read columns, by name or place from 0, of a file, folder, glob or hub data set.
+    """Read columns, by name or place from 0, of a file, folder, glob or hub data set; a table stays as it is.
 
     CSV fields may be quoted; TSV is split at tabs and nothing else. `header` False is for CSV and TSV without a line
-    of names. Raises `InputError` for a missing column (naming those there are), a short row (naming it) or no rows.
+    of names. Raises `InputError` for a missing column (naming those there are), a short row (naming it; with
+    `pad_short_rows` it ends in None) or no rows.
     """
-    options = RowOptions(columns=tuple(columns), header=header, encoding_errors=encoding_errors, split=split)
+    if isinstance(source, Table):
+        return source
+    options = RowOptions(
+        columns=tuple(columns),
+        header=header,
+        encoding_errors=encoding_errors,
+        split=split,
+        pad_short_rows=pad_short_rows,
+    )
     rows: list[tuple[Any, ...]] = []
     origins: list[tuple[str, int]] = []
     for part in resolve_sources([source]):

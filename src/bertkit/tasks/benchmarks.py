@@ -3,99 +3,73 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from bertkit.foundation.errors import InputError
-from bertkit.tasks.classification import Classification
+from bertkit.tasks.benchmark import Benchmark, Split
 from bertkit.tasks.columns import Columns
-from bertkit.tasks.contract import Task
-from bertkit.tasks.examples import Examples
 from bertkit.tasks.multiple_choice import MultipleChoice
 from bertkit.tasks.regression import Regression
 from bertkit.tasks.span_extraction import SpanExtraction
 from bertkit.tasks.tagging import Tagging
-from bertkit.tasks.task_data import TaskData
-from bertkit.tasks.task_options import TaskOptions
-
-_COMPRESSIONS = ("", ".xz", ".gz", ".zst")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """A file of the benchmark's folder, or the rows of it whose column `where[0]` says `where[1]`."""
-
-    file: str
-    where: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Benchmark:
-    """Files, columns, labels and metrics of one data set."""
-
-    name: str
-    family: type[Task[Any]] = Classification
-    columns: Columns
-    metric_names: tuple[str, ...] | None = ("accuracy",)
-    """The first one decides which weights are best; None takes the family's own."""
-    train: Split = Split(file="train.tsv")
-    dev: Split = Split(file="dev.tsv")
-    test: Split | None = None
-    """Only where it has labels: GLUE keeps those of its test sets."""
-
-    def splits(self) -> dict[str, Split]:
-        """The labelled splits by name."""
-        splits = {"train": self.train, "dev": self.dev}
-        return splits if self.test is None else {**splits, "test": self.test}
-
-    def read(self, folder: Path, split: str) -> Examples:
-        """Read one of `splits()` from the benchmark's folder; a missing file raises `InputError`."""
-        splits = self.splits()
-        if split not in splits:
-            raise InputError(f"{self.name} has no labelled split {split!r}: use one of {', '.join(splits)}")
-        path = _find(folder, splits[split].file, self.name)
-        examples: Examples = self.family.read(path, self.columns, where=splits[split].where)
-        return examples
-
-    def data(self, folder: Path, options: TaskOptions | None = None) -> TaskData:
-        """Read all labelled splits."""
-        return TaskData(
-            name=self.name,
-            family=self.family,
-            options=options or TaskOptions(),
-            train=self.read(folder, "train"),
-            dev=self.read(folder, "dev"),
-            test=self.read(folder, "test") if self.test else None,
-            columns=self.columns,
-            metric_names=self.metric_names,
-            benchmark=self.name,
-        )
-
 
 _TEST = Split(file="test.tsv")
+_UNLABELLED_TEST = {"test": _TEST}
 _SENTENCE_PAIR = Columns(text="sentence1", text_pair="sentence2")
 
 _ARC = Columns(text="question", choices=tuple(f"choice{place}" for place in range(4)))
 
 BENCHMARKS = (
     # GLUE (Wang et al. 2019) in its own file layout
-    Benchmark(name="SST-2", columns=Columns(text="sentence")),
-    Benchmark(name="CoLA", columns=Columns(text=3, label=1, header=False), metric_names=("matthews", "accuracy")),
+    Benchmark(name="SST-2", columns=Columns(text="sentence"), unlabelled=_UNLABELLED_TEST),
+    Benchmark(
+        name="CoLA",
+        columns=Columns(text=3, label=1, header=False),
+        metric_names=("matthews", "accuracy"),
+        unlabelled={"test": Split(file="test.tsv", columns=Columns(text="sentence"))},
+    ),
     Benchmark(
         name="MRPC",
         columns=Columns(text="#1 String", text_pair="#2 String", label="Quality"),
         metric_names=("accuracy", "f1"),
+        unlabelled=_UNLABELLED_TEST,
+    ),
+    Benchmark(
+        name="QQP",
+        columns=Columns(text="question1", text_pair="question2", label="is_duplicate", broken_rows="skip"),
+        metric_names=("accuracy", "f1"),
+        unlabelled=_UNLABELLED_TEST,
     ),
     Benchmark(
         name="STS-B",
         columns=Columns(text="sentence1", text_pair="sentence2", label="score"),
         metric_names=("pearson", "spearman"),
         family=Regression,
+        unlabelled=_UNLABELLED_TEST,
     ),
-    Benchmark(name="RTE", columns=_SENTENCE_PAIR),
-    Benchmark(name="WNLI", columns=_SENTENCE_PAIR),
-    Benchmark(name="QNLI", columns=Columns(text="question", text_pair="sentence")),
+    Benchmark(
+        name="MNLI",
+        columns=Columns(text="sentence1", text_pair="sentence2", label="gold_label"),
+        dev=Split(file="dev_matched.tsv"),
+        further_dev={"mismatched": Split(file="dev_mismatched.tsv")},
+        unlabelled={
+            "test_matched": Split(file="test_matched.tsv"),
+            "test_mismatched": Split(file="test_mismatched.tsv"),
+        },
+    ),
+    Benchmark(name="QNLI", columns=Columns(text="question", text_pair="sentence"), unlabelled=_UNLABELLED_TEST),
+    Benchmark(name="RTE", columns=_SENTENCE_PAIR, unlabelled=_UNLABELLED_TEST),
+    Benchmark(name="WNLI", columns=_SENTENCE_PAIR, unlabelled=_UNLABELLED_TEST),
+    # GLUE's diagnostic set, whose labels are in a file of their own
+    Benchmark(
+        name="AX",
+        columns=_SENTENCE_PAIR,
+        metric_names=("matthews",),
+        train=None,
+        dev=None,
+        test=Split(file="diagnostic-full.tsv", columns=Columns(text="Premise", text_pair="Hypothesis", label="Label")),
+        unlabelled={"test": Split(file="diagnostic.tsv")},
+        model_of="MNLI",
+    ),
     # SST-2 as sentences alone: no header, labelled test set
     Benchmark(name="SST-2-sentences", columns=Columns(text=0, label=1, header=False), test=_TEST),
     # Maas et al. 2011
@@ -185,13 +159,3 @@ def find_benchmark(name: str) -> Benchmark:
 
 def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "").replace(".", "")
-
-
-def _find(folder: Path, name: str, benchmark: str) -> Path:
-    """The file, compressed or not."""
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: give the folder with the files of {benchmark}")
-    for suffix in _COMPRESSIONS:
-        if (path := folder / f"{name}{suffix}").is_file():
-            return path
-    raise InputError(f"{folder} has no {name}, which {benchmark} needs: give the folder with its files")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from bertkit.foundation.errors import InputError
 
@@ -19,6 +19,9 @@ class Columns:
     choices: tuple[str | int, ...] = ()
     """Of multiple choice: one column a choice, or a column of lists."""
     header: bool = True
+    broken_rows: Literal["refuse", "skip"] = "refuse"
+    """What becomes of rows that lack a field or a text: an error, or they are left out and counted. Where predictions
+    are asked for, each row gets one, and what is missing is read as empty."""
 
     def __post_init__(self) -> None:
         chosen = [column for column in (self.text, self.text_pair, self.label, *self.choices) if column is not None]
@@ -30,6 +33,16 @@ class Columns:
     def restore(cls, description: Mapping[str, Any]) -> Columns:
         """From what a file says."""
         return cls(**{**description, "choices": tuple(description.get("choices", ()))})
+
+    @property
+    def inputs(self) -> tuple[str | int, ...]:
+        """All that a prediction needs: every column but the label's."""
+        pair = () if self.text_pair is None else (self.text_pair,)
+        return (self.text, *pair, *self.choices)
+
+    def typed(self, column: str) -> str | int:
+        """A column of the same table as a person types it."""
+        return _column(column, header=self.header)
 
     def changed(
         self,
@@ -51,6 +64,7 @@ class Columns:
             label=_column(self.label if label is None else label, header=header),
             choices=tuple(_column(choice, header=header) for choice in (self.choices if choices is None else choices)),
             header=header,
+            broken_rows=self.broken_rows,
         )
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from bertkit.data.tables import read_table
+from bertkit.data.tables import Table, TableSource, read_table
 from bertkit.foundation.errors import InputError
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.examples import Indices
@@ -69,7 +68,7 @@ class LabelledExamples:
 
 
 def read_examples(
-    source: str | Path,
+    source: TableSource,
     columns: Columns,
     *,
     split: str = "train",
@@ -85,18 +84,44 @@ def read_examples(
     pair = () if columns.text_pair is None else (columns.text_pair,)
     condition = () if where is None else (where[0],)
     label = (columns.label,) if labelled else ()
-    table = read_table(source, columns=[columns.text, *label, *pair, *condition], header=columns.header, split=split)
+    table = read_table(
+        source,
+        columns=[columns.text, *label, *pair, *condition],
+        header=columns.header,
+        split=split,
+        pad_short_rows=columns.broken_rows == "skip",
+    )
     rows = [index for index in range(len(table)) if where is None or table.columns[where[0]][index] == where[1]]
     if not rows:
         raise InputError(f"{source} has no row whose {where} is as asked for: check the file")
-    for column in (columns.text, *pair):
-        for index in rows:
-            text = table.columns[column][index]
-            if not isinstance(text, str) or not text.strip():
-                raise InputError(f"{table.place(index)}: column {column!r} holds {text!r} and no text: mend the row")
+    rows, remarks = _whole_rows(table, rows, (columns.text, *pair), label, columns)
     return LabelledExamples(
-        texts=tuple(table.columns[columns.text][index] for index in rows),
-        text_pairs=tuple(table.columns[pair[0]][index] for index in rows) if pair else None,
+        texts=tuple(table.columns[columns.text][index] or "" for index in rows),
+        text_pairs=tuple(table.columns[pair[0]][index] or "" for index in rows) if pair else None,
         labels=tuple(table.columns[columns.label][index] if labelled else None for index in rows),
         places=tuple(table.place(index) for index in rows),
+        remarks=remarks,
+    )
+
+
+def _whole_rows(
+    table: Table, rows: list[int], texts: Sequence[str | int], label: Sequence[str | int], columns: Columns
+) -> tuple[list[int], tuple[str, ...]]:
+    """The rows to read and what to say of the others; `InputError` for a broken one where that is not allowed."""
+    broken = {index for column in label for index in rows if table.columns[column][index] is None}
+    for column in texts:
+        for index in rows:
+            text = table.columns[column][index]
+            if isinstance(text, str) and text.strip():
+                continue
+            if columns.broken_rows == "refuse":
+                raise InputError(f"{table.place(index)}: column {column!r} holds {text!r} and no text: mend the row")
+            broken.add(index)
+    if not broken or columns.broken_rows == "refuse":
+        return rows, ()
+    count = f"{len(broken):,} of {len(rows):,} rows lack a field or a text and are"
+    if not label:
+        return rows, (f"{count} read with an empty one, the first: {table.place(min(broken))}",)
+    return [index for index in rows if index not in broken], (
+        f"{count} left out, the first: {table.place(min(broken))}",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ class TaskData:
     family: type[Task[Any]] = Classification
     train: Examples
     dev: Examples | None = None
+    further_dev: Mapping[str, Examples] = field(default_factory=dict)
+    """Dev sets by name that are measured whenever `dev` is; the weights are chosen without them."""
     test: Examples | None = None
     columns: Columns
     options: TaskOptions = field(default_factory=TaskOptions)

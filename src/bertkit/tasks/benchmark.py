@@ -1,0 +1,109 @@
+"""What a row of the table of benchmarks says, and how its files are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bertkit.foundation.errors import InputError
+from bertkit.tasks.classification import Classification
+from bertkit.tasks.columns import Columns
+from bertkit.tasks.contract import Task
+from bertkit.tasks.examples import Examples
+from bertkit.tasks.task_data import TaskData
+from bertkit.tasks.task_options import TaskOptions
+
+_COMPRESSIONS = ("", ".xz", ".gz", ".zst")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """A file of the benchmark's folder, or the rows of it whose column `where[0]` says `where[1]`."""
+
+    file: str
+    where: tuple[str, str] | None = None
+    columns: Columns | None = None
+    """Where this file has its texts and labels, if elsewhere than the others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """Files, columns, labels and metrics of one data set."""
+
+    name: str
+    family: type[Task[Any]] = Classification
+    columns: Columns
+    metric_names: tuple[str, ...] | None = ("accuracy",)
+    """The first one decides which weights are best; None takes the family's own."""
+    train: Split | None = Split(file="train.tsv")
+    dev: Split | None = Split(file="dev.tsv")
+    further_dev: Mapping[str, Split] = field(default_factory=dict)
+    """Dev sets by name that are measured with the first one and choose nothing."""
+    test: Split | None = None
+    """Only where it has labels: GLUE keeps those of its test sets."""
+    unlabelled: Mapping[str, Split] = field(default_factory=dict)
+    """Files by name that are there to be predicted."""
+    model_of: str | None = None
+    """Benchmark whose models this one measures, where it has no training set."""
+
+    def splits(self) -> dict[str, Split]:
+        """The labelled splits by name."""
+        further = {f"dev_{name}": split for name, split in self.further_dev.items()}
+        splits = {"train": self.train, "dev": self.dev, **further, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None}
+
+    def missing(self, folder: Path) -> list[str]:
+        """The files of the labelled splits that the folder does not have."""
+        return [split.file for split in self.splits().values() if _find(folder, split.file) is None]
+
+    def has_unlabelled(self, folder: Path, name: str) -> bool:
+        """Whether the file of one of `unlabelled` is in the folder."""
+        return _find(folder, self.unlabelled[name].file) is not None
+
+    def read(self, folder: Path, split: str) -> Examples:
+        """Read one of `splits()` from the benchmark's folder; a missing file raises `InputError`."""
+        splits = self.splits()
+        if split not in splits:
+            raise InputError(f"{self.name} has no labelled split {split!r}: use one of {', '.join(splits)}")
+        return self._read(folder, splits[split], labelled=True)
+
+    def read_unlabelled(self, folder: Path, name: str) -> Examples:
+        """Read one of `unlabelled`; a missing file raises `InputError`."""
+        return self._read(folder, self.unlabelled[name], labelled=False)
+
+    def data(self, folder: Path, options: TaskOptions | None = None) -> TaskData:
+        """Read all labelled splits."""
+        if self.train is None:
+            raise InputError(
+                f"{self.name} has no training set: fine-tune on {self.model_of} and measure that model by "
+                f"`bertkit evaluate MODEL --task {self.name} --data FOLDER`"
+            )
+        return TaskData(
+            name=self.name,
+            family=self.family,
+            options=options or TaskOptions(),
+            train=self.read(folder, "train"),
+            dev=self.read(folder, "dev"),
+            further_dev={name: self.read(folder, f"dev_{name}") for name in self.further_dev},
+            test=self.read(folder, "test") if self.test else None,
+            columns=self.columns,
+            metric_names=self.metric_names,
+            benchmark=self.name,
+        )
+
+    def _read(self, folder: Path, split: Split, *, labelled: bool) -> Examples:
+        if not folder.is_dir():
+            raise InputError(f"{folder} is no folder: give the folder with the files of {self.name}")
+        path = _find(folder, split.file)
+        if path is None:
+            raise InputError(f"{folder} has no {split.file}, which {self.name} needs: give the folder with its files")
+        columns = split.columns or self.columns
+        examples: Examples = self.family.read(path, columns, where=split.where, labelled=labelled)
+        return examples
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    """The file, compressed or not."""
+    return next((path for suffix in _COMPRESSIONS if (path := folder / f"{name}{suffix}").is_file()), None)
