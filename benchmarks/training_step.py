@@ -116,7 +116,7 @@ def _bertkit(size: str, attention_dropout: float, _: str) -> Callable[[], None]:
     from bertkit.model.initialization import initialize
     from bertkit.model.presets import PRESETS
     from bertkit.model.pretraining import PretrainingModel
-    from bertkit.training.loop import accumulate_gradients
+    from bertkit.training.gradients import accumulate_gradients
     from bertkit.training.adamw import AdamW
     from bertkit.training.options import OptimizerOptions, TrainingOptions
     from bertkit.training.pretraining_objective import PretrainingObjective

@@ -1,4 +1,5 @@
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,10 @@ class _Regression:
 
     def flops(self, micro_batch: Tensor) -> float:
         return 8.0 * len(micro_batch)
+
+    def halves(self, micro_batch: Tensor) -> list[Tensor]:
+        middle = len(micro_batch) // 2
+        return [micro_batch[:middle], micro_batch[middle:]] if middle else [micro_batch]
 
     def terms(self, micro_batch: Tensor, model: nn.Module) -> Mapping[str, LossTerm]:
         return {"squared": LossTerm(((model(micro_batch) - micro_batch.sum(1, keepdim=True)) ** 2).sum())}
@@ -100,7 +105,71 @@ def test_the_weights_of_the_best_evaluation_are_kept(tmp_path: Path):
     assert torch.equal(objective.module[1].weight, seen[1])
 
 
-def test_a_run_that_diverges_stops_with_advice(tmp_path: Path):
-    options = TrainingOptions(steps=3, optimizer=OptimizerOptions(learning_rate=0.1), precision="float32", log_every=1)
-    with pytest.raises(InputError, match="learning_rate"):
-        train(_Regression(), lambda a, b: iter([[torch.full((2, 4), torch.nan)]] * 3), options, tmp_path)
+def _with_broken(broken: range):
+    """The batches of `_batches`, without numbers in some steps."""
+
+    def batches(start: int, stop: int) -> Iterator[list[Tensor]]:
+        for step, parts in enumerate(_batches(start, stop), start):
+            yield [part * torch.nan if step in broken else part for part in parts]
+
+    return batches
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lamb", "stable-adamw"])
+def test_a_step_without_finite_numbers_changes_nothing_and_is_counted(tmp_path: Path, capsys, optimizer: str):
+    options = replace(OPTIONS, steps=4, log_every=1, optimizer=replace(OPTIONS.optimizer, optimizer=optimizer))
+    objective, weights = _Regression(), []
+
+    def evaluate() -> Mapping[str, float]:
+        weights.append(objective.module[1].weight.detach().clone())
+        return {"score": 0.0}
+
+    options = replace(options, evaluate_every=1)
+    train(objective, _with_broken(range(2, 3)), options, tmp_path, evaluate=evaluate)
+    assert torch.equal(weights[1], weights[2])
+    assert not torch.equal(weights[2], weights[3])
+    lines = [line for line in read_metrics(tmp_path) if line["kind"] == "train"]
+    assert [line["steps_not_finite"] for line in lines] == [0, 0, 1, 1]
+    assert [line["squared_loss"] is None for line in lines] == [False, False, True, False]
+    assert "step 3: left out 1 with a loss or gradient that is not finite" in capsys.readouterr().err
+
+
+def test_a_run_that_diverges_ends_with_advice_and_unharmed_weights(tmp_path: Path):
+    options, objective = replace(OPTIONS, steps=40, log_every=10), _Regression()
+    with pytest.raises(InputError, match=r"diverged by step 20: .* last 15 steps .* lower learning_rate 0\.1"):
+        train(objective, _with_broken(range(5, 40)), options, tmp_path)
+    assert torch.isfinite(objective.module[1].weight).all()
+
+
+class _Small(_Regression):
+    """On a device whose memory holds two rows at once."""
+
+    def terms(self, micro_batch: Tensor, model: nn.Module) -> Mapping[str, LossTerm]:
+        if len(micro_batch) > 2:
+            raise torch.OutOfMemoryError
+        return super().terms(micro_batch, model)
+
+
+def test_micro_batches_that_memory_does_not_hold_are_halved_once_for_all(tmp_path: Path, capsys):
+    large, small = _Regression(), _Small()
+    large.module[0].drop_rate = small.module[0].drop_rate = 0.0
+    train(large, _batches, OPTIONS, tmp_path / "large")
+    with pytest.raises(KeyboardInterrupt):
+        train(small, _killed_at(7), OPTIONS, tmp_path / "small")
+    train(small, _batches, OPTIONS, tmp_path / "small")
+    torch.testing.assert_close(small.module[1].weight, large.module[1].weight)
+    said = capsys.readouterr().err
+    assert said.count("going on with half as many") == 2, (
+        "5 and 3 rows to 3 and 2, to 2 and 1; not again after the kill"
+    )
+    lines = [line["tokens_per_second"] * line["seconds_per_step"] for line in read_metrics(tmp_path / "small")]
+    assert lines == pytest.approx([8.0] * len(lines)), "a pass that failed does not count"
+
+
+def test_one_row_that_memory_does_not_hold_ends_the_run(tmp_path: Path):
+    class None_(_Regression):  # noqa: N801
+        def terms(self, micro_batch: Tensor, model: nn.Module) -> Mapping[str, LossTerm]:
+            raise torch.OutOfMemoryError
+
+    with pytest.raises(InputError, match=r"does not hold 1 tokens at once: .*--seq-length"):
+        train(None_(), _batches, OPTIONS, tmp_path)

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from bertkit.foundation.devices import default_device
@@ -70,6 +71,12 @@ class ProcessGroup:
             for name, value in part.items():
                 sums[name] += value
         return dict(sums)
+
+    def add_up(self, tensor: Tensor) -> Tensor:
+        """The sum of everyone's `tensor` on this process's device, in place; the processor does not wait for it."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
 
     def deal(self, items: Iterable[T]) -> Iterator[tuple[T, bool]]:
         """This process's share of items that all iterate over, each with whether it counts.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 from bertkit.recipes.finetune_loader import TaskBatch
 from bertkit.tasks.contract import Task
+from bertkit.tasks.loss_shape import LossShape
 from bertkit.tasks.model import TaskModel
 from bertkit.training.flops import training_flops
 from bertkit.training.objective import LossTerm
@@ -17,8 +18,8 @@ from bertkit.training.objective import LossTerm
 class FinetuneObjective:
     """Mean loss over what the task counts in a batch."""
 
-    def __init__(self, module: TaskModel, task: Task[Any]) -> None:
-        self.module, self.task = module, task
+    def __init__(self, module: TaskModel, task: Task[Any], shape: LossShape) -> None:
+        self.module, self.task, self.shape = module, task, shape
 
     def counts(self, micro_batch: TaskBatch) -> Mapping[str, int]:
         """Terms of the loss."""
@@ -32,8 +33,12 @@ class FinetuneObjective:
         """Operations of forward and backward, as if nothing were frozen."""
         return training_flops(self.module.bert.config, micro_batch.inputs.cu_seqlens, 0)
 
+    def halves(self, micro_batch: TaskBatch) -> Sequence[TaskBatch]:
+        """Not cut."""
+        return [micro_batch]
+
     def terms(self, micro_batch: TaskBatch, model: nn.Module) -> Mapping[str, LossTerm]:
         """Loss and right answers of one micro-batch."""
         logits, targets, bounds = model(micro_batch.inputs), micro_batch.targets, micro_batch.bounds
         correct = self.task.correct(logits.detach(), targets, bounds)
-        return {self.task.kind: LossTerm(self.task.loss(logits, targets, bounds), correct)}
+        return {self.task.kind: LossTerm(self.task.loss(logits, targets, bounds, self.shape), correct)}

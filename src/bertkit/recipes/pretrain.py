@@ -39,7 +39,8 @@ from bertkit.recipes.pretrain_data import PretrainData
 from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.checkpoint import has_checkpoint
-from bertkit.training.loop import accumulate_gradients, train
+from bertkit.training.gradients import accumulate_gradients
+from bertkit.training.loop import train
 from bertkit.training.optimizers import new_optimizer
 from bertkit.training.pretraining_objective import PretrainingObjective
 from bertkit.training.replicas import Replicas

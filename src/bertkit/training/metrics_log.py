@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -31,14 +32,16 @@ class MetricsLog:
         self._tensorboard = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def write(self, step: int, kind: str, figures: Mapping[str, float]) -> None:
-        """Append the figures of one step."""
+        """Append the figures of one step; one that is not finite is null."""
         if not self._writes:
             return
+        finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
         with full_disk_named(self._path):
-            self._file.write(json.dumps({"step": step, "kind": kind, **figures}) + "\n")
+            self._file.write(json.dumps({"step": step, "kind": kind, **finite}) + "\n")
             self._file.flush()
-            for name, value in figures.items():
-                self._tensorboard.add_scalar(f"{kind}/{name}", value, step)
+            for name, value in finite.items():
+                if value is not None:
+                    self._tensorboard.add_scalar(f"{kind}/{name}", value, step)
 
     def __enter__(self) -> MetricsLog:
         return self

@@ -71,9 +71,12 @@ class OptimizerOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """One run of the loop; every interval is in steps."""
+    """One run of the loop, of so many steps or so long; every interval is in steps."""
 
-    steps: int
+    steps: int | None = None
+    budget_seconds: float | None = None
+    """In place of steps: the run ends, and its rate with it, when this time is over. Evaluations on the way and a
+    caller's preparations count; the last evaluation comes after."""
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     seed: int = 0
     precision: Precision = "auto"
@@ -83,8 +86,17 @@ class TrainingOptions:
     keep_checkpoints: int = 2
     select_by: str | None = None
     """Evaluation figure whose highest value decides which weights are kept as the best."""
+    spike_deviations: float | None = None
+    """Steps whose loss or gradient norm is over the usual by so many standard deviations are left out."""
 
     def __post_init__(self) -> None:
+        if (self.steps is None) == (self.budget_seconds is None):
+            raise InputError("a run needs --steps or --budget, and not both")
+        if self.budget_seconds is not None and self.budget_seconds <= 0:
+            raise InputError(f"budget_seconds must be above 0, got {self.budget_seconds}")
+        if self.spike_deviations is not None and self.spike_deviations <= 0:
+            raise InputError(f"spike_deviations must be above 0, got {self.spike_deviations}")
         for name in ("steps", "log_every", "evaluate_every", "checkpoint_every", "keep_checkpoints"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from bertkit.data.pretraining_batch import PretrainingBatch
 from bertkit.model.pretraining import PretrainingModel
 from bertkit.training.flops import training_flops
+from bertkit.training.halves import halves
 from bertkit.training.objective import LossTerm
 
 MASKED_LM, NEXT_SENTENCE = "masked_lm", "next_sentence"
@@ -39,6 +40,10 @@ class PretrainingObjective:
     def flops(self, micro_batch: PretrainingBatch) -> float:
         """Operations of forward and backward."""
         return training_flops(self.module.bert.config, micro_batch.inputs.cu_seqlens, len(micro_batch.masked_labels))
+
+    def halves(self, micro_batch: PretrainingBatch) -> Sequence[PretrainingBatch]:
+        """The first and the last half of the sequences."""
+        return halves(micro_batch)
 
     def terms(self, micro_batch: PretrainingBatch, model: nn.Module) -> Mapping[str, LossTerm]:
         """Losses and right answers of one micro-batch."""

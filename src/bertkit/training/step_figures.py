@@ -3,49 +3,58 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TypeVar
 
 from torch import Tensor
 
 from bertkit.foundation.process_group import ProcessGroup
-from bertkit.training.objective import LossTerm, Objective
+from bertkit.training.objective import LossTerm, MicroBatchT, Objective
 from bertkit.training.pretraining_objective import MASKED_LM
-
-MicroBatchT = TypeVar("MicroBatchT")
 
 _LARGEST_EXPONENT = 700.0
 """Beyond it a float64 overflows."""
 
 
 class StepFigures:
-    """Collects losses, right answers, tokens and time; tensors are read only when `take` is called."""
+    """Collects losses, right answers, tokens and time; tensors are read only when `take` is called.
 
-    def __init__(self) -> None:
+    `matrix_peak`, in operations/s of all processes, is what the model's own are held against.
+    """
+
+    def __init__(self, matrix_peak: float | None = None) -> None:
+        self._matrix_peak = matrix_peak
+        self._since = time.perf_counter()
         self._clear()
 
     def _clear(self) -> None:
         self._totals: dict[str, Tensor] = {}
         self._correct: dict[str, Tensor] = {}
         self._counts: dict[str, int] = defaultdict(int)
-        self._tokens, self._flops, self._seconds = 0, 0.0, 0.0
+        self._tokens, self._flops, self._seconds, self._steps = 0, 0.0, 0.0, 0
 
     def add(self, objective: Objective[MicroBatchT], micro_batch: MicroBatchT, terms: Mapping[str, LossTerm]) -> None:
         """Add what came out of a micro-batch."""
         counts = objective.counts(micro_batch)
         for name, term in terms.items():
-            total = term.total.detach()
-            self._totals[name] = self._totals[name] + total if name in self._totals else total
+            self._totals[name] = self._totals[name] + term.total if name in self._totals else term.total
             if term.correct is not None:
                 self._correct[name] = self._correct[name] + term.correct if name in self._correct else term.correct
             self._counts[name] += counts[name]
         self._tokens += objective.tokens(micro_batch)
         self._flops += objective.flops(micro_batch)
 
-    def add_seconds(self, seconds: float) -> None:
-        """Add what a step took."""
-        self._seconds += seconds
+    def start_clock(self) -> None:
+        """Count time from here on."""
+        self._since = time.perf_counter()
+
+    def stop_clock(self, steps: int, last: Tensor) -> float:
+        """Add `steps` and the time since the clock was started, once the device has computed `last`; return it."""
+        last.item()
+        seconds = time.perf_counter() - self._since
+        self._seconds, self._steps = self._seconds + seconds, self._steps + steps
+        return seconds
 
     def take(self, group: ProcessGroup) -> dict[str, float]:
         """`X_loss` and `X_accuracy` of every term, the masked LM's perplexity, and rates; then start over.
@@ -62,8 +71,11 @@ class StepFigures:
                 figures[f"{name}_accuracy"] = correct[name] / max(1, count)
         if MASKED_LM in totals:
             figures["perplexity"] = math.exp(min(figures[f"{MASKED_LM}_loss"], _LARGEST_EXPONENT))
-        if self._seconds:
+        if self._steps:
+            figures["seconds_per_step"] = self._seconds / self._steps
             figures["tokens_per_second"] = work["tokens"] / self._seconds
             figures["flops_per_second"] = work["flops"] / self._seconds
+            if self._matrix_peak is not None:
+                figures["share_of_matrix_peak"] = figures["flops_per_second"] / self._matrix_peak
         self._clear()
         return figures

@@ -1,0 +1,114 @@
+"""How far a run is: by its steps, or by the time that it was given."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from bertkit.foundation.durations import format_duration
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.process_group import ProcessGroup
+from bertkit.training.options import TrainingOptions
+from bertkit.training.schedule import learning_rate, rate_at
+from bertkit.training.training_result import TrainingResult
+
+_REMEMBERED = 8
+"""Steps whose times tell how long the next one takes."""
+
+
+class RunClock:
+    """Says before every step how far the run is, in all processes alike: the first one's time counts.
+
+    `started` is when this start of the run began, by `time.perf_counter`. A budget runs from there, but the schedule
+    only from the first step on, so that preparations do not eat up warm-up. A run that goes on counts the seconds that
+    its checkpoint had used.
+
+    `milestones` are shares of the run, ascending. `milestone_steps` are the steps that reach them: all of them where the
+    run has a number of steps, else those that it has come to, `lead` steps late, as batches are made ahead.
+    """
+
+    def __init__(
+        self,
+        options: TrainingOptions,
+        group: ProcessGroup,
+        *,
+        started: float | None = None,
+        milestones: Sequence[float] = (),
+        lead: int = 0,
+    ) -> None:
+        self._options, self._group, self._milestones, self._lead = options, group, milestones, lead
+        self._started = time.perf_counter() if started is None else started
+        self._before = 0.0
+        self._last: float | None = None
+        self._durations: deque[float] = deque(maxlen=_REMEMBERED)
+        self._first_step_at: float | None = None
+        steps = options.steps
+        self.milestone_steps = [] if steps is None else [math.ceil(share * steps - 1e-9) for share in milestones]
+
+    @property
+    def stop(self) -> int:
+        """A step that the run does not reach."""
+        return sys.maxsize if self._options.steps is None else self._options.steps
+
+    def go_on(self, result: TrainingResult) -> None:
+        """Take over what a checkpoint says."""
+        self._before, self._first_step_at = result.clock_seconds, result.first_step_at
+        if self._options.steps is None:
+            self.milestone_steps[:] = result.milestones
+
+    def note(self, result: TrainingResult) -> None:
+        """Write into what a checkpoint will hold."""
+        result.clock_seconds, result.first_step_at = self._seconds(), self._first_step_at
+        result.milestones = list(self.milestone_steps)
+
+    def progress(self, step: int) -> float | None:
+        """Share of the run that is over in the middle of `step` (with a number of steps: when it begins).
+
+        None where no step is left. Raises `InputError` where a budget does not hold one.
+        """
+        if self._options.steps is not None:
+            return step / self._options.steps if step < self._options.steps else None
+        share = self._share_of_time(step, *self._read())
+        if share is not None:
+            while len(self.milestone_steps) < len(self._milestones):
+                if share < self._milestones[len(self.milestone_steps)]:
+                    break
+                self.milestone_steps.append(step + self._lead)
+        return share
+
+    def rate(self, step: int, progress: float) -> float:
+        """Learning rate of a step."""
+        if self._options.steps is not None:
+            return learning_rate(step, self._options.steps, self._options.optimizer)
+        return rate_at(progress, self._options.optimizer)
+
+    def _seconds(self) -> float:
+        return self._before + time.perf_counter() - self._started
+
+    def _read(self) -> tuple[float, float]:
+        """The first process's seconds, and those that a step takes."""
+        now = self._group.gather_counts([round(self._seconds() * 1e6)])[0][0] / 1e6
+        if self._last is not None:
+            self._durations.append(now - self._last)
+        self._last = now
+        return now, min(self._durations, default=0.0)  # the shortest: evaluations stand between some
+
+    def _share_of_time(self, step: int, now: float, step_seconds: float) -> float | None:
+        budget = self._options.budget_seconds
+        assert budget is not None
+        if self._first_step_at is None:
+            self._first_step_at = now
+        if step == 0 and now >= budget:
+            raise InputError(_too_short(budget, f"preparations alone took {now:.1f} s"))
+        if step == 1 and now > budget + step_seconds / 2:
+            raise InputError(_too_short(budget, f"{self._first_step_at:.1f} s to prepare, {step_seconds:.1f} s a step"))
+        if step > 0 and now + step_seconds / 2 >= budget:
+            return None
+        return min(1.0, (now + step_seconds / 2 - self._first_step_at) / (budget - self._first_step_at))
+
+
+def _too_short(budget: float, why: str) -> str:
+    return f"budget {format_duration(budget)} is too short for one step ({why}): give more, or a smaller batch or model"

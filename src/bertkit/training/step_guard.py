@@ -1,0 +1,84 @@
+"""Steps that are better not taken: without finite numbers, or far from all before."""
+# W steps that are remembered.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from bertkit.foundation.console import note
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.process_group import ProcessGroup
+
+_REMEMBERED, _NEEDED = 128, 64
+"""Steps whose losses and norms tell what is usual, and how many of them it takes."""
+_MOST_IN_A_ROW = 8
+"""Steps without finite numbers after which a run is lost."""
+
+
+class StepGuard:
+    """Vetoes a step whose loss or gradient norm is NaN or infinite, or a spike.
+
+    A spike is over the mean of the last 128 steps by more than `spike_deviations` of their standard deviations (OLMo et
+    al. 2024, section 3.3); None lets them pass. All is judged on the device, from sums over the processes of `group`, so
+    that nobody waits and all decide alike.
+    """
+
+    def __init__(self, group: ProcessGroup, spike_deviations: float | None) -> None:
+        self._group, self._deviations = group, spike_deviations
+        self._recent = torch.full((2, _REMEMBERED), torch.nan, device=group.device)  # (2, W) losses and norms
+        self._counts = torch.zeros(3, dtype=torch.int64, device=group.device)  # broken, spikes, broken in a row
+        self._told = [0, 0]
+
+    @torch.no_grad()
+    def veto(self, step: int, loss: Tensor, norm: Tensor) -> Tensor:
+        """1.0 where the step is to be left out, else 0.0; `loss` is this process's share, the norm that of all."""
+        seen = self._group.add_up(torch.stack([loss.float(), norm.float() / self._group.size]))
+        broken = ~seen.isfinite().all()
+        spike = broken.new_zeros(())
+        if self._deviations is not None:
+            mean = self._recent.nanmean(1)
+            deviation = (self._recent - mean[:, None]).square().nanmean(1).sqrt()
+            known = (~self._recent[0].isnan()).sum() >= _NEEDED
+            spike = ~broken & known & (seen > mean + self._deviations * deviation).any()
+        self._recent[:, step % _REMEMBERED] = torch.where(broken, torch.nan, seen)
+        in_a_row = (self._counts[2] + 1) * broken
+        self._counts = torch.stack([self._counts[0] + broken, self._counts[1] + spike, in_a_row])
+        return (broken | spike).float()
+
+    def report(self, step: int, learning_rate: float) -> dict[str, float]:
+        """How many steps have been left out, for the log; says so where there are new ones.
+
+        Raises `InputError` where too many in a row had no finite numbers.
+        """
+        broken, spikes, in_a_row = self._counts.tolist()
+        new_broken, new_spikes = broken - self._told[0], spikes - self._told[1]
+        self._told = [broken, spikes]
+        if in_a_row >= _MOST_IN_A_ROW:
+            raise InputError(
+                f"training diverged by step {step}: loss or gradients of the last {in_a_row} steps are not finite: "
+                f"lower learning_rate {learning_rate} or raise warmup_share, and start again with --no-resume"
+            )
+        if new_broken:
+            note(
+                f"step {step}: left out {new_broken} with a loss or gradient that is not finite; "
+                f"if more follow, lower learning_rate {learning_rate}"
+            )
+        if new_spikes:
+            note(
+                f"step {step}: left out {new_spikes} whose loss or gradient norm was over {self._deviations:g} deviations "
+                "above the usual; if more follow, lower learning_rate or raise batch_size"
+            )
+        return {"steps_not_finite": broken, "steps_spiked": spikes}
+
+    def state(self) -> dict[str, Tensor]:
+        """What it remembers, to be saved."""
+        return {"guard.recent": self._recent, "guard.counts": self._counts}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned."""
+        self._recent.copy_(state["guard.recent"])
+        self._counts = state["guard.counts"].clone()
+        self._told = self._counts.tolist()[:2]

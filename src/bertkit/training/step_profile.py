@@ -1,0 +1,51 @@
+"""Where the time of a step goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from torch.profiler import ProfilerActivity, profile, schedule
+
+from bertkit.foundation.console import note
+
+_SKIPPED, _WARM_UP, _RECORDED = 2, 2, 4
+_ROWS = 40
+
+
+class StepProfile:
+    """Records a few early steps with torch's profiler: `profile/table.txt` and `profile/trace.json` in a run's folder.
+
+    The trace opens in Perfetto (ui.perfetto.dev) and in chrome://tracing.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._folder = run / "profile"
+        activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * torch.cuda.is_available()
+        self._profile = profile(
+            activities=activities,
+            schedule=schedule(wait=_SKIPPED, warmup=_WARM_UP, active=_RECORDED, repeat=1),
+            on_trace_ready=self._write,
+        )
+
+    def step(self) -> None:
+        """Say that a step has ended."""
+        self._profile.step()
+
+    def _write(self, recorded: profile) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        sort_by = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+        table = recorded.key_averages().table(sort_by=sort_by, row_limit=_ROWS)
+        (self._folder / "table.txt").write_text(table, encoding="utf-8")
+        recorded.export_chrome_trace(str(self._folder / "trace.json"))
+        note(f"profile of {_RECORDED} steps: {self._folder}/table.txt and trace.json")
+
+    def __enter__(self) -> StepProfile:
+        self._profile.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._profile.__exit__(kind, error, trace)

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from bertkit.training.unigram_plateau import UnigramPlateau, unigram_entropy
+
+
+def _steps_told(losses: list[float]) -> list[int]:
+    plateau = UnigramPlateau(6.9)
+    return [
+        step for step, loss in zip(range(50, 50 * len(losses) + 1, 50), losses, strict=True) if plateau.see(step, loss)
+    ]
+
+
+def test_the_entropy_is_that_of_the_frequencies():
+    assert unigram_entropy(np.array([4, 4, 0, 4, 4])) == pytest.approx(np.log(4))
+    assert unigram_entropy(np.array([7, 0])) == 0.0
+
+
+@pytest.mark.parametrize("level", [6.9, 6.3])
+def test_a_run_that_guesses_is_told_now_and_then(level: float):
+    rng = np.random.default_rng(0)
+    losses = [max(level, 9.7 - 0.5 * line) + rng.normal(0, 0.02) for line in range(40)]
+    told = _steps_told(losses)
+    assert told
+    assert told[0] <= 1000
+    assert all(later >= 2 * earlier for earlier, later in zip(told, told[1:], strict=False))
+
+
+def test_a_run_that_learns_is_not_disturbed():
+    assert _steps_told([9.7 - 0.35 * line if line < 10 else 6.3 - 0.03 * line for line in range(60)]) == []
+
+
+def test_a_run_that_stands_still_far_below_is_not_disturbed():
+    assert _steps_told([max(3.0, 9.7 - 0.5 * line) for line in range(60)]) == []
