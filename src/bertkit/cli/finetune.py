@@ -47,7 +47,7 @@ def finetune(
     model
         Model folder to start from.
     out
-        Run folder: config.yaml, results.json, model/, and a folder a seed.
+        Run folder: config.yaml, results.json, report.html, model/, and a folder a seed.
     task
         Benchmark by name: SST-2, SST-2-sentences, CoLA, MRPC, STS-B, RTE, WNLI, QNLI, IMDb, SICK-entailment,
         SICK-relatedness, SQuAD-1.1, SQuAD-2.0, SWAG, ARC-easy, ARC-challenge, CoNLL-2003.
@@ -91,6 +91,7 @@ def finetune(
     from rich.console import Console
 
     from bertkit.recipes import finetune as recipe
+    from bertkit.studies.task_report.run_page import write_run_report
     from bertkit.tasks.benchmarks import find_benchmark
     from bertkit.tasks.folder import FAMILIES
     from bertkit.tasks.task_data import read_task_data
@@ -112,8 +113,9 @@ def finetune(
             metric_names=None if metrics is None else tuple(metrics),
         )
     result = recipe.finetune(model, task_data, out, options, resume=resume)
+    report = write_run_report(out, result, options)
     if json_output:
         print(json.dumps(result.to_json(), indent=2))
     else:
         Console().print(result.table())
-        print(f"model: {result.model}")
+        print(f"model: {result.model}\nreport: {report}")

@@ -10,6 +10,8 @@ from typing import Any
 
 from rich.table import Table
 
+from bertkit.tasks.instances import TaskInstances
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeedResult:
@@ -31,6 +33,7 @@ class FinetuneResult:
     model: Path
     dev: str
     """What the dev figures were measured on."""
+    dev_instances: TaskInstances[Any]
     select_by: str
     seeds: tuple[SeedResult, ...]
 
