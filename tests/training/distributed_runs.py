@@ -1,8 +1,9 @@
 """Tiny pre-training runs; started by torchrun, the runs that the arguments name, in many processes.
 
-`torchrun ... distributed_runs.py FOLDER RUN...`, where a run is `ddp:NAME` or `fsdp:NAME`, or `mistakes`.
+`torchrun ... distributed_runs.py FOLDER RUN...`, where a run is `ddp:NAME` or `fsdp:NAME`, `mistakes` or `optimizers`.
 """
 
+import copy
 import json
 import os
 import random
@@ -10,6 +11,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
+
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from bertkit.data.instances import InstanceOptions
 from bertkit.data.prepare import prepare
@@ -20,7 +26,9 @@ from bertkit.model.config import BertConfig
 from bertkit.recipes.pretrain import pretrain
 from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.training.options import OptimizerOptions, TrainingOptions
+from bertkit.training.optimizers import new_optimizer
+from bertkit.training.options import OptimizerName, OptimizerOptions, TrainingOptions
+from bertkit.training.replicas import Replicas
 
 STEPS = 50
 WORDS = ["wind", "river", "stone", "light", "over", "under", "runs", "falls", "keeps", "green", "old", "quiet"]
@@ -91,12 +99,35 @@ def mistakes(folder: Path, group: ProcessGroup) -> dict[str, str]:
     }
 
 
+def optimizer_differences(group: ProcessGroup) -> dict[str, float]:
+    """How far each optimiser moves sharded weights from where it moves the same weights whole."""
+    found = {}
+    for name in get_args(OptimizerName):
+        options = OptimizerOptions(optimizer=name, weight_decay=0.1)
+        torch.manual_seed(0)
+        whole = nn.Sequential(nn.Linear(5, 7), nn.Linear(7, 3)).double()
+        sharded = Replicas(copy.deepcopy(whole), group, "fsdp").module
+        optimizers = [new_optimizer(each.named_parameters(), options) for each in (whole, sharded)]
+        for _ in range(5):
+            for one, shards in zip(whole.parameters(), sharded.parameters(), strict=True):
+                assert isinstance(shards, DTensor)
+                one.grad = torch.randn_like(one) * 10
+                shards.grad = distribute_tensor(one.grad, shards.device_mesh, shards.placements)
+            for optimizer in optimizers:
+                optimizer.step(0.1)
+        pairs = zip(whole.parameters(), sharded.parameters(), strict=True)
+        found[name] = max(float((one - shards.full_tensor()).detach().abs().max()) for one, shards in pairs)
+    return found
+
+
 def main(folder: Path, runs: list[str]) -> None:
     with joined(Launch.read()) as group:
         for run in runs:
             if run == "mistakes":
                 found = group.gather(mistakes(folder, group))
                 (folder / "mistakes.json").write_text(json.dumps(found))
+            elif run == "optimizers":
+                (folder / f"optimizers-{group.size}.json").write_text(json.dumps(optimizer_differences(group)))
             else:
                 parallel, name = run.split(":")
                 pretrain(folder / "data", folder / name, replace(OPTIONS, parallel=parallel), group=group)

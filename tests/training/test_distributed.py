@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import exclusive
 from bertkit.recipes.pretrain import pretrain
 from bertkit.training.metrics_log import read_metrics
+from bertkit.training.options import OptimizerName
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 RUNS = Path(__file__).with_name("distributed_runs.py")
@@ -63,7 +65,7 @@ def processes(request: pytest.FixtureRequest, folder: Path) -> int:
     count: int = request.param
     _half_done(folder / "one", folder / f"half-{count}")
     runs = [f"{kind}:{kind}-{count}" for kind in KINDS]
-    errors = _torchrun(count, folder, *runs, f"fsdp:half-{count}")
+    errors = _torchrun(count, folder, *runs, f"fsdp:half-{count}", "optimizers")
     assert errors.count("parameters, vocabulary") == len(runs) + 1, "only the first process says what goes on"
     assert "Warning" not in errors
     return count
@@ -97,6 +99,12 @@ def test_one_process_goes_on_where_many_left_off(folder: Path, processes: int, k
     _half_done(folder / f"{kind}-{processes}", half)
     pretrain(folder / "data", half, OPTIONS)
     _assert_same_run(half, folder / "one")
+
+
+def test_every_optimizer_moves_shards_as_whole_weights(folder: Path, processes: int):
+    differences = json.loads((folder / f"optimizers-{processes}.json").read_text())
+    assert set(differences) == set(get_args(OptimizerName))
+    assert max(differences.values()) < 1e-12
 
 
 def test_every_process_writes_its_share_of_a_checkpoint(folder: Path, processes: int):
