@@ -32,8 +32,9 @@ def test_pretraining_says_what_it_read_how_it_learned_and_what_came_out():
 
 def test_finetuning_says_what_it_started_from_and_how_well_each_part_went():
     card = finetuning_card(
-        FinetuneOptions(epochs=4, batch_size=16),
+        FinetuneOptions(batch_size=16),
         TrainingOptions(steps=40),
+        epochs=4,
         task="MRPC",
         initial_model=Path("runs/bert"),
         examples={"train": 100, "dev": 20},
@@ -49,6 +50,7 @@ def test_random_weights_are_no_model():
     card = finetuning_card(
         FinetuneOptions(from_random=True),
         TrainingOptions(steps=1),
+        epochs=1,
         task="t",
         initial_model=Path("bert"),
         examples={},

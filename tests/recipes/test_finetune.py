@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from bertkit.foundation.errors import InputError
-from bertkit.recipes import finetune as recipe
+from bertkit.recipes import finetune_seed
 from bertkit.recipes.finetune import finetune
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.tasks.columns import Columns
@@ -80,7 +80,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits_and_a_finished_seed_is_l
             raise KeyboardInterrupt
         return evaluate(*arguments, **options)
 
-    monkeypatch.setattr(recipe, "evaluate", killed)
+    monkeypatch.setattr(finetune_seed, "evaluate", killed)
     with pytest.raises(KeyboardInterrupt):
         finetune(tiny_model, DATA, tmp_path / "killed", options)
     assert not (tmp_path / "killed/model").exists()

@@ -45,6 +45,7 @@ def finetuning_card(
     training: TrainingOptions,
     *,
     task: str,
+    epochs: int,
     initial_model: Path,
     examples: Mapping[str, int],
     results: Mapping[str, Mapping[str, float]],
@@ -57,7 +58,7 @@ def finetuning_card(
         data={"task": task, **{f"{part} examples": count for part, count in examples.items()}},
         training={
             **_training(training),
-            "epochs": options.epochs,
+            "epochs": epochs,
             "examples a step": options.batch_size,
             **_optimizer(options.optimizer),
         },

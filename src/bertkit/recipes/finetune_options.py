@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.precision import Precision
 from bertkit.training.options import OptimizerOptions
 
+_EPOCHS, _MIN_STEPS = 3, 500
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneOptions:
     """Rate, batch and epochs of the paper's grid (Devlin et al. 2019, appendix A.3)."""
 
-    epochs: int = 3
+    epochs: int | None = None
+    """3, on small sets as many as `min_steps` take, unless given."""
+    min_steps: int | None = None
+    """Updates to take at least, in whole epochs; 500 unless given, or none where `epochs` are."""
     batch_size: int = 32
     """Examples an update."""
     learning_rate: float = 5e-5
@@ -36,6 +42,10 @@ class FinetuneOptions:
     """Factor by which the rate falls from a layer to the one below, the head having the whole; 0.9 is usual."""
     reinitialize_layers: int = 0
     """Layers from the top that start from random weights, the pooler with them."""
+    label_smoothing: float = 0.0
+    """Share of a target's probability that is spread over all classes; 0.1 is usual."""
+    class_weights: tuple[str, ...] = ()
+    """How much the examples of a class count: balanced, or CLASS=NUMBER once a class."""
     from_random: bool = False
     """Start from random weights of the model's sizes, to see what pre-training brings."""
     hidden_dropout: float | None = None
@@ -57,9 +67,14 @@ class FinetuneOptions:
     def __post_init__(self) -> None:
         if self.max_length is not None and self.max_length < 1:
             raise InputError(f"max_length must be at least 1, got {self.max_length}")
-        for name in ("epochs", "batch_size", "seeds", "evaluations_per_epoch", "micro_batch_tokens"):
+        for name in ("batch_size", "seeds", "evaluations_per_epoch", "micro_batch_tokens"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("epochs", "min_steps"):
+            if (given := getattr(self, name)) is not None and given < 1:
+                raise InputError(f"{name} must be at least 1, got {given}")
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"label_smoothing must lie in [0, 1), got {self.label_smoothing}")
         if not 0 < self.layer_decay <= 1:
             raise InputError(
                 f"layer_decay must lie in (0, 1], got {self.layer_decay}: 1 is one rate for all, 0.9 is usual"
@@ -71,6 +86,12 @@ class FinetuneOptions:
         if not 0 < self.dev_share <= 0.5:
             raise InputError(f"dev_share must lie in (0, 0.5], got {self.dev_share}")
         _ = self.optimizer  # its own checks
+
+    def epochs_of(self, steps_per_epoch: int) -> int:
+        """How many there are; small sets need more of them (Zhang et al. 2021, section 6; Mosbach et al. 2021)."""
+        epochs = _EPOCHS if self.epochs is None else self.epochs
+        steps = self.min_steps or (_MIN_STEPS if self.epochs is None else 1)
+        return max(epochs, math.ceil(steps / steps_per_epoch))
 
     @property
     def optimizer(self) -> OptimizerOptions:

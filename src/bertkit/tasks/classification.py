@@ -15,9 +15,11 @@ from torch.nn import functional as F
 from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import ClassificationHead
+from bertkit.tasks.chance import best_constant
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.tasks.loss_shape import PLAIN, LossShape
 from bertkit.tasks.metrics import CLASSIFICATION_METRICS
 from bertkit.tasks.prediction import ClassPrediction, Prediction
 from bertkit.tasks.task_options import TaskOptions
@@ -30,6 +32,7 @@ class Classification(TextTask):
 
     kind = "classification"
     known_metrics = tuple(CLASSIFICATION_METRICS)
+    smooths_labels = True
 
     classes: tuple[str, ...]
     metric_names: tuple[str, ...] = ("accuracy", "macro_f1")
@@ -85,9 +88,15 @@ class Classification(TextTask):
             targets[index] = places[name]
         return targets
 
-    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
         """Cross-entropy, summed."""
-        return F.cross_entropy(logits.float(), targets, reduction="sum")
+        return F.cross_entropy(
+            logits.float(),
+            targets,
+            weight=shape.class_weights,
+            label_smoothing=shape.label_smoothing,
+            reduction="sum",
+        )
 
     def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
         """How many classes are right."""
@@ -107,6 +116,10 @@ class Classification(TextTask):
         assert instances.targets is not None
         predictions, labels = logits.argmax(-1).numpy(), instances.targets.numpy()
         return {name: CLASSIFICATION_METRICS[name](predictions, labels) for name in self.metric_names}
+
+    def chance(self, instances: TaskInstances[LabelledExamples]) -> dict[str, float]:
+        """Of one class for all."""
+        return best_constant(self, instances, len(self.classes))
 
     def strata(self, examples: LabelledExamples) -> Sequence[int]:
         """The classes."""

@@ -16,6 +16,7 @@ from bertkit.model.config import BertConfig
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.instances import ExamplesT, TaskInstances
 from bertkit.tasks.prediction import Prediction
+from bertkit.tasks.loss_shape import PLAIN, LossShape
 from bertkit.tasks.task_options import TaskOptions
 from bertkit.text.tokenizer import Tokenizer
 
@@ -38,6 +39,8 @@ class Task(ABC, Generic[ExamplesT]):
     line_suffixes: ClassVar[tuple[str, ...]] = (".txt", ".tsv")
     """Files to predict from that hold one thing a line; others are read as training files are."""
     usual_max_length: ClassVar[int] = 128
+    smooths_labels: ClassVar[bool] = False
+    """Whether the loss is a cross-entropy whose targets can be smoothed."""
     usual_columns: ClassVar[Columns] = Columns()
 
     max_length: int
@@ -135,8 +138,11 @@ class Task(ABC, Generic[ExamplesT]):
         """Sequences and, if `labelled`, targets; `InputError` names the place of a bad label."""
 
     @abstractmethod
-    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
-        """Sum over what `count` counts, in float32; instance b owns rows `bounds[b]` (B + 1,) up to the next."""
+    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
+        """Sum over what `count` counts, in float32; instance b owns rows `bounds[b]` (B + 1,) up to the next.
+
+        `shape` may differ from the plain one as far as the family has `labels` to weigh and `smooths_labels`.
+        """
 
     def count(self, targets: Tensor) -> int:
         """Terms of the loss."""
@@ -158,6 +164,10 @@ class Task(ABC, Generic[ExamplesT]):
     def is_tunable(self) -> bool:
         """Whether `tuned` has something to choose."""
         return False
+    @abstractmethod
+    def chance(self, instances: TaskInstances[ExamplesT]) -> dict[str, float]:
+        """The highest figures of predictions that do not depend on the texts; no higher, a model has learnt nothing."""
+
 
     def tuned(self, logits: Tensor, instances: TaskInstances[ExamplesT]) -> Self:
         """The task with what is chosen on dev examples, such as a threshold."""

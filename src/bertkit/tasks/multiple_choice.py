@@ -22,6 +22,7 @@ from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
 from bertkit.tasks.inputs import shortened
 from bertkit.tasks.instances import TaskInstances
+from bertkit.tasks.loss_shape import PLAIN, LossShape
 from bertkit.tasks.prediction import ChoicePrediction, Prediction
 from bertkit.tasks.ragged import side_by_side
 from bertkit.tasks.task_options import TaskOptions
@@ -38,6 +39,7 @@ class MultipleChoice(Task[ChoiceQuestions]):
     kind = "multiple-choice"
     architecture = "BertForMultipleChoice"
     known_metrics = ("accuracy",)
+    smooths_labels = True
     usual_columns = Columns(text="question", label="label", choices=("choices",))
 
     metric_names: tuple[str, ...] = ("accuracy",)
@@ -112,9 +114,15 @@ class MultipleChoice(Task[ChoiceQuestions]):
             targets=torch.tensor([item.right for item in examples.items]) if labelled else None,
         )
 
-    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
-        """Cross-entropy over each question's choices, summed."""
-        return F.cross_entropy(side_by_side(logits.squeeze(-1), bounds), targets, reduction="sum")
+    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
+        """Cross-entropy over each question's choices, summed; what is smoothed away from one goes to these alone."""
+        scores = side_by_side(logits.squeeze(-1), bounds)  # (N, K)
+        loss = F.cross_entropy(scores, targets, reduction="sum")
+        if not shape.label_smoothing:
+            return loss
+        there = scores.isfinite()
+        spread = -(scores.log_softmax(-1).where(there, 0.0).sum(-1) / there.sum(-1)).sum()
+        return torch.lerp(loss, spread, shape.label_smoothing)
 
     def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
         """Questions whose best choice is right."""
@@ -134,6 +142,11 @@ class MultipleChoice(Task[ChoiceQuestions]):
         assert instances.targets is not None
         right = self.correct(logits, instances.targets, torch.from_numpy(instances.row_bounds))
         return {"accuracy": int(right) / len(instances)}
+
+    def chance(self, instances: TaskInstances[ChoiceQuestions]) -> dict[str, float]:
+        """Of the same place for all questions."""
+        assert instances.targets is not None
+        return {"accuracy": int(instances.targets.bincount().max()) / len(instances)}
 
 
 def _are_texts(given: object) -> bool:

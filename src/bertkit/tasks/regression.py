@@ -15,9 +15,11 @@ from torch.nn import functional as F
 from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import ClassificationHead
+from bertkit.tasks.chance import correlation_by_chance
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.tasks.loss_shape import PLAIN, LossShape
 from bertkit.tasks.metrics import REGRESSION_METRICS
 from bertkit.tasks.prediction import Prediction, ScorePrediction
 from bertkit.tasks.task_options import TaskOptions
@@ -66,7 +68,7 @@ class Regression(TextTask):
         """Scores, float32 (B,)."""
         return torch.tensor([_score(label, place(index)) for index, label in enumerate(labels)], dtype=torch.float32)
 
-    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
         """Squared error, summed."""
         return F.mse_loss(logits.float().squeeze(-1), targets, reduction="sum")
 
@@ -83,6 +85,10 @@ class Regression(TextTask):
         assert instances.targets is not None
         predictions, labels = logits.double().squeeze(-1).numpy(), instances.targets.double().numpy()
         return {name: REGRESSION_METRICS[name](predictions, labels) for name in self.metric_names}
+
+    def chance(self, instances: TaskInstances[LabelledExamples]) -> dict[str, float]:
+        """Of numbers that have nothing to do with the labels."""
+        return dict.fromkeys(self.metric_names, correlation_by_chance(len(instances)))
 
 
 def _score(label: object, place: str) -> float:

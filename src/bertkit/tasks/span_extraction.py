@@ -23,6 +23,7 @@ from bertkit.tasks.contract import Task
 from bertkit.tasks.inputs import checked_pairs, is_pair, shortened
 from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.prediction import AnswerPrediction, Prediction
+from bertkit.tasks.loss_shape import PLAIN, LossShape
 from bertkit.tasks.question import Question, Questions
 from bertkit.tasks.question_files import read_questions
 from bertkit.tasks.ragged import side_by_side
@@ -148,7 +149,7 @@ class SpanExtraction(Task[Questions]):
             labelled=labelled,
         )
 
-    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
         """Cross-entropy over a window's tokens, mean of start and end, summed."""
         starts, ends = (side_by_side(logits[:, side], bounds) for side in (0, 1))  # (B, L)
         return sum(  # type: ignore[return-value]
@@ -197,6 +198,13 @@ class SpanExtraction(Task[Questions]):
         return self.impossible
 
     def tuned(self, logits: Tensor, instances: TaskInstances[Questions]) -> Self:
+    def chance(self, instances: TaskInstances[Questions]) -> dict[str, float]:
+        """Of never an answer."""
+        none = sum(not question.answers for question in instances.examples.items) / len(instances.examples)
+        figures = dict.fromkeys(_METRICS, none)
+        figures |= {"answerable_f1": 0.0, "answerable_exact": 0.0, "unanswerable_accuracy": 1.0}
+        return {name: figures[name] for name in self.metric_names}
+
         """With the thresholds of the highest F1."""
         usual, joint = (self._evaluation(logits, instances, joint=joint).threshold() for joint in (False, True))
         return replace(self, threshold=usual, joint_threshold=joint)

@@ -17,12 +17,14 @@ from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import TokenClassificationHead
 from bertkit.tasks.columns import Columns
+from bertkit.tasks.chance import best_constant
 from bertkit.tasks.contract import Task
 from bertkit.tasks.entity_scores import entity_scores
 from bertkit.tasks.inputs import shortened
 from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.iob import OUTSIDE, entities, is_entity_tags, to_iob2
 from bertkit.tasks.prediction import EntitySpan, Prediction, TagsPrediction
+from bertkit.tasks.loss_shape import PLAIN, LossShape
 from bertkit.tasks.tag_files import read_sentences
 from bertkit.tasks.tag_windows import IGNORED, encode_sentences
 from bertkit.tasks.tagged_text import Sentence, Sentences, joined
@@ -44,6 +46,7 @@ class Tagging(Task[Sentences]):
     architecture = "BertForTokenClassification"
     known_metrics = _ENTITY_METRICS
     reads_tokens = True
+    smooths_labels = True
     line_suffixes = (".txt",)
     usual_columns = Columns(text="text", label="spans")
 
@@ -135,9 +138,16 @@ class Tagging(Task[Sentences]):
             labelled=labelled,
         )
 
-    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
         """Cross-entropy of the words, summed."""
-        return F.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
+        return F.cross_entropy(
+            logits.float(),
+            targets,
+            weight=shape.class_weights,
+            ignore_index=IGNORED,
+            label_smoothing=shape.label_smoothing,
+            reduction="sum",
+        )
 
     def count(self, targets: Tensor) -> int:
         """Words."""
@@ -184,6 +194,10 @@ class Tagging(Task[Sentences]):
         documents = {
             key: number for number, key in enumerate(dict.fromkeys(id(item.document) for item in examples.items))
         }
+    def chance(self, instances: TaskInstances[Sentences]) -> dict[str, float]:
+        """Of one tag for all words."""
+        return best_constant(self, instances, len(self.classes))
+
         return [documents[id(item.document)] for item in examples.items]
 
     @property

@@ -15,7 +15,7 @@ def layer_paces(module: nn.Module, bert: BertModel, *, decay: float) -> Mapping[
 
     The last layer's rate is `decay` times the full one, that of the layer below `decay`**2 times, and so on to the
     embeddings. The pooler and the head learn at the full rate (Howard and Ruder 2018, section 3.2; with one factor a
-    layer as in Clark et al. 2020, appendix B, and Zhang et al. 2021, section 2).
+    layer as in Clark et al. 2020, appendix B, and Zhang et al. 2021, section 7).
     """
     from_the_top = [*reversed(bert.layers), bert.embeddings]
     paces = {
