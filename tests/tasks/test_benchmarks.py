@@ -51,6 +51,64 @@ def test_glue_mrpc_is_read_past_its_byte_order_mark(tmp_path: Path):
     assert data.test is None
 
 
+def test_glue_mnli_is_read_with_both_dev_sets_and_both_test_sets(tmp_path: Path):
+    trees = "sentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\tsentence2_parse"
+    start = f"index\tpromptID\tpairID\tgenre\t{trees}\tsentence1\tsentence2"
+    annotators = "\t".join(f"label{number}" for number in range(1, 6))
+    endings = {"train": "\tlabel1\tgold_label", "dev": f"\t{annotators}\tgold_label", "test": ""}
+    for name in ("train", "dev_matched", "dev_mismatched", "test_matched", "test_mismatched"):
+        ending = endings[name.partition("_")[0]]
+        rows = []
+        for index, label in enumerate(("neutral", "entailment", "contradiction")):
+            row = f'{index}\t31193n\t31193\tfiction\ta\tb\t(S a)\t(S b)\tHe said "{name}.\tIt is {index}.'
+            rows.append(row + "\tneutral" * (ending.count("\t") - 1) + (f"\t{label}" if ending else ""))
+        (tmp_path / f"{name}.tsv").write_text("\n".join([start + ending, *rows]) + "\n")
+    row = find_benchmark("mnli")
+    data = row.data(tmp_path)
+    assert data.task(32).labels == ("contradiction", "entailment", "neutral")
+    assert isinstance(data.dev, LabelledExamples)
+    assert data.dev.texts[0] == 'He said "dev_matched.'
+    assert data.dev.labels == ("neutral", "entailment", "contradiction")
+    (mismatched,) = data.further_dev.values()
+    assert isinstance(mismatched, LabelledExamples)
+    assert mismatched.texts[2] == 'He said "dev_mismatched.'
+    assert mismatched == row.read(tmp_path, "dev_mismatched")
+    test = row.read_unlabelled(tmp_path, "test_mismatched")
+    assert test.record(1) == {"text": 'He said "test_mismatched.', "text_pair": "It is 1."}
+
+
+def test_glue_qqp_leaves_out_broken_rows_and_counts_them_but_predicts_each(tmp_path: Path):
+    header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
+    whole = '133273\t213221\t213222\tHow is the "life?\tHow are you?\t0\n402555\t1\t2\tWhy?\tWhy so?\t1\n'
+    cut_in_two = "360472\t364011\t490273\tWhat causes\nstool color to change?\t1\n"
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.tsv").write_text(header + whole + cut_in_two + "7\t3\t4\t\tIs it empty?\t0\n")
+    (tmp_path / "test.tsv").write_text("id\tquestion1\tquestion2\n0\tWould I?\tCould I?\n1\tAm I?\t\n2\tWho?\n")
+    row = find_benchmark("qqp")
+    train = row.data(tmp_path).train
+    assert isinstance(train, LabelledExamples)
+    assert train.texts == ('How is the "life?', "Why?")
+    assert train.labels == ("0", "1")
+    (remark,) = train.remarks
+    assert remark == f"3 of 5 rows lack a field or a text and are left out, the first: {tmp_path / 'train.tsv'}, row 4"
+    test = row.read_unlabelled(tmp_path, "test")
+    assert [test.record(index)["text_pair"] for index in range(len(test))] == ["Could I?", "", ""]
+    assert "2 of 3 rows lack a field or a text and are read with an empty one" in test.remarks[0]
+
+
+def test_glue_ax_has_no_training_set_and_its_labels_are_in_the_full_file(tmp_path: Path):
+    row = find_benchmark("ax")
+    with pytest.raises(InputError, match="AX has no training set: fine-tune on MNLI"):
+        row.data(tmp_path)
+    header = "Lexical Semantics\tPredicate-Argument Structure\tLogic\tKnowledge\tDomain\tPremise\tHypothesis\tLabel\n"
+    (tmp_path / "diagnostic-full.tsv").write_text(
+        header + "\t\tNegation\t\tArtificial\tA sat.\tA stood.\tcontradiction\n"
+    )
+    examples = row.read(tmp_path, "test")
+    assert isinstance(examples, LabelledExamples)
+    assert (examples.texts, examples.text_pairs, examples.labels) == (("A sat.",), ("A stood.",), ("contradiction",))
+
+
 def test_imdb_takes_its_dev_set_from_the_training_file(tmp_path: Path):
     header = "label\trating\tid\tsubset\ttext\n"
     rows = "1\t9\ta\ttrain\tgood\n0\t1\tb\tval\tbad\n0\t1\tc\ttrain\tweak\n"
@@ -81,7 +139,10 @@ SIZES = {
 
 
 def test_every_row_is_checked_on_its_real_files():
-    assert {row.name for row in BENCHMARKS} == {*SIZES, "QNLI", "SQuAD-2.0", "SWAG", "ARC-challenge"}
+    assert {row.name for row in BENCHMARKS} == {
+        *SIZES,
+        *("QNLI", "QQP", "MNLI", "AX", "SQuAD-2.0", "SWAG", "ARC-challenge"),
+    }
 
 
 @pytest.mark.parametrize("name", list(SIZES))

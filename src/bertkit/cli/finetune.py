@@ -32,6 +32,7 @@ def finetune(
     choices: list[str] | None = None,
     header: bool | None = None,
     metrics: list[str] | None = None,
+    grid: Literal["paper"] | None = None,
     task_options: Annotated[TaskOptions, Parameter(name="*")] = TaskOptions(),
     options: Annotated[FinetuneOptions, Parameter(name="*")] = FinetuneOptions(),
     resume: bool | None = None,
@@ -49,8 +50,8 @@ def finetune(
     out
         Run folder: config.yaml, results.json, report.html, model/, and a folder a seed.
     task
-        Benchmark by name: SST-2, SST-2-sentences, CoLA, MRPC, STS-B, RTE, WNLI, QNLI, IMDb, SICK-entailment,
-        SICK-relatedness, SQuAD-1.1, SQuAD-2.0, SWAG, ARC-easy, ARC-challenge, CoNLL-2003.
+        Benchmark by name: SST-2, SST-2-sentences, CoLA, MRPC, QQP, STS-B, MNLI, QNLI, RTE, WNLI, IMDb,
+        SICK-entailment, SICK-relatedness, SQuAD-1.1, SQuAD-2.0, SWAG, ARC-easy, ARC-challenge, CoNLL-2003.
     data
         Folder with the benchmark's files.
     train
@@ -76,6 +77,9 @@ def finetune(
     metrics
         What to measure, the first one choosing the weights: accuracy, f1, macro_f1, matthews; pearson, spearman; exact,
         f1, joint_exact, joint_f1; f1, precision, recall, accuracy.
+    grid
+        paper tries batches of 16 and 32, rates of 5e-5, 4e-5, 3e-5 and 2e-5, and 2, 3 and 4 epochs, and keeps the best
+        by dev, with five seeds where the training set is small.
     resume
         --resume insists that there is a run to go on with, --no-resume starts over.
     json_output
@@ -91,6 +95,8 @@ def finetune(
     from rich.console import Console
 
     from bertkit.recipes import finetune as recipe
+    from bertkit.recipes.grid import finetune_grid
+    from bertkit.recipes.grid_options import PAPER_GRID
     from bertkit.studies.task_report.run_page import write_run_report
     from bertkit.tasks.benchmarks import find_benchmark
     from bertkit.tasks.folder import FAMILIES
@@ -112,6 +118,15 @@ def finetune(
             options=task_options,
             metric_names=None if metrics is None else tuple(metrics),
         )
+    if grid is not None:
+        found = finetune_grid(model, task_data, out, options, PAPER_GRID, resume=resume)
+        report = write_run_report(found.run, found.best, options)
+        if json_output:
+            print(json.dumps(found.to_json(), indent=2))
+        else:
+            Console().print(found.table(), found.best.table())
+            print(f"model: {found.best.model}\nreport: {report}")
+        return
     result = recipe.finetune(model, task_data, out, options, resume=resume)
     report = write_run_report(out, result, options)
     if json_output:

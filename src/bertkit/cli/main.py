@@ -21,10 +21,13 @@ _COMMANDS = {
     "prepare": "Turn a corpus into memory-mapped shards of token ids.",
     "pretrain": "Pre-train a BERT: masked LM and next-sentence prediction.",
     "finetune": "Fine-tune a model on a benchmark or on your own table.",
+    "glue": "Fine-tune on every task of GLUE; a table beside the paper's.",
+    "glue-submission": "Make the zip that the GLUE leaderboard takes.",
     "evaluate": "Measure a fine-tuned model on labelled data.",
     "predict": "Label texts or pairs of texts.",
     "fill-mask": "Fill in [MASK].",
     "embed": "Turn texts into vectors.",
+    "features": "Write any layers' hidden states as features of texts or tokens.",
     "convert": "Write a model in another format: Hugging Face's or TensorFlow 1's.",
     "doctor": "Look into a model: its parameters, part by part.",
 }

@@ -1,0 +1,66 @@
+"""`bertkit glue`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from bertkit.recipes.finetune_options import FinetuneOptions
+
+
+def glue(
+    model: Path,
+    /,
+    *,
+    data: Path,
+    out: Path,
+    tasks: list[str] | None = None,
+    grid: Literal["paper"] | None = None,
+    options: Annotated[FinetuneOptions, Parameter(name="*")] = FinetuneOptions(),
+    resume: bool | None = None,
+    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Fine-tune a model on every task of GLUE and show the results beside the paper's.
+
+    Tasks whose files are not there are left out by name. A run that was stopped goes on when the same command is given
+    again. `bertkit glue-submission` makes the leaderboard's zip of the models.
+
+    Parameters
+    ----------
+    model
+        Model folder to start from.
+    data
+        Folder with CoLA/, SST-2/, MRPC/, STS-B/, QQP/, MNLI/, QNLI/, RTE/ and WNLI/, each in its official layout.
+    out
+        Run folder: results.json, results.md, and a run folder a task.
+    tasks
+        Only these, by name.
+    grid
+        paper tries batches of 16 and 32, rates of 5e-5, 4e-5, 3e-5 and 2e-5, and 2, 3 and 4 epochs for each task, and
+        gives the best setting five seeds where the training set is small.
+    resume
+        --resume insists that every task has a run to go on with, --no-resume starts over.
+    json_output
+        Print the results as JSON.
+    """
+    from rich.console import Console
+
+    from bertkit.recipes.grid_options import PAPER_GRID
+    from bertkit.studies.glue import GLUE_TASKS, run_glue
+
+    result = run_glue(
+        model,
+        data,
+        out,
+        options,
+        tasks=GLUE_TASKS if tasks is None else tasks,
+        grid=None if grid is None else PAPER_GRID,
+        resume=resume,
+    )
+    if json_output:
+        print(json.dumps(result.to_json(), indent=2))
+    else:
+        Console().print(result.table())
