@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -78,6 +79,7 @@ def evaluate(
         if row.family.kind != its_task.kind:
             raise InputError(f"{row.name} is {row.family.kind}, but {model} was fine-tuned for {its_task.kind}")
         examples = row.read(Path(data), split or ("test" if row.test else "dev"))
+        its_task = replace(its_task, metric_names=row.metric_names or its_task.metric_names)
     else:
         columns = its_task.columns.changed(text=text, text_pair=text_pair, label=label, choices=choices, header=header)
         examples = its_task.read(data, columns, split=split or "test")
