@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertkit.cli.texts import InputOptions, read_text_chunks
-from bertkit.foundation.errors import InputError
+from bertkit.cli.text_rows import TextRows
+from bertkit.cli.texts import InputOptions
 from bertkit.foundation.precision import Precision
 
 
@@ -26,6 +26,8 @@ def embed(
 ) -> None:
     """Turn texts into vectors, a row a text in their order.
 
+    A call that was stopped goes on when the same command is given again.
+
     Parameters
     ----------
     model
@@ -33,7 +35,7 @@ def embed(
     texts
         Texts to embed.
     output
-        .npy for the array alone, .parquet for columns text and embedding.
+        .npy for the array alone, .parquet for columns id (from 1), text and embedding.
     pooling
         Mean of all tokens, the hidden state of [CLS], or the pooler's output; the folder's own unless given.
     layer
@@ -45,23 +47,19 @@ def embed(
     precision
         bf16 is faster where the processor has it; auto takes it there.
     """
-    if output.suffix not in (".npy", ".parquet"):
-        raise InputError(f"{output} must end in .npy or .parquet: the suffix chooses the format")
-    chunks = read_text_chunks(texts, source)
+    rows = TextRows(texts, source)
 
-    from bertkit.foundation.console import progress
+    from bertkit.foundation.console import note
     from bertkit.foundation.devices import tune_allocator
+    from bertkit.inference.feature_file import write_features
     from bertkit.inference.load import load
-    from bertkit.inference.vector_file import vector_writer
+    from bertkit.inference.vector_file import check_vector_path
 
+    check_vector_path(output)
     tune_allocator()
     predictor = load(model, precision=precision)
-    count = width = 0
-    with vector_writer(output) as writer, progress("embedding", None, "texts") as bar:
-        for chunk in chunks:
-            lines = [text for text in chunk if isinstance(text, str)]
-            vectors = predictor.embed(lines, pooling, layer, normalize, max_length=max_length)
-            writer.write(lines, vectors)
-            bar.advance(len(lines))
-            count, width = count + len(lines), vectors.shape[1]
-    print(f"{count:,} vectors of {width}: {output}")
+    plan = predictor.embedding_plan(pooling, layer, normalize, max_length=max_length)
+    written = write_features(predictor.model, rows, output, plan, with_ids=False, share_read=rows.share_read)
+    for remark in written.remarks:
+        note(remark)
+    print(f"{written.texts:,} vectors of {written.width}: {output}")

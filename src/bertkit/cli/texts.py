@@ -1,4 +1,4 @@
-"""Where `predict`, `fill-mask` and `embed` take their texts from."""
+"""Where `predict`, `fill-mask`, `embed` and `features` take their texts from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 
 from bertkit.data.rows import RowOptions, read_rows
 from bertkit.data.sources import HubDataset, resolve_sources
-from bertkit.data.text_stream import text_lines
+from bertkit.data.text_stream import BytesSeen, text_lines
 from bertkit.foundation.errors import InputError
 
 _CHUNK_TEXTS = 8192
@@ -41,35 +41,50 @@ class InputOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairInputOptions(InputOptions):
-    """The same for a model of pairs.
+class TaskInputOptions(InputOptions):
+    """The same for a model of a task.
 
     Parameters
     ----------
+    input
+        Texts, one a line (.txt), or a table (CSV, TSV, JSONL, Parquet, hub data set) with the columns of fine-tuning
+        unless others are named; also SQuAD's JSON and CoNLL's columns. - is standard input, which is also read when
+        no text is given, and has a text a line.
     pair
-        Every text is a pair, separated by a tab.
+        Every line is a pair of texts, separated by a tab.
     text_pair
         Column of the second text in a table.
+    choices
+        Columns of the choices in a table, one each, or one with lists.
+    header
+        Whether the first line of CSV and TSV names the columns.
+    id
+        Column of the texts' ids in a table, which are written beside the predictions.
     """
 
     pair: bool = False
     text_pair: str | None = None
+    choices: tuple[str, ...] | None = None
+    header: bool | None = None
+    id: str | None = None
 
 
-def read_text_chunks(arguments: Sequence[str], options: InputOptions) -> Iterator[list[Text]]:
+def read_text_chunks(
+    arguments: Sequence[str], options: InputOptions, bytes_seen: BytesSeen = lambda count: None
+) -> Iterator[list[Text]]:
     """Yield the texts of the arguments, or of the input, in lists of bounded size; none at all raises `InputError`."""
     if arguments and options.input is not None:
         raise InputError("texts were given both as arguments and with --input: give one of them")
-    second = options.text_pair if isinstance(options, PairInputOptions) else None
+    second = options.text_pair if isinstance(options, TaskInputOptions) else None
     if second is not None and options.text is None:
         raise InputError("--text-pair names a table's column: name the first text's too, with --text")
     texts: Iterable[Text]
     if options.text is not None:
         columns = (options.text,) if second is None else (options.text, second)
-        texts = _table_texts(options, columns)
+        texts = _table_texts(options, columns, bytes_seen)
     else:
-        lines = enumerate(arguments, 1) if arguments else _numbered_lines(options)
-        split = isinstance(options, PairInputOptions) and options.pair
+        lines = enumerate(arguments, 1) if arguments else _numbered_lines(options, bytes_seen)
+        split = isinstance(options, TaskInputOptions) and options.pair
         texts = (_split(line, number) if split else line for number, line in lines)
     chunks = _chunks(iter(texts))
     first = next(chunks, None)
@@ -78,7 +93,7 @@ def read_text_chunks(arguments: Sequence[str], options: InputOptions) -> Iterato
     return chain([first], chunks)
 
 
-def _numbered_lines(options: InputOptions) -> Iterator[tuple[int, str]]:
+def _numbered_lines(options: InputOptions, bytes_seen: BytesSeen) -> Iterator[tuple[int, str]]:
     if options.input is None and sys.stdin.isatty():
         raise InputError("no text: give TEXT, --input FILE, or texts on standard input, one a line")
     if options.input in (None, "-"):
@@ -92,7 +107,7 @@ def _numbered_lines(options: InputOptions) -> Iterator[tuple[int, str]]:
             paths.append(source.path)
     number = 0
     for path in paths:
-        for line in text_lines(path, options.encoding_errors, lambda count: None):
+        for line in text_lines(path, options.encoding_errors, bytes_seen):
             number += 1
             yield number, line.removesuffix("\n").removesuffix("\r")
 
@@ -104,13 +119,13 @@ def _split(line: str, number: int) -> Text:
     return first, second
 
 
-def _table_texts(options: InputOptions, columns: tuple[str, ...]) -> Iterator[Text]:
+def _table_texts(options: InputOptions, columns: tuple[str, ...], bytes_seen: BytesSeen) -> Iterator[Text]:
     if options.input is None or options.input == "-":
         raise InputError("--text names a table's column: give the table with --input FILE")
     rows = RowOptions(columns=columns, encoding_errors=options.encoding_errors)
     for source in resolve_sources([options.input]):
         place = source.name if isinstance(source, HubDataset) else str(source.path)
-        for number, values in read_rows(source, rows):
+        for number, values in read_rows(source, rows, bytes_seen):
             for column, value in zip(columns, values, strict=True):
                 if not isinstance(value, str):
                     raise InputError(f"{place}, row {number}: column {column!r} is {value!r}, not a text")

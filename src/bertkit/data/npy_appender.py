@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 
 class NpyAppender:
-    """Writes a flat array part by part, for arrays that memory need not hold."""
+    """Writes an array part by part along its first axis, for arrays that memory need not hold."""
 
-    def __init__(self, path: Path, dtype: type[np.generic]) -> None:
-        self._dtype = np.dtype(dtype)
+    def __init__(self, path: Path, dtype: type[np.generic], row_shape: tuple[int, ...] = ()) -> None:
+        self._dtype, self._row_shape = np.dtype(dtype), row_shape
         self._size = 0
         self._file = path.open("wb")
         self._write_header()
@@ -23,8 +23,9 @@ class NpyAppender:
         return self._size
 
     def append(self, values: NDArray[Any]) -> None:
-        """Append `values` (n,)."""
-        values.astype(self._dtype).tofile(self._file)
+        """Append `values` (n, *row_shape)."""
+        assert values.shape[1:] == self._row_shape
+        values.astype(self._dtype, copy=False).tofile(self._file)
         self._size += len(values)
 
     def close(self) -> None:
@@ -35,5 +36,6 @@ class NpyAppender:
 
     def _write_header(self) -> None:
         # NumPy pads the header so that the first axis can grow in place.
-        header = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (self._size,)}
+        shape = (self._size, *self._row_shape)
+        header = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": shape}
         npy.write_array_header_1_0(self._file, header)

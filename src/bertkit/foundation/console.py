@@ -59,6 +59,12 @@ class ProgressBar:
                 left = f" of {_short(self._total)}, {(self._total - self._done) / max(rate, 1e-9):.0f} s left"
             note(f"{self._description}: {_short(self._done)}{left} ({_short(rate)} {self._unit}/s)")
 
+    def expect(self, total: float) -> None:
+        """Say how much there will be, as far as is known by now."""
+        self._total = total
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, total=total)
+
     def describe(self, details: str) -> None:
         """Show `details` behind the bar."""
         if self._bar is not None and self._task is not None:

@@ -1,4 +1,4 @@
-"""One vector for each sequence of a packed batch."""
+"""One vector for each sequence of a packed batch, or one for each token."""
 # T tokens, B sequences, H hidden.
 
 from __future__ import annotations
@@ -18,3 +18,8 @@ def mean_of_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
 def first_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
     """Hidden states of [CLS]: (T, H) to float32 (B, H)."""
     return hidden[batch.cu_seqlens[:-1]].float()
+
+
+def all_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
+    """Every token's own: (T, H) to float32 (T, H)."""
+    return hidden.float()

@@ -3,20 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, get_args, overload
+from typing import Any, Literal, get_args, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.inference.feature_layers import Layers
+from bertkit.inference.feature_plan import Combination, FeaturePlan, FeaturePooling
+from bertkit.inference.features import TextFeatures, TokenFeatures, extract_features
 from bertkit.inference.loaded_model import LoadedModel
-from bertkit.inference.pooling import first_tokens, mean_of_tokens
 from bertkit.inference.streams import Streams
 from bertkit.inference.text_batches import CHUNK_TEXTS, run_sequences, run_texts
 from bertkit.model.bert import EncoderOutput
@@ -130,6 +131,12 @@ class Predictor:
 
     def predict_examples(self, examples: Examples, *, max_length: int | None = None) -> list[Prediction]:
         """Predictions for what `task.read` has read; labels are not looked at."""
+        return list(self.predictions(examples, max_length=max_length))
+
+    def predictions(
+        self, examples: Examples, *, max_length: int | None = None, say: Callable[[str], None] = lambda remark: None
+    ) -> Iterator[Prediction]:
+        """The same one after another; `say` is told what was found odd on encoding."""
         head = self.model.head
         assert head is not None
         task = replace(self.task, max_length=self.model.longest(max_length, self.task.max_length))
@@ -137,13 +144,13 @@ class Predictor:
         def answer(batch: PackedBatch, output: EncoderOutput) -> Tensor:
             return head_outputs(head, output, reads_tokens=task.reads_tokens).float().cpu()
 
-        predictions: list[Prediction] = []
         for first in range(0, len(examples), CHUNK_TEXTS):
             chunk = examples.take(range(first, min(first + CHUNK_TEXTS, len(examples))))
             instances = task.encode(chunk, self.model.tokenizer, labelled=False)
+            for remark in instances.remarks:
+                say(remark)
             batches, parts = zip(*run_sequences(self.model, self._streams, instances.sequences, answer), strict=True)
-            predictions += task.decode(in_order(batches, parts, instances.sequence_rows), instances)
-        return predictions
+            yield from task.decode(in_order(batches, parts, instances.sequence_rows), instances)
 
     def embed(
         self,
@@ -162,36 +169,13 @@ class Predictor:
         if isinstance(texts, str):
             vectors: NDArray[np.float32] = self.embed([texts], pooling, layer, normalize, max_length=max_length)[0]
             return vectors
-        settings, bert = self.model.settings, self.model.bert
-        pooling = self._pooling(pooling, layer)
-        last = self._is_last(layer)
-        normalize = settings.normalize if normalize is None else normalize
-        texts = checked_texts(texts)
+        plan = self.embedding_plan(pooling, layer, normalize, max_length=max_length)
+        return self._text_vectors(checked_texts(texts), plan)
 
-        def answer(batch: PackedBatch, output: EncoderOutput) -> NDArray[np.float32]:
-            states = output.hidden_states
-            hidden = output.last_hidden_state if states is None else states[layer]
-            if pooling == "pooler":
-                pooled = output.pooler_output.float()
-            else:
-                pooled = (mean_of_tokens if pooling == "mean" else first_tokens)(hidden, batch)
-            found: NDArray[np.float32] = (F.normalize(pooled) if normalize else pooled).cpu().numpy()
-            return found
-
-        vectors = np.empty((len(texts), bert.config.hidden_size), np.float32)
-        longest = self.model.longest(max_length, settings.max_length)
-        parts = run_texts(self.model, self._streams, texts, longest, answer, output_hidden_states=not last)
-        for indices, found in parts:
-            vectors[indices] = found
-        return vectors
-
-    def _is_last(self, layer: int) -> bool:
-        layers = self.model.bert.config.num_hidden_layers
-        if not -layers - 1 <= layer <= layers:
-            raise InputError(f"layer {layer} is unknown: the model has {layers}, 0 being the embeddings, -1 the last")
-        return layer in (-1, layers)
-
-    def _pooling(self, pooling: Pooling | None, layer: int) -> Pooling:
+    def embedding_plan(
+        self, pooling: Pooling | None, layer: int, normalize: bool | None, *, max_length: int | None
+    ) -> FeaturePlan:
+        """What `embed` does with these choices; raises `InputError`."""
         settings = self.model.settings
         if pooling is None:
             if settings.unsupported:
@@ -200,10 +184,85 @@ class Predictor:
                     "give pooling mean or cls for the encoder's own vectors"
                 )
             pooling = settings.pooling
-        if pooling not in get_args(Pooling):
-            raise InputError(f"pooling {pooling!r} is unknown: use one of {', '.join(get_args(Pooling))}")
-        if pooling == "pooler" and self.model.bert.pooler is None:
-            raise InputError(f"{self.model.path} has no pooler: use pooling mean or cls")
-        if pooling == "pooler" and not self._is_last(layer):
-            raise InputError(f"the pooler stands on the last layer, not on layer {layer}: use pooling mean or cls")
-        return pooling
+        _check_pooling(pooling, get_args(Pooling))
+        normalize = settings.normalize if normalize is None else normalize
+        return FeaturePlan.of(self.model, layers=layer, pooling=pooling, normalize=normalize, max_length=max_length)
+
+    @overload
+    def features(
+        self,
+        texts: str | Sequence[str],
+        layers: Layers = ...,
+        combine: Combination = ...,
+        pooling: Literal["mean", "cls"] = ...,
+        *,
+        weights: Sequence[float] | None = None,
+        max_length: int | None = None,
+    ) -> NDArray[np.float32]: ...
+    @overload
+    def features(  # type: ignore[overload-overlap]  # a string is a sequence of strings, too
+        self,
+        texts: str,
+        layers: Layers = ...,
+        combine: Combination = ...,
+        *,
+        pooling: Literal["tokens"],
+        weights: Sequence[float] | None = None,
+        max_length: int | None = None,
+    ) -> TokenFeatures: ...
+    @overload
+    def features(
+        self,
+        texts: Sequence[str],
+        layers: Layers = ...,
+        combine: Combination = ...,
+        *,
+        pooling: Literal["tokens"],
+        weights: Sequence[float] | None = None,
+        max_length: int | None = None,
+    ) -> list[TokenFeatures]: ...
+    def features(
+        self,
+        texts: str | Sequence[str],
+        layers: Layers = (-4, -3, -2, -1),
+        combine: Combination = "concat",
+        pooling: FeaturePooling = "mean",
+        *,
+        weights: Sequence[float] | None = None,
+        max_length: int | None = None,
+    ) -> NDArray[np.float32] | TokenFeatures | list[TokenFeatures]:
+        """Hidden states of `layers`, end to end or added up: float32 (N, F), or (F,) of a single text.
+
+        Layers count from 0, the embeddings, or back from -1, the last; `embeddings`, `last` and `all` (from 1 on) are
+        names. `combine` "weighted" needs `weights`, one a layer. `pooling` "mean" is over all tokens with the special
+        ones, "cls" takes [CLS], and "tokens" gives `TokenFeatures` of every text.
+        """
+        _check_pooling(pooling, get_args(FeaturePooling))
+        plan = FeaturePlan.of(
+            self.model, layers=layers, combination=combine, weights=weights, pooling=pooling, max_length=max_length
+        )
+        single = isinstance(texts, str)
+        texts = checked_texts([texts] if isinstance(texts, str) else texts)
+        if plan.is_per_token:
+            vocabulary = self.model.tokenizer.subwords.vocabulary
+            found = [one for _, part in self._feature_chunks(texts, plan) for one in part.by_text(vocabulary)]
+            return found[0] if single else found
+        vectors = self._text_vectors(texts, plan)
+        return vectors[0] if single else vectors
+
+    def _text_vectors(self, texts: Sequence[str], plan: FeaturePlan) -> NDArray[np.float32]:
+        """One row a text, (N, F)."""
+        vectors = np.empty((len(texts), plan.width), np.float32)
+        for first, features in self._feature_chunks(texts, plan):
+            vectors[first : first + CHUNK_TEXTS] = features.vectors
+        return vectors
+
+    def _feature_chunks(self, texts: Sequence[str], plan: FeaturePlan) -> Iterator[tuple[int, TextFeatures]]:
+        """Chunks of texts with the number of their first."""
+        for first in range(0, len(texts), CHUNK_TEXTS):
+            yield first, extract_features(self.model, self._streams, texts[first : first + CHUNK_TEXTS], plan)
+
+
+def _check_pooling(pooling: str, known: Sequence[str]) -> None:
+    if pooling not in known:
+        raise InputError(f"pooling {pooling!r} is unknown: use one of {', '.join(known)}")

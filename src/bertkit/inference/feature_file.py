@@ -1,0 +1,176 @@
+"""From texts as they come to a file of vectors, in parts that a killed call need not make again."""
+# N texts, F features.
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bertkit.foundation.console import progress
+from bertkit.foundation.files import atomic_path, exclusive, remove_leftovers
+from bertkit.inference.feature_plan import FeaturePlan
+from bertkit.inference.features import extract_features
+from bertkit.inference.loaded_model import LoadedModel
+from bertkit.inference.streams import Streams
+from bertkit.inference.text_row import TextRow
+from bertkit.inference.vector_file import check_vector_path, vector_writer
+from bertkit.inference.vector_table import ID, empty_and_cut, vector_table
+from bertkit.model.stored_weights import find_weights, weight_parts
+
+_FORMAT = 1
+_PART_TEXTS = 8192
+_PART_CHARACTERS = 1 << 24
+_PART_BYTES = 1 << 28
+_PART_SUFFIX = ".arrow"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenFeatures:
+    """What was written, counted."""
+
+    texts: int
+    width: int
+    remarks: tuple[str, ...]
+    """What was odd in the texts, a line each."""
+
+
+def write_features(
+    model: LoadedModel,
+    rows: Iterable[TextRow],
+    output: Path,
+    plan: FeaturePlan,
+    *,
+    with_ids: bool = True,
+    share_read: Callable[[], float | None] = lambda: None,
+) -> WrittenFeatures:
+    """Carry out `plan` on every text and write `output`, .npy or .parquet; see `vector_writer`.
+
+    Memory does not grow with the number of texts. Parts are kept in a hidden folder beside `output` until it is whole,
+    each known by its texts, the model and the plan: a call that was killed goes on when it is made again, and ends with
+    the same bytes. `share_read` says how much of all texts has been read, None where nobody knows.
+    """
+    check_vector_path(output)
+    with _part_folder(output) as folder:
+        parts = [*_make_parts(model, rows, folder, plan, share_read)]
+        empty = cut = 0
+        ids: list[NDArray[np.uint64]] = []
+        with vector_writer(output, with_ids=with_ids) as writer:
+            for part in parts:
+                table = _read(part)
+                writer.write(table)
+                odd = empty_and_cut(table)
+                empty, cut = empty + odd[0], cut + odd[1]
+                ids.append(_id_keys(table))
+        shutil.rmtree(folder)
+    keys = np.concatenate(ids)
+    return WrittenFeatures(texts=len(keys), width=plan.width, remarks=tuple(_remarks(plan, empty, cut, keys)))
+
+
+@contextmanager
+def _part_folder(output: Path) -> Iterator[Path]:
+    """The folder of finished parts, for this process alone; it goes when there is nothing in it to keep."""
+    folder = output.with_name(f".{output.name}.parts")
+    with exclusive(folder):
+        remove_leftovers(folder)
+        try:
+            yield folder
+        finally:
+            if not any(folder.glob(f"*{_PART_SUFFIX}")):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_parts(
+    model: LoadedModel,
+    rows: Iterable[TextRow],
+    folder: Path,
+    plan: FeaturePlan,
+    share_read: Callable[[], float | None],
+) -> Iterator[Path]:
+    """Yield the parts in order, made where they are not there already."""
+    streams = Streams(model.device)
+    vocabulary = model.tokenizer.subwords.vocabulary if plan.is_per_token else None
+    made_by = _fingerprint(model, plan)
+    done = 0
+    with progress("features", None, "texts") as bar:
+        for number, chunk in enumerate(_chunks(rows, plan)):
+            share = share_read()
+            if share:
+                bar.expect((done + len(chunk)) / share)
+            path = folder / f"{number:06d}-{_key(made_by, chunk)}{_PART_SUFFIX}"
+            if path.is_file():
+                bar.advance(len(chunk))
+            else:
+                features = extract_features(model, streams, [row.text for row in chunk], plan, bar.advance)
+                _write(path, vector_table(chunk, features, vocabulary))
+            done += len(chunk)
+            yield path
+
+
+def _chunks(rows: Iterable[TextRow], plan: FeaturePlan) -> Iterator[list[TextRow]]:
+    """Cut the texts into parts of bounded size, by the texts and the plan alone."""
+    chunk: list[TextRow] = []
+    characters = size = 0
+    for row in rows:
+        chunk.append(row)
+        characters += len(row.text)
+        # Two characters a piece are few, and only a guess is needed.
+        vectors = min(plan.max_length, 2 + len(row.text) // 2) if plan.is_per_token else 1
+        size += 4 * plan.width * vectors
+        if len(chunk) == _PART_TEXTS or characters > _PART_CHARACTERS or size > _PART_BYTES:
+            yield chunk
+            chunk, characters, size = [], 0, 0
+    if chunk:
+        yield chunk
+
+
+def _fingerprint(model: LoadedModel, plan: FeaturePlan) -> bytes:
+    """What decides the vectors of a text; files of weights count by path, size and time of change."""
+    files = [path.resolve() for path in weight_parts(find_weights(model.path))]
+    weights = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    precision = str(model.bert.embeddings.word_embeddings.weight.dtype)
+    described = [_FORMAT, weights, model.tokenizer.fingerprint, precision, model.device.type, asdict(plan)]
+    return json.dumps(described).encode()
+
+
+def _key(made_by: bytes, chunk: Sequence[TextRow]) -> str:
+    digest = hashlib.blake2b(made_by, digest_size=16)
+    digest.update(json.dumps([[row.id, row.text] for row in chunk]).encode())
+    return digest.hexdigest()
+
+
+def _write(path: Path, table: Any) -> None:
+    with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as file:
+        file.write_table(table)
+
+
+def _read(path: Path) -> Any:
+    with pa.memory_map(str(path)) as mapped:
+        return pa.ipc.open_file(mapped).read_all()
+
+
+def _id_keys(table: Any) -> NDArray[np.uint64]:
+    """(N,) 64 bits of each id: eight bytes a text are all that is kept to find ids that stand twice."""
+    ids = table[ID].to_pylist()
+    digests = b"".join(hashlib.blake2b(str(one).encode(), digest_size=8).digest() for one in ids)
+    return np.frombuffer(digests, np.uint64)
+
+
+def _remarks(plan: FeaturePlan, empty: int, cut: int, keys: NDArray[np.uint64]) -> Iterator[str]:
+    if cut:
+        yield f"texts cut at max_length {plan.max_length} tokens: {cut:,}"
+    if empty:
+        yield f"empty texts, whose vectors are those of the special tokens alone: {empty:,}"
+    order = np.argsort(keys, kind="stable")
+    again = order[1:][keys[order][1:] == keys[order][:-1]]
+    if len(again):
+        yield f"texts whose id stands before: {len(again):,} (the first: text {again.min() + 1:,}); all are written"
