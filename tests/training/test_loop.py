@@ -12,6 +12,7 @@ from bertkit.training.loop import train
 from bertkit.training.metrics_log import read_metrics
 from bertkit.training.objective import LossTerm
 from bertkit.training.options import OptimizerOptions, TrainingOptions
+from bertkit.training.pace import Pace
 
 OPTIONS = TrainingOptions(
     steps=12,
@@ -173,3 +174,47 @@ def test_one_row_that_memory_does_not_hold_ends_the_run(tmp_path: Path):
 
     with pytest.raises(InputError, match=r"does not hold 1 tokens at once: .*--seq-length"):
         train(None_(), _batches, OPTIONS, tmp_path)
+
+
+def test_what_joins_later_is_frozen_before_and_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path):
+    late = {"1.weight": Pace(rate_factor=0.5, first_step=8)}
+    objective, seen = _Regression(), []
+
+    def evaluate() -> Mapping[str, float]:
+        seen.append(objective.module[1].weight.detach().clone())
+        return {}
+
+    first = objective.module[1].weight.detach().clone()
+    train(objective, _batches, OPTIONS, tmp_path / "whole", evaluate=evaluate, paces=late)
+    assert [torch.equal(first, weight) for weight in seen] == [True, True, False]
+    assert not torch.equal(objective.module[1].bias, _Regression().module[1].bias)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(_Regression(), _killed_at(10), OPTIONS, tmp_path / "killed", paces=late)
+    resumed = _Regression()
+    train(resumed, _batches, OPTIONS, tmp_path / "killed", paces=late)
+    assert torch.equal(resumed.module[1].weight, objective.module[1].weight)
+
+
+def test_a_run_ends_when_evaluations_get_no_better_and_stays_ended(tmp_path: Path):
+    scores = {2: 0.1, 4: 0.5, 6: 0.5, 8: 0.6, 10: 0.2, 12: 0.6, 14: 0.3, 16: 0.9}
+    objective = _Regression()
+    options = replace(OPTIONS, steps=16, evaluate_every=2, checkpoint_every=2, select_by="score", patience=3)
+    best = []
+
+    def evaluate_at(steps: Iterator[int]) -> Mapping[str, float]:
+        step = next(steps)
+        if step == 8:
+            best.append(objective.module[1].weight.detach().clone())
+        return {"score": scores[step]}
+
+    steps = iter(scores)
+    with pytest.raises(KeyboardInterrupt):
+        train(objective, _killed_at(11), options, tmp_path, evaluate=lambda: evaluate_at(steps))
+    objective = _Regression()
+    steps = iter(range(12, 17, 2))
+    result = train(objective, _batches, options, tmp_path, evaluate=lambda: evaluate_at(steps))
+    assert (result.steps, result.best, next(steps)) == (14, {"score": 0.6}, 16)
+    assert torch.equal(objective.module[1].weight, best[0])
+    again = train(_Regression(), _batches, options, tmp_path, evaluate=lambda: evaluate_at(iter(())))
+    assert (again.steps, again.best) == (14, {"score": 0.6})

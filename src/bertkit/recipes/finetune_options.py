@@ -42,6 +42,11 @@ class FinetuneOptions:
     """Factor by which the rate falls from a layer to the one below, the head having the whole; 0.9 is usual."""
     reinitialize_layers: int = 0
     """Layers from the top that start from random weights, the pooler with them."""
+    gradual_unfreezing: bool = False
+    """Begin with the head alone; then the layers join from the top, one an epoch, or more so that all learn in the last
+    epoch."""
+    patience: int | None = None
+    """Evaluations without a better dev metric after which a seed ends."""
     label_smoothing: float = 0.0
     """Share of a target's probability that is spread over all classes; 0.1 is usual."""
     class_weights: tuple[str, ...] = ()
@@ -70,7 +75,7 @@ class FinetuneOptions:
         for name in ("batch_size", "seeds", "evaluations_per_epoch", "micro_batch_tokens"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("epochs", "min_steps"):
+        for name in ("epochs", "min_steps", "patience"):
             if (given := getattr(self, name)) is not None and given < 1:
                 raise InputError(f"{name} must be at least 1, got {given}")
         if not 0 <= self.label_smoothing < 1:

@@ -53,6 +53,7 @@ def train_seed(setup: FinetuneSetup, seed: int, run: Path) -> SeedResult:
         evaluate_every=every,
         checkpoint_every=every,
         select_by=setup.select_by,
+        patience=options.patience,
     )
     trained = train(
         FinetuneObjective(model, setup.task, setup.loss_shape.to(setup.device)),
@@ -60,7 +61,7 @@ def train_seed(setup: FinetuneSetup, seed: int, run: Path) -> SeedResult:
         training,
         run,
         evaluate=lambda: _evaluate_dev(setup, model),
-        paces=layer_paces(model, model.bert, decay=options.layer_decay),
+        paces=layer_paces(model, model.bert, decay=options.layer_decay, first_steps=setup.first_steps()),
         description=f"seed {seed}",
     )
     task = tune(model, setup.task, setup.dev, max_tokens=options.micro_batch_tokens, precision=options.precision)

@@ -26,6 +26,7 @@ from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.loss_shape import LossShape
 from bertkit.tasks.task_data import TaskData
 from bertkit.text.tokenizer import Tokenizer
+from bertkit.training.joining_epochs import joining_epochs
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,7 +74,7 @@ class FinetuneSetup:
         assert parts[0] is not None
         assert parts[1] is not None
         _check_model(folder, tokenizer, parts[0])
-        return cls(
+        setup = cls(
             folder=folder,
             model_config=config,
             tokenizer=tokenizer,
@@ -89,6 +90,9 @@ class FinetuneSetup:
             test=parts[2],
             device=default_device(),
         )
+        if options.gradual_unfreezing and setup.epochs == 1:
+            raise InputError("gradual_unfreezing needs 2 epochs at least, there is 1: raise epochs")
+        return setup
 
     @property
     def steps_per_epoch(self) -> int:
@@ -99,6 +103,14 @@ class FinetuneSetup:
     def epochs(self) -> int:
         """As asked for, or as many as a small training set needs."""
         return self.options.epochs_of(self.steps_per_epoch)
+
+    def first_steps(self) -> list[int] | None:
+        """When the layers from the top down and the embeddings begin to learn; those drawn anew do so at once."""
+        if not self.options.gradual_unfreezing:
+            return None
+        new = self.options.reinitialize_layers
+        epochs = joining_epochs(self.model_config.num_hidden_layers + 1 - new, self.epochs)
+        return [0] * new + [epoch * self.steps_per_epoch for epoch in epochs]
 
     def config(self) -> dict[str, Any]:
         """All that decides a seed's result; how many seeds there are does not."""

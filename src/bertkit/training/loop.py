@@ -76,13 +76,15 @@ def train(
     ):
         feed = batches(steps_before, clock.stop)
         loop.figures.start_clock()
-        while (share := clock.progress(loop.result.steps)) is not None:
+        while not loop.is_out_of_patience and (share := clock.progress(loop.result.steps)) is not None:
             loop.step(next(feed), share)
             bar.advance()
             if recorder is not None:
                 recorder.step()
             loop.record(log, bar, evaluate, is_last=False)
         loop.record(log, bar, evaluate, is_last=True)
+    if loop.is_out_of_patience:
+        note(f"ended after step {loop.result.steps}: no better {options.select_by} in {options.patience} evaluations")
     if options.select_by is not None and loop.result.best:
         objective.module.load_state_dict(load_file(run / _BEST_FILE))
     return loop.result
@@ -104,6 +106,7 @@ class _Loop(Generic[MicroBatchT]):
         self.objective, self.options, self.run, self.replicas, self.clock = objective, options, run, replicas, clock
         self.group = replicas.group
         self.optimizer = new_optimizer(objective.module.named_parameters(), options.optimizer, paces)
+        self.joining = {name: pace.first_step for name, pace in (paces or {}).items() if pace.first_step}
         self.guard = StepGuard(self.group, options.spike_deviations)
         self.checkpoints = Checkpoints(run / "checkpoints", options.keep_checkpoints, self.group)
         self.figures = StepFigures(yardsticks.matrix_peak)
@@ -134,9 +137,17 @@ class _Loop(Generic[MicroBatchT]):
                     self.plateau.see(int(line["step"]), line[f"{MASKED_LM}_loss"])
         return progress.step
 
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether evaluations have not got better for long enough."""
+        patience = self.options.patience
+        return patience is not None and self.result.since_best >= patience
+
     def step(self, micro_batches: Sequence[MicroBatchT], share: float) -> None:
         """Take the next step, when `share` of the run is over."""
         step = self.result.steps
+        for name, first_step in self.joining.items():
+            self.optimizer.parameters[name].requires_grad_(step >= first_step)
         sums = self._accumulate(step, micro_batches)
         self.rate = self.clock.rate(step, share)
         self.norm = self.optimizer.step(self.rate, partial(self.guard.veto, step, sums.loss))
@@ -196,8 +207,9 @@ class _Loop(Generic[MicroBatchT]):
         with torch.no_grad():
             result.evaluation, result.evaluated_at = dict(evaluate()), result.steps
         module.train()
+        result.since_best += 1
         if chosen is not None and (not result.best or result.evaluation[chosen] > result.best[chosen]):
-            result.best = result.evaluation
+            result.best, result.since_best = result.evaluation, 0
             with atomic_path(self.run / _BEST_FILE) as path:
                 save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, path)
         with self.group.together():

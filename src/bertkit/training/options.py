@@ -86,6 +86,8 @@ class TrainingOptions:
     keep_checkpoints: int = 2
     select_by: str | None = None
     """Evaluation figure whose highest value decides which weights are kept as the best."""
+    patience: int | None = None
+    """Evaluations without a better figure after which the run ends; None is never."""
     spike_deviations: float | None = None
     """Steps whose loss or gradient norm is over the usual by so many standard deviations are left out."""
 

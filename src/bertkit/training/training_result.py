@@ -20,6 +20,8 @@ class TrainingResult:
     """Its step."""
     best: dict[str, float] = field(default_factory=dict)
     """Figures of the best one."""
+    since_best: int = 0
+    """Evaluations after it."""
     halvings: int = 0
     """How often micro-batches were halved because memory did not hold them."""
     clock_seconds: float = 0.0
