@@ -1,5 +1,5 @@
 """Bidirectional attention over packed sequences."""
-# T tokens, A heads, D head size; a tile is n sequences of L rows.
+# T tokens, A heads, D head size; a tile is n sequences of L rows, N blocks of Q queries, each against K keys.
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.attention.varlen import varlen_attn
 
+from bertkit.model.attention_blocks import AttentionBlocks
 from bertkit.model.dropout import keep_mask, kept_share
-from bertkit.model.sequence_layout import SequenceLayout, Tile
+from bertkit.model.sequence_layout import SequenceLayout
 
 
-def packed_attention(query_key_value: Tensor, layout: SequenceLayout, drop_rate: float) -> Tensor:
+def packed_attention(
+    query_key_value: Tensor, layout: SequenceLayout, drop_rate: float, window: int | None = None
+) -> Tensor:
     """Scaled dot-product attention inside each sequence (Vaswani et al. 2017, section 3.2).
 
-    `query_key_value` is (T, 3, A, D), the result (T, A, D); `drop_rate` drops attention probabilities. Rows that
-    belong to no sequence come out as 0.
+    `query_key_value` is (T, 3, A, D), the result (T, A, D); `drop_rate` drops attention probabilities. With `window`
+    a token attends to that many on each side (Beltagy et al. 2020, section 3.1). Rows that belong to no sequence come
+    out as 0.
     """
+    assert window is None or layout.unattended is None
     if query_key_value.is_cuda and drop_rate == 0.0 and query_key_value.dtype != torch.float32:
         query, key, value = query_key_value.unbind(1)
         bounds, longest = layout.cu_seqlens, layout.max_seqlen
@@ -28,11 +33,12 @@ def packed_attention(query_key_value: Tensor, layout: SequenceLayout, drop_rate:
         if layout.unattended is not None:
             places, key_bounds = layout.attended
             key, value = key[places], value[places]
-        return _as_tensor(varlen_attn(query, key, value, bounds, key_bounds, longest, longest))
+        sides = (-1, -1) if window is None else (window, window)
+        return _as_tensor(varlen_attn(query, key, value, bounds, key_bounds, longest, longest, window_size=sides))
     with torch.autocast(query_key_value.device.type, enabled=False):  # the softmax stays in the given precision
         if drop_rate == 0.0 and not (query_key_value.requires_grad and torch.is_grad_enabled()):
-            return _forward_alone(query_key_value, layout)
-        return _as_tensor(_TileAttention.apply(query_key_value, layout, drop_rate))  # type: ignore[no-untyped-call]
+            return _forward_alone(query_key_value, layout, window)
+        return _as_tensor(_TileAttention.apply(query_key_value, layout, drop_rate, window))  # type: ignore[no-untyped-call]
 
 
 def _as_tensor(value: object) -> Tensor:
@@ -40,34 +46,44 @@ def _as_tensor(value: object) -> Tensor:
     return value
 
 
-def _heads(tile: Tile, query_key_value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Query, key and value of a tile, each (n, A, L, D)."""
-    query, key, value = tile.take(query_key_value).permute(2, 0, 3, 1, 4)
-    return query, key, value
+def _heads(blocks: AttentionBlocks, query_key_value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Query (n, A, N, Q, D), key and value (n, A, N, K, D) of a tile."""
+    query, key, value = blocks.tile.take(query_key_value).permute(2, 0, 3, 1, 4)
+    return blocks.queries(query), blocks.keys(key), blocks.keys(value)
 
 
-def _probabilities(query: Tensor, key: Tensor, tile: Tile) -> Tensor:
-    """Attention probabilities (n, A, L, L); rows that nobody attends to get none."""
+def _probabilities(query: Tensor, key: Tensor, blocks: AttentionBlocks) -> Tensor:
+    """Attention probabilities (n, A, N, Q, K); rows that nobody attends to get none."""
     scores = torch.matmul(query * (1.0 / math.sqrt(query.shape[-1])), key.transpose(-1, -2))
-    if tile.unattended is not None:
-        scores.masked_fill_(tile.unattended[:, None, None, :], -math.inf)
+    hidden = blocks.hidden(scores.device)
+    if hidden is not None:
+        scores.masked_fill_(hidden, _least(scores))
     return torch.softmax(scores, -1)
 
 
-def _forward_alone(query_key_value: Tensor, layout: SequenceLayout) -> Tensor:
+def _least(scores: Tensor) -> float:
+    """The score of what is not attended to: finite, as padding rows may see nothing else."""
+    return torch.finfo(scores.dtype).min
+
+
+def _forward_alone(query_key_value: Tensor, layout: SequenceLayout, window: int | None) -> Tensor:
     """What `_TileAttention` computes; keeps nothing, and scales and masks inside the product of queries and keys."""
-    heads, size = query_key_value.shape[-2:]
+    size = query_key_value.shape[-1]
     context = torch.zeros_like(query_key_value[:, 0])
     for tile in layout.tiles:
-        count, length = tile.sequences, tile.length
-        query, key, value = tile.take(query_key_value).permute(2, 0, 3, 1, 4).flatten(1, 2)  # (n * A, L, D)
-        bias = query.new_zeros(count, 1, 1, length)
-        if tile.unattended is not None:
-            bias.masked_fill_(tile.unattended[:, None, None, :], -math.inf)
-        bias = bias.expand(count, heads, 1, length).flatten(0, 1)
-        scores = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=1.0 / math.sqrt(size))
-        result = torch.bmm(torch.softmax(scores, -1), value)
-        tile.put(context, result.view(count, heads, length, size).transpose(1, 2))
+        blocks = AttentionBlocks.of(tile, window)
+        query, key, value = _heads(blocks, query_key_value)
+        shape = query.shape[:-2]  # (n, A, N)
+        bias = query.new_zeros(1, 1, 1, 1, key.shape[-2])
+        hidden = blocks.hidden(bias.device)
+        if hidden is not None:
+            bias = bias.masked_fill(hidden, _least(bias))
+        bias = bias.expand(*shape, *bias.shape[-2:]).flatten(0, 2)
+        scores = torch.baddbmm(
+            bias, query.flatten(0, 2), key.flatten(0, 2).transpose(1, 2), alpha=1.0 / math.sqrt(size)
+        )
+        result = torch.bmm(torch.softmax(scores, -1), value.flatten(0, 2))
+        tile.put(context, blocks.rows_of_queries(result.unflatten(0, shape)).transpose(1, 2))
     return context
 
 
@@ -78,12 +94,15 @@ class _TileAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, query_key_value: Tensor, layout: SequenceLayout, drop_rate: float) -> Tensor:
+    def forward(
+        ctx: Any, query_key_value: Tensor, layout: SequenceLayout, drop_rate: float, window: int | None
+    ) -> Tensor:
         context = torch.zeros_like(query_key_value[:, 0])
         saved = []
         for tile in layout.tiles:
-            query, key, value = _heads(tile, query_key_value)
-            probabilities = _probabilities(query, key, tile)
+            blocks = AttentionBlocks.of(tile, window)
+            query, key, value = _heads(blocks, query_key_value)
+            probabilities = _probabilities(query, key, blocks)
             saved.append(probabilities)
             if drop_rate:
                 mask = keep_mask(probabilities.shape, drop_rate, probabilities.device)
@@ -91,24 +110,26 @@ class _TileAttention(torch.autograd.Function):
                 result = torch.matmul(probabilities * mask, value).mul_(1.0 / kept_share(drop_rate))
             else:
                 result = torch.matmul(probabilities, value)
-            tile.put(context, result.transpose(1, 2))
+            tile.put(context, blocks.rows_of_queries(result).transpose(1, 2))
         if query_key_value.requires_grad:
             ctx.save_for_backward(query_key_value, *saved)
-        ctx.layout, ctx.drop_rate = layout, drop_rate
+        ctx.layout, ctx.drop_rate, ctx.window = layout, drop_rate, window
         return context
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_context: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad_context: Tensor) -> tuple[Tensor, None, None, None]:
         query_key_value, *saved = ctx.saved_tensors
         grad_query_key_value = torch.zeros_like(query_key_value)
         tensors = iter(saved)
         for tile in ctx.layout.tiles:
-            query, key, value = _heads(tile, query_key_value)
+            blocks = AttentionBlocks.of(tile, ctx.window)
+            query, key, value = _heads(blocks, query_key_value)
             probabilities = next(tensors)
-            grad_result = tile.take(grad_context).transpose(1, 2)  # (n, A, L, D)
+            grad_rows = tile.take(grad_context).transpose(1, 2)  # (n, A, L, D)
             if tile.padding is not None:
-                grad_result = grad_result.masked_fill(tile.padding[:, None, :, None], 0.0)
+                grad_rows = grad_rows.masked_fill(tile.padding[:, None, :, None], 0.0)
+            grad_result = blocks.queries(grad_rows)
             if ctx.drop_rate:
                 mask = next(tensors)
                 grad_result = grad_result * (1.0 / kept_share(ctx.drop_rate))
@@ -120,8 +141,8 @@ class _TileAttention(torch.autograd.Function):
             # Jacobian of softmax: P * (dP - sum(dP * P)), with the scale of the scores folded in.
             grad_scores = torch._softmax_backward_data(grad_probabilities, probabilities, -1, probabilities.dtype)
             grad_scores *= 1.0 / math.sqrt(query.shape[-1])
-            grad_query = torch.matmul(grad_scores, key)
-            grad_key = torch.matmul(grad_scores.transpose(-1, -2), query)
-            grad_heads = torch.stack((grad_query, grad_key, grad_value))  # (3, n, A, L, D)
+            grad_query = blocks.rows_of_queries(torch.matmul(grad_scores, key))
+            grad_key = blocks.rows_of_keys(torch.matmul(grad_scores.transpose(-1, -2), query))
+            grad_heads = torch.stack((grad_query, grad_key, blocks.rows_of_keys(grad_value)))  # (3, n, A, L, D)
             tile.put(grad_query_key_value, grad_heads.permute(1, 3, 0, 2, 4))
-        return grad_query_key_value, None, None
+        return grad_query_key_value, None, None, None

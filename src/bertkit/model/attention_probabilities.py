@@ -11,7 +11,7 @@ from torch import Tensor
 from bertkit.model.sequence_layout import SequenceLayout
 
 
-def attention_probabilities(query_key_value: Tensor, layout: SequenceLayout) -> Tensor:
+def attention_probabilities(query_key_value: Tensor, layout: SequenceLayout, window: int | None = None) -> Tensor:
     """How much each token of a packed (T, 3, A, D) attends to the others of its sequence, without dropout.
 
     (B, A, S, S), 0 where there is no token. `packed_attention` never holds this tensor: it is computed on its own.
@@ -24,4 +24,6 @@ def attention_probabilities(query_key_value: Tensor, layout: SequenceLayout) -> 
     scores = torch.matmul(query * (1.0 / math.sqrt(query.shape[-1])), key.transpose(-1, -2))
     is_attended = is_token if layout.unattended is None else is_token & ~layout.unattended[places]
     scores = scores.masked_fill(~is_attended[:, None, None, :], -math.inf)
+    if window is not None:
+        scores = scores.masked_fill((columns - columns[:, None]).abs() > window, -math.inf)
     return torch.softmax(scores, -1).masked_fill(~is_token[:, None, :, None], 0.0)
