@@ -16,6 +16,8 @@ from typing import Any
 
 from bertkit.foundation.errors import InputError, ResourceError
 
+_UNWRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
+
 
 @contextmanager
 def full_disk_named(path: Path) -> Iterator[None]:
@@ -25,7 +27,7 @@ def full_disk_named(path: Path) -> Iterator[None]:
     except Exception as error:
         if _says_full(error):
             raise ResourceError(f"no space left on the disk of {path}: free some or write elsewhere") from error
-        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        if isinstance(error, OSError) and error.errno in _UNWRITABLE:
             raise InputError(f"{path} cannot be written ({error.strerror}): choose another place") from error
         raise
 
