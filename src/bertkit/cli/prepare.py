@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from bertkit.data.corpus import CorpusOptions
+from bertkit.data.duplicate_options import DuplicateOptions
+from bertkit.data.engine import EngineOptions
+from bertkit.data.part import Part
 from bertkit.data.static_options import StaticOptions
 from bertkit.foundation.errors import InputError
+
+if TYPE_CHECKING:
+    from bertkit.data.manifest import Manifest
 
 
 def prepare(
     *corpus: str,
-    tokenizer: Path,
+    tokenizer: Path | None = None,
     out: Path,
     workers: int | None = None,
     overwrite: bool = False,
     reading: Annotated[CorpusOptions, Parameter(name="*")] = CorpusOptions(),
+    duplicates: Annotated[DuplicateOptions, Parameter(name="*", group="Repeated text")] = DuplicateOptions(),
+    shard: Annotated[str | None, Parameter(group="Many machines")] = None,
+    merge: Annotated[bool, Parameter(group="Many machines", negative="")] = False,
+    engine: Annotated[EngineOptions, Parameter(name="*", group="Many machines")] = EngineOptions(),
     static: bool = False,
     fixed: Annotated[StaticOptions, Parameter(name="*", group="With --static")] = StaticOptions(),
 ) -> None:
@@ -37,25 +47,61 @@ def prepare(
         Processes that tokenise; one a processor unless given.
     overwrite
         Replace what was prepared in OUT from another corpus or with other options.
+    shard
+        Do one machine's part, such as 2/4, of the same command on four machines.
+    merge
+        Finish OUT, in which all parts are: no corpus and no tokenizer are needed.
     static
         Write masked training sequences, fixed once for all, in place of text to draw from: the stream of
         google-research/bert's create_pretraining_data.py.
     """
     from bertkit.data.prepare import PrepareOptions
     from bertkit.data.prepare import prepare as prepare_corpus
+    from bertkit.data.prepare_part import merge_parts, prepare_part
     from bertkit.data.prepare_static import prepare_static
     from bertkit.text.tokenizer import Tokenizer
 
-    options = PrepareOptions(corpus=reading, workers=workers or os.cpu_count() or 1, overwrite=overwrite)
+    options = PrepareOptions(
+        corpus=reading,
+        duplicates=duplicates,
+        engine=engine,
+        workers=workers or os.cpu_count() or 1,
+        overwrite=overwrite,
+    )
+    if static and (merge or shard is not None):
+        raise InputError("--static draws all instances from one stream, in one process: leave out --shard and --merge")
+    if not static and fixed != StaticOptions():
+        raise InputError("--seq-length, --dupe-factor and the options of cutting and masking need --static")
+    if merge:
+        if corpus or tokenizer is not None or shard is not None or duplicates.any or reading != CorpusOptions():
+            raise InputError("--merge takes all from the parts in OUT: leave out everything but --out and --workers")
+        _say(merge_parts(out, options), out)
+        return
+    if tokenizer is None:
+        raise InputError("--tokenizer is missing: give the folder that `bertkit vocab` wrote, or a model folder")
     pieces = Tokenizer.from_pretrained(tokenizer)
     if static:
         made = prepare_static(corpus, pieces, out, options, fixed)
         print(f"{made.instances:,} instances, {made.tokens:,} tokens, {made.predictions:,} predictions: {out}")
-        return
-    if fixed != StaticOptions():
-        raise InputError("--seq-length, --dupe-factor and the options of cutting and masking need --static")
-    manifest = prepare_corpus(corpus, pieces, out, options)
+    elif shard is not None:
+        records = prepare_part(corpus, pieces, out, Part.parse(shard), options)
+        print(f"{sum(record.tokens for record in records):,} tokens in {len(records):,} shards: part {shard} of {out}")
+    else:
+        _say(prepare_corpus(corpus, pieces, out, options), out)
+
+
+def _say(manifest: Manifest, out: Path) -> None:
     print(
         f"{manifest.documents:,} documents, {manifest.sentences:,} sentences, {manifest.tokens:,} tokens "
         f"in {len(manifest.shards):,} shards: {out}"
     )
+    found = manifest.duplicates
+    if found is None:
+        return
+    near = "" if found.near_documents is None else f", {found.near_documents:,} documents resemble an earlier one"
+    print(f"{found.sentences:,} sentences and {found.documents:,} documents stood before{near}")
+    if found.dropped_sentences:
+        print(
+            f"{found.dropped_documents:,} documents, {found.dropped_sentences:,} sentences and "
+            f"{found.dropped_tokens:,} tokens were left out"
+        )

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import count, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.data.instance_source import InstanceSource
+from bertkit.data.made_ahead import made_ahead
 from bertkit.data.pretraining_batch import PretrainingBatch
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.randomness import derive_key, generator
-
-_PREFETCHED_STEPS = 3
 
 
 class PretrainingLoader:
@@ -47,34 +43,36 @@ class PretrainingLoader:
         self._batch_size, self._micro_batch_tokens = batch_size, micro_batch_tokens
         self._current: tuple[int, NDArray[np.int64]] | None = None
         self.steps_per_epoch = max(1, source.count(0) // batch_size)
+        self.sequences_per_epoch = self.steps_per_epoch * batch_size
 
     def batch(self, step: int) -> list[PretrainingBatch]:
         """Micro-batches of one step (counted from 0), longest sequences first."""
-        epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
-        slots = step_of_epoch * self._batch_size + np.arange(self._rank, self._batch_size, self._size)
-        return self._source.batches(
-            epoch, self._order(epoch)[slots], numbers=slots, micro_batch_tokens=self._micro_batch_tokens
-        )
+        return self.take(step * self._batch_size, self._batch_size)
+
+    def take(self, first: int, count: int) -> list[PretrainingBatch]:
+        """Micro-batches of the next `count` sequences after the `first` of all epochs."""
+        places = np.arange(first + self._rank, first + count, self._size)
+        epochs, slots = np.divmod(places, self.sequences_per_epoch)
+        return [
+            batch
+            for epoch in np.unique(epochs).tolist()
+            for batch in self._source.batches(
+                epoch,
+                self._order(epoch)[slots[epochs == epoch]],
+                numbers=slots[epochs == epoch],
+                micro_batch_tokens=self._micro_batch_tokens,
+            )
+        ]
 
     def batches(self, start_step: int, stop_step: int | None = None) -> Iterator[list[PretrainingBatch]]:
         """Batches of the steps from `start_step` on, made in a background thread a few steps ahead."""
-        steps = iter(range(start_step, stop_step)) if stop_step is not None else count(start_step)
-        with ThreadPoolExecutor(1, thread_name_prefix="pretraining-loader") as pool:
-            ahead: deque[Future[list[PretrainingBatch]]] = deque()
-            try:
-                ahead.extend(pool.submit(self.batch, step) for step in islice(steps, _PREFETCHED_STEPS))
-                while ahead:
-                    batch = ahead.popleft().result()
-                    ahead.extend(pool.submit(self.batch, step) for step in islice(steps, 1))
-                    yield batch
-            finally:
-                pool.shutdown(cancel_futures=True)
+        return made_ahead(self.batch, start_step, stop_step)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """Order of an epoch's instances, one for each slot."""
         current = self._current
         if current is None or current[0] != epoch:
             order = generator(derive_key(self._seed, "order", epoch)).permutation(self._source.count(epoch))
-            current = epoch, np.resize(order, self.steps_per_epoch * self._batch_size)
+            current = epoch, np.resize(order, self.sequences_per_epoch)
             self._current = current
         return current[1]

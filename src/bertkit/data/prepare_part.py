@@ -113,11 +113,11 @@ def merge_parts(out: str | Path, options: PrepareOptions | None = None) -> Manif
         if (finished := finished_folder(out, Manifest.read)) is not None:
             return finished
         record = _agreed(out)
-        with atomic_folder(out / "tokenizer") as folder:
-            prepared_tokenizer(_folder(out, record.part), record.about.tokenizer_fingerprint).save_pretrained(folder)
         stage = Stage.of(out, in_place=not DuplicateOptions.of(record.about.options).any)
         remove_leftovers(stage.work)
         records = [_shard(out, stage, index, record) for index in range(record.shards)]
+        with atomic_folder(out / "tokenizer") as folder:
+            prepared_tokenizer(_folder(out, record.part), record.about.tokenizer_fingerprint).save_pretrained(folder)
         with options.engine.open(options.workers) as engine:
             manifest = assemble(out, stage, records, record.about, engine)
         tidy(out / WORK)

@@ -34,3 +34,13 @@ class PretrainingBatch:
             self.masked_labels.to(device, non_blocking=True),
             None if labels is None else labels.to(device, non_blocking=True),
         )
+
+    def pin_memory(self) -> PretrainingBatch:
+        """Copy to memory from which a CUDA device reads while the processor goes on."""
+        labels = self.next_sentence_labels
+        return PretrainingBatch(
+            self.inputs.pin_memory(),
+            self.masked_positions.pin_memory(),
+            self.masked_labels.pin_memory(),
+            None if labels is None else labels.pin_memory(),
+        )

@@ -1,0 +1,54 @@
+"""Tables that do not fit memory, in parts that do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bertkit.data.rows import RowOptions, read_rows
+from bertkit.data.sources import HubDataset, resolve_sources
+from bertkit.data.tables import Table
+from bertkit.data.text_stream import BytesSeen
+from bertkit.foundation.errors import InputError
+
+_MAX_ROWS = 8192
+_MAX_CHARACTERS = 1 << 24
+
+
+def read_table_parts(
+    source: str | Path, options: RowOptions, bytes_seen: BytesSeen = lambda count: None
+) -> Iterator[Table]:
+    """Yield the rows of a file, folder, glob or hub data set in tables of bounded size.
+
+    Raises `InputError` as `read_rows` does, and for a source without rows.
+    """
+    rows: list[tuple[Any, ...]] = []
+    origins: list[tuple[str, int]] = []
+    characters = 0
+    is_empty = True
+    for part in resolve_sources([source]):
+        name = part.name if isinstance(part, HubDataset) else str(part.path)
+        for number, values in read_rows(part, options, bytes_seen):
+            rows.append(values)
+            origins.append((name, number))
+            characters += sum(map(_characters, values))
+            if len(rows) == _MAX_ROWS or characters > _MAX_CHARACTERS:
+                yield _table(options.columns, rows, origins)
+                rows, origins, characters = [], [], 0
+            is_empty = False
+    if is_empty:
+        raise InputError(f"{source} has no rows: check the file")
+    if rows:
+        yield _table(options.columns, rows, origins)
+
+
+def _table(columns: Sequence[str | int], rows: list[tuple[Any, ...]], origins: list[tuple[str, int]]) -> Table:
+    return Table({column: [row[place] for row in rows] for place, column in enumerate(columns)}, origins)
+
+
+def _characters(value: Any) -> int:
+    """Of a text, or of a list of texts."""
+    if isinstance(value, str):
+        return len(value)
+    return sum(map(_characters, value)) if isinstance(value, list) else 0
