@@ -69,19 +69,28 @@ class TaskInputOptions(InputOptions):
     id: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class TextRowOptions(InputOptions):
+    """The same with ids.
+
+    Parameters
+    ----------
+    id
+        Column of the texts' ids in a table, words or whole numbers; unless given texts are numbered from 1.
+    """
+
+    id: str | None = None
+
+
 def read_text_chunks(
     arguments: Sequence[str], options: InputOptions, bytes_seen: BytesSeen = lambda count: None
 ) -> Iterator[list[Text]]:
     """Yield the texts of the arguments, or of the input, in lists of bounded size; none at all raises `InputError`."""
     if arguments and options.input is not None:
         raise InputError("texts were given both as arguments and with --input: give one of them")
-    second = options.text_pair if isinstance(options, TaskInputOptions) else None
-    if second is not None and options.text is None:
-        raise InputError("--text-pair names a table's column: name the first text's too, with --text")
     texts: Iterable[Text]
     if options.text is not None:
-        columns = (options.text,) if second is None else (options.text, second)
-        texts = _table_texts(options, columns, bytes_seen)
+        texts = _table_texts(options, options.text, bytes_seen)
     else:
         lines = enumerate(arguments, 1) if arguments else _numbered_lines(options, bytes_seen)
         split = isinstance(options, TaskInputOptions) and options.pair
@@ -119,17 +128,16 @@ def _split(line: str, number: int) -> Text:
     return first, second
 
 
-def _table_texts(options: InputOptions, columns: tuple[str, ...], bytes_seen: BytesSeen) -> Iterator[Text]:
+def _table_texts(options: InputOptions, column: str, bytes_seen: BytesSeen) -> Iterator[str]:
     if options.input is None or options.input == "-":
         raise InputError("--text names a table's column: give the table with --input FILE")
-    rows = RowOptions(columns=columns, encoding_errors=options.encoding_errors)
+    rows = RowOptions(columns=(column,), encoding_errors=options.encoding_errors)
     for source in resolve_sources([options.input]):
         place = source.name if isinstance(source, HubDataset) else str(source.path)
-        for number, values in read_rows(source, rows, bytes_seen):
-            for column, value in zip(columns, values, strict=True):
-                if not isinstance(value, str):
-                    raise InputError(f"{place}, row {number}: column {column!r} is {value!r}, not a text")
-            yield values if len(values) == 2 else values[0]
+        for number, (value,) in read_rows(source, rows, bytes_seen):
+            if not isinstance(value, str):
+                raise InputError(f"{place}, row {number}: column {column!r} is {value!r}, not a text")
+            yield value
 
 
 def _chunks(texts: Iterator[Text]) -> Iterator[list[Text]]:

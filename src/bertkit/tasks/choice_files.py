@@ -7,10 +7,9 @@ import string
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from bertkit.data.tables import Table, read_table
+from bertkit.data.tables import Table, TableSource, read_table
 from bertkit.foundation.errors import InputError
 from bertkit.tasks.choice_question import ChoiceQuestion, ChoiceQuestions
 from bertkit.tasks.columns import Columns
@@ -21,7 +20,7 @@ _LETTERS = string.ascii_uppercase
 
 
 def read_choices(
-    source: str | Path,
+    source: TableSource,
     columns: Columns,
     *,
     split: str = "train",

@@ -17,6 +17,11 @@ class ChoiceQuestion:
     right: int | None
     place: str
 
+    @property
+    def marked_text(self) -> str:
+        """The question."""
+        return self.question
+
     def record(self) -> dict[str, Any]:
         """What a line of JSON shows."""
         return {"question": self.question, "choices": list(self.choices)}

@@ -11,12 +11,13 @@ from typing import Any, ClassVar, Generic, Self
 
 from torch import Tensor, nn
 
+from bertkit.data.tables import TableSource
 from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.instances import ExamplesT, TaskInstances
-from bertkit.tasks.prediction import Prediction
 from bertkit.tasks.loss_shape import PLAIN, LossShape
+from bertkit.tasks.prediction import Prediction
 from bertkit.tasks.task_options import TaskOptions
 from bertkit.text.tokenizer import Tokenizer
 
@@ -36,12 +37,10 @@ class Task(ABC, Generic[ExamplesT]):
     known_metrics: ClassVar[tuple[str, ...]]
     reads_tokens: ClassVar[bool] = False
     """Whether the head takes all hidden states (T, H), or the pooled ones (S, H)."""
-    line_suffixes: ClassVar[tuple[str, ...]] = (".txt", ".tsv")
-    """Files to predict from that hold one thing a line; others are read as training files are."""
     usual_max_length: ClassVar[int] = 128
+    usual_columns: ClassVar[Columns] = Columns()
     smooths_labels: ClassVar[bool] = False
     """Whether the loss is a cross-entropy whose targets can be smoothed."""
-    usual_columns: ClassVar[Columns] = Columns()
 
     max_length: int
     """Tokens of the longest sequence, special ones counted."""
@@ -61,7 +60,7 @@ class Task(ABC, Generic[ExamplesT]):
     @abstractmethod
     def read(
         cls,
-        source: str | Path,
+        source: TableSource,
         columns: Columns,
         *,
         split: str = "train",
@@ -72,6 +71,11 @@ class Task(ABC, Generic[ExamplesT]):
 
         Raises `InputError` for what cannot be read and, if `labelled`, for a file without labels.
         """
+
+    @classmethod
+    def has_own_layout(cls, path: Path) -> bool:
+        """Whether a file is neither a table nor a text a line, but in a layout that only `read` knows."""
+        return False
 
     @classmethod
     @abstractmethod
@@ -160,14 +164,14 @@ class Task(ABC, Generic[ExamplesT]):
     def metrics(self, logits: Tensor, instances: TaskInstances[ExamplesT]) -> dict[str, float]:
         """The figures of `metric_names`, in their order."""
 
-    @property
-    def is_tunable(self) -> bool:
-        """Whether `tuned` has something to choose."""
-        return False
     @abstractmethod
     def chance(self, instances: TaskInstances[ExamplesT]) -> dict[str, float]:
         """The highest figures of predictions that do not depend on the texts; no higher, a model has learnt nothing."""
 
+    @property
+    def is_tunable(self) -> bool:
+        """Whether `tuned` has something to choose."""
+        return False
 
     def tuned(self, logits: Tensor, instances: TaskInstances[ExamplesT]) -> Self:
         """The task with what is chosen on dev examples, such as a threshold."""

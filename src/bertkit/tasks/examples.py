@@ -30,6 +30,9 @@ class Examples(Protocol):
     def record(self, index: int) -> dict[str, Any]:
         """The example as a line of JSON shows it beside its prediction."""
 
+    def marked_text(self, index: int) -> str:
+        """The text in which a prediction's marks are places."""
+
 
 class Record(Protocol):
     """One example of a family that has a type for it."""
@@ -37,6 +40,10 @@ class Record(Protocol):
     @property
     def place(self) -> str:
         """File and row."""
+
+    @property
+    def marked_text(self) -> str:
+        """The text that spans are places in."""
 
     def record(self) -> dict[str, Any]:
         """What a line of JSON shows."""
@@ -66,3 +73,7 @@ class Records(Generic[RecordT]):
     def record(self, index: int) -> dict[str, Any]:
         """What a line of JSON shows."""
         return self.items[index].record()
+
+    def marked_text(self, index: int) -> str:
+        """The text that spans are places in."""
+        return self.items[index].marked_text

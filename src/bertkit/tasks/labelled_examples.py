@@ -62,6 +62,10 @@ class LabelledExamples:
         pair = {} if self.text_pairs is None else {"text_pair": self.text_pairs[index]}
         return {"text": self.texts[index], **pair}
 
+    def marked_text(self, index: int) -> str:
+        """The first text."""
+        return self.texts[index]
+
     def encode(self, tokenizer: Tokenizer, max_length: int) -> list[EncodedExample]:
         """Token ids, cut to `max_length` tokens."""
         return tokenizer.encode_batch(self.texts, self.text_pairs, max_length=max_length)

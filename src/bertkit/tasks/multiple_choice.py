@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bertkit.data.tables import TableSource
 from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import MultipleChoiceHead
@@ -47,7 +47,7 @@ class MultipleChoice(Task[ChoiceQuestions]):
     @classmethod
     def read(
         cls,
-        source: str | Path,
+        source: TableSource,
         columns: Columns,
         *,
         split: str = "train",

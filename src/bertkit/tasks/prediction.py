@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
-class ClassPrediction:
+class Mark:
+    """A part of the text that a prediction speaks of: characters from `start` up to `end`."""
+
+    start: int
+    end: int
+    label: str = ""
+
+
+class Prediction(ABC):
+    """One of the families'."""
+
+    @abstractmethod
+    def fields(self) -> list[str]:
+        """What a line of the terminal shows."""
+
+    @abstractmethod
+    def row(self) -> dict[str, Any]:
+        """Columns of a table; lists and dictionaries in it are written as JSON."""
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """Parts of the text to highlight."""
+        return ()
+
+
+@dataclass(frozen=True)
+class ClassPrediction(Prediction):
     """The likeliest class, and the probability of every class."""
 
     label: str
@@ -17,9 +45,14 @@ class ClassPrediction:
         """Class and probability."""
         return [self.label, f"{self.probabilities[self.label]:.4f}"]
 
+    def row(self) -> dict[str, Any]:
+        """A column for the probability of each class."""
+        every = {f"probability_{label}": chance for label, chance in self.probabilities.items()}
+        return {"label": self.label, "probability": self.probabilities[self.label], **every}
+
 
 @dataclass(frozen=True)
-class ScorePrediction:
+class ScorePrediction(Prediction):
     """A number."""
 
     score: float
@@ -27,6 +60,10 @@ class ScorePrediction:
     def fields(self) -> list[str]:
         """The number."""
         return [f"{self.score:.4f}"]
+
+    def row(self) -> dict[str, Any]:
+        """The number."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -40,7 +77,7 @@ class SpanAnswer:
 
 
 @dataclass(frozen=True)
-class AnswerPrediction:
+class AnswerPrediction(Prediction):
     """The answer in the context's own characters; "" where the context has none."""
 
     answer: str
@@ -54,9 +91,18 @@ class AnswerPrediction:
         """Answer and probability."""
         return [self.answer, f"{self.probability:.4f}"]
 
+    def row(self) -> dict[str, Any]:
+        """All but the other spans."""
+        return {"answer": self.answer, "start": self.start, "end": self.end, "probability": self.probability}
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """The answer, if there is one."""
+        return () if self.start is None or self.end is None else (Mark(self.start, self.end),)
+
 
 @dataclass(frozen=True)
-class ChoicePrediction:
+class ChoicePrediction(Prediction):
     """The likeliest choice, its place from 0, and the probability of every choice."""
 
     choice: str
@@ -66,6 +112,11 @@ class ChoicePrediction:
     def fields(self) -> list[str]:
         """Choice, place and probability."""
         return [self.choice, str(self.place), f"{self.probabilities[self.place]:.4f}"]
+
+    def row(self) -> dict[str, Any]:
+        """Questions differ in how many choices they have, so all probabilities are one column."""
+        own = {"choice": self.choice, "place": self.place, "probability": self.probabilities[self.place]}
+        return {**own, "probabilities": self.probabilities}
 
 
 @dataclass(frozen=True)
@@ -80,7 +131,7 @@ class EntitySpan:
 
 
 @dataclass(frozen=True)
-class TagsPrediction:
+class TagsPrediction(Prediction):
     """The words of a text with a tag for each, and the entities that the tags mean."""
 
     words: tuple[str, ...]
@@ -93,5 +144,11 @@ class TagsPrediction:
             return [" ".join(tag for tag in self.tags if tag != "O")]
         return [", ".join(f"{one.text} ({one.label}, {one.start}-{one.end})" for one in self.entities)]
 
+    def row(self) -> dict[str, Any]:
+        """A column each for entities, words and tags."""
+        return {"entities": [asdict(one) for one in self.entities], "words": self.words, "tags": self.tags}
 
-Prediction = ClassPrediction | ScorePrediction | AnswerPrediction | ChoicePrediction | TagsPrediction
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """The entities."""
+        return tuple(Mark(one.start, one.end, one.label) for one in self.entities)

@@ -26,6 +26,11 @@ class Question:
     answers: tuple[Answer, ...]
     place: str
 
+    @property
+    def marked_text(self) -> str:
+        """The context."""
+        return self.context
+
     def record(self) -> dict[str, Any]:
         """What a line of JSON shows."""
         return {"id": self.id, "question": self.question}

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bertkit.data.tables import read_table
+from bertkit.data.tables import Table, TableSource, read_table
 from bertkit.data.text_stream import text_blocks
 from bertkit.foundation.errors import InputError
 from bertkit.tasks.columns import Columns
@@ -20,7 +20,7 @@ _Given = tuple[str, int | None]
 
 
 def read_questions(
-    source: str | Path,
+    source: TableSource,
     columns: Columns,
     *,
     split: str = "train",
@@ -33,7 +33,7 @@ def read_questions(
     "answer_start": [...]}, each also written as JSON; none at all means that the context has no answer. Raises
     `InputError` for a file without answers if `labelled`.
     """
-    content = _squad_json(source)
+    content = None if isinstance(source, Table) else _squad_json(source)
     if content is not None:
         found = list(_squad_questions(content, str(source), labelled=labelled))
     else:
@@ -42,6 +42,11 @@ def read_questions(
         raise InputError(f"{source} has no questions: check the file")
     questions = [question for question, _ in found]
     return Questions(tuple(questions), _remarks(questions, [given for _, given in found]))
+
+
+def is_squad_file(path: Path) -> bool:
+    """Whether a file is in SQuAD's layout; `InputError` where it is JSON of some other kind."""
+    return _squad_json(path) is not None
 
 
 def _squad_json(source: str | Path) -> Any | None:
@@ -83,7 +88,7 @@ def _squad_questions(articles: Any, source: str, *, labelled: bool) -> Iterator[
 
 
 def _table_questions(
-    source: str | Path, columns: Columns, *, split: str, where: tuple[str, str] | None, labelled: bool
+    source: TableSource, columns: Columns, *, split: str, where: tuple[str, str] | None, labelled: bool
 ) -> Iterator[tuple[Question, Sequence[_Given]]]:
     context = columns.text_pair
     if context is None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bertkit.data.tables import TableSource
 from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import SpanHead
@@ -22,10 +23,10 @@ from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
 from bertkit.tasks.inputs import checked_pairs, is_pair, shortened
 from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.prediction import AnswerPrediction, Prediction
 from bertkit.tasks.loss_shape import PLAIN, LossShape
+from bertkit.tasks.prediction import AnswerPrediction, Prediction
 from bertkit.tasks.question import Question, Questions
-from bertkit.tasks.question_files import read_questions
+from bertkit.tasks.question_files import is_squad_file, read_questions
 from bertkit.tasks.ragged import side_by_side
 from bertkit.tasks.span_choice import SpanChoice, WindowScores, independent_choice, joint_choice
 from bertkit.tasks.span_windows import IGNORED, encode_questions
@@ -65,7 +66,7 @@ class SpanExtraction(Task[Questions]):
     @classmethod
     def read(
         cls,
-        source: str | Path,
+        source: TableSource,
         columns: Columns,
         *,
         split: str = "train",
@@ -74,6 +75,11 @@ class SpanExtraction(Task[Questions]):
     ) -> Questions:
         """Read SQuAD's JSON or a table; see `read_questions`."""
         return read_questions(source, columns, split=split, where=where, labelled=labelled)
+
+    @classmethod
+    def has_own_layout(cls, path: Path) -> bool:
+        """SQuAD's."""
+        return is_squad_file(path)
 
     @classmethod
     def define(
@@ -168,8 +174,13 @@ class SpanExtraction(Task[Questions]):
 
     def decode(self, logits: Tensor, instances: TaskInstances[Questions]) -> list[Prediction]:
         """The likeliest answers, or none."""
-        threshold = (self.joint_threshold if self.joint else self.threshold) or 0.0
+        threshold = self.used_threshold
         return [self._prediction(choice, threshold) for choice in self._choices(logits, instances, joint=self.joint)]
+
+    @property
+    def used_threshold(self) -> float:
+        """Log odds over which a prediction is that there is no answer."""
+        return (self.joint_threshold if self.joint else self.threshold) or 0.0
 
     def _prediction(self, choice: SpanChoice, threshold: float) -> AnswerPrediction:
         if not choice.answers or (self.impossible and choice.null_odds > threshold):
@@ -181,10 +192,17 @@ class SpanExtraction(Task[Questions]):
         """Means over the questions, by the usual and by the joint choice."""
         figures: dict[str, float] = {}
         for joint, threshold in ((False, self.threshold), (True, self.joint_threshold)):
-            found = self._evaluation(logits, instances, joint=joint)
+            found = self.evaluation(logits, instances, joint=joint)
             used = found.threshold() if self.impossible and threshold is None else threshold
             prefix = "joint_" if joint else ""
             figures |= {prefix + name: value for name, value in found.figures(used).items()}
+        return {name: figures[name] for name in self.metric_names}
+
+    def chance(self, instances: TaskInstances[Questions]) -> dict[str, float]:
+        """Of never an answer."""
+        none = sum(not question.answers for question in instances.examples.items) / len(instances.examples)
+        figures = dict.fromkeys(_METRICS, none)
+        figures |= {"answerable_f1": 0.0, "answerable_exact": 0.0, "unanswerable_accuracy": 1.0}
         return {name: figures[name] for name in self.metric_names}
 
     def groups(self, examples: Questions) -> Sequence[int]:
@@ -198,18 +216,12 @@ class SpanExtraction(Task[Questions]):
         return self.impossible
 
     def tuned(self, logits: Tensor, instances: TaskInstances[Questions]) -> Self:
-    def chance(self, instances: TaskInstances[Questions]) -> dict[str, float]:
-        """Of never an answer."""
-        none = sum(not question.answers for question in instances.examples.items) / len(instances.examples)
-        figures = dict.fromkeys(_METRICS, none)
-        figures |= {"answerable_f1": 0.0, "answerable_exact": 0.0, "unanswerable_accuracy": 1.0}
-        return {name: figures[name] for name in self.metric_names}
-
         """With the thresholds of the highest F1."""
-        usual, joint = (self._evaluation(logits, instances, joint=joint).threshold() for joint in (False, True))
+        usual, joint = (self.evaluation(logits, instances, joint=joint).threshold() for joint in (False, True))
         return replace(self, threshold=usual, joint_threshold=joint)
 
-    def _evaluation(self, logits: Tensor, instances: TaskInstances[Questions], *, joint: bool) -> AnswerEvaluation:
+    def evaluation(self, logits: Tensor, instances: TaskInstances[Questions], *, joint: bool) -> AnswerEvaluation:
+        """Scores of every question, answered and not, by the usual or by the joint choice."""
         return AnswerEvaluation.of(self._choices(logits, instances, joint=joint), instances.examples.items)
 
     def _choices(self, logits: Tensor, instances: TaskInstances[Questions], *, joint: bool) -> Iterator[SpanChoice]:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bertkit.data.sources import COMPRESSIONS, HubDataset, resolve_sources
-from bertkit.data.tables import Table, read_table
+from bertkit.data.sources import COMPRESSIONS, HubDataset, SourceFile, resolve_sources
+from bertkit.data.tables import Table, TableSource, read_table
 from bertkit.data.text_stream import text_lines
 from bertkit.foundation.errors import InputError
 from bertkit.tasks.columns import Columns
@@ -18,11 +18,12 @@ from bertkit.tasks.tagged_text import Document, Sentence, Sentences, joined
 from bertkit.tasks.words import split_words
 
 _DOCUMENT_START = "-DOCSTART-"
+_LINES = ".txt"
 _TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
 def read_sentences(
-    source: str | Path,
+    source: TableSource,
     columns: Columns,
     *,
     split: str = "train",
@@ -38,14 +39,14 @@ def read_sentences(
     """
     sentences: list[Sentence] = []
     remarks: list[str] = []
-    for part in resolve_sources([source]):
-        if isinstance(part, HubDataset) or _suffix(part.path) in _TABLES:
-            name = part.name if isinstance(part, HubDataset) else part.path
-            found, odd = _table_sentences(name, columns, split=split, where=where, labelled=labelled)
+    for part in [source] if isinstance(source, Table) else resolve_sources([source]):
+        if isinstance(part, SourceFile) and not _is_table(part.path):
+            sentences += _column_sentences(part.path, columns, labelled=labelled)
+        else:
+            table = part if isinstance(part, Table) else part.name if isinstance(part, HubDataset) else part.path
+            found, odd = _table_sentences(table, columns, split=split, where=where, labelled=labelled)
             sentences += found
             remarks += odd
-        else:
-            sentences += _column_sentences(part.path, columns, labelled=labelled)
     if not sentences:
         raise InputError(f"{source} has no sentences: check the file")
     if not labelled or not is_entity_tags(tag for sentence in sentences for tag in sentence.tags or ()):
@@ -54,6 +55,15 @@ def read_sentences(
         tuple(replace(sentence, tags=to_iob2(sentence.tags or ())) for sentence in sentences),
         (*remarks, *_repairs(sentences)),
     )
+
+
+def is_column_file(path: Path) -> bool:
+    """Whether a file to predict from has a word a line: all but tables and texts."""
+    return not _is_table(path) and _suffix(path) != _LINES
+
+
+def _is_table(path: Path) -> bool:
+    return _suffix(path) in _TABLES
 
 
 def _suffix(path: Path) -> str:
@@ -127,7 +137,7 @@ def _document(
 
 
 def _table_sentences(
-    source: str | Path, columns: Columns, *, split: str, where: tuple[str, str] | None, labelled: bool
+    source: TableSource, columns: Columns, *, split: str, where: tuple[str, str] | None, labelled: bool
 ) -> tuple[list[Sentence], list[str]]:
     names = [columns.text, *([columns.label] if labelled else []), *([where[0]] if where else [])]
     table: Table = read_table(source, columns=names, header=columns.header, split=split)

@@ -41,6 +41,11 @@ class Sentence:
         """The sentence's own."""
         return self.document.words[self.first : self.last]
 
+    @property
+    def marked_text(self) -> str:
+        """The text."""
+        return self.text
+
     def record(self) -> dict[str, Any]:
         """What a line of JSON shows."""
         return {"text": self.text}

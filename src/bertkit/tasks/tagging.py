@@ -13,19 +13,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bertkit.data.tables import TableSource
 from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import TokenClassificationHead
-from bertkit.tasks.columns import Columns
 from bertkit.tasks.chance import best_constant
+from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
 from bertkit.tasks.entity_scores import entity_scores
 from bertkit.tasks.inputs import shortened
 from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.iob import OUTSIDE, entities, is_entity_tags, to_iob2
-from bertkit.tasks.prediction import EntitySpan, Prediction, TagsPrediction
 from bertkit.tasks.loss_shape import PLAIN, LossShape
-from bertkit.tasks.tag_files import read_sentences
+from bertkit.tasks.prediction import EntitySpan, Prediction, TagsPrediction
+from bertkit.tasks.tag_files import is_column_file, read_sentences
 from bertkit.tasks.tag_windows import IGNORED, encode_sentences
 from bertkit.tasks.tagged_text import Sentence, Sentences, joined
 from bertkit.tasks.task_options import Context, TaskOptions
@@ -45,9 +46,8 @@ class Tagging(Task[Sentences]):
     kind = "tagging"
     architecture = "BertForTokenClassification"
     known_metrics = _ENTITY_METRICS
-    reads_tokens = True
     smooths_labels = True
-    line_suffixes = (".txt",)
+    reads_tokens = True
     usual_columns = Columns(text="text", label="spans")
 
     classes: tuple[str, ...]
@@ -64,7 +64,7 @@ class Tagging(Task[Sentences]):
     @classmethod
     def read(
         cls,
-        source: str | Path,
+        source: TableSource,
         columns: Columns,
         *,
         split: str = "train",
@@ -73,6 +73,11 @@ class Tagging(Task[Sentences]):
     ) -> Sentences:
         """Read column files or tables; see `read_sentences`."""
         return read_sentences(source, columns, split=split, where=where, labelled=labelled)
+
+    @classmethod
+    def has_own_layout(cls, path: Path) -> bool:
+        """CoNLL's columns."""
+        return is_column_file(path)
 
     @classmethod
     def define(
@@ -159,8 +164,8 @@ class Tagging(Task[Sentences]):
 
     def decode(self, logits: Tensor, instances: TaskInstances[Sentences]) -> list[Prediction]:
         """The likeliest tag of each word, and the entities that they mean."""
-        chances, places = self._words(logits, instances).float().softmax(-1).max(-1)
-        means_entities = self._means_entities
+        chances, places = self.word_logits(logits, instances).float().softmax(-1).max(-1)
+        means_entities = self.means_entities
         predictions: list[Prediction] = []
         first = 0
         for sentence in instances.examples.items:
@@ -172,7 +177,7 @@ class Tagging(Task[Sentences]):
 
     def metrics(self, logits: Tensor, instances: TaskInstances[Sentences]) -> dict[str, float]:
         """Of all words and, where tags mean them, of entities."""
-        places = self._words(logits, instances).argmax(-1).tolist()
+        places = self.word_logits(logits, instances).argmax(-1).tolist()
         gold = [sentence.tags or () for sentence in instances.examples.items]
         found: list[list[str]] = []
         first = 0
@@ -185,26 +190,27 @@ class Tagging(Task[Sentences]):
             for ours, theirs in zip(one, other, strict=True)
         )
         figures = {"accuracy": right / max(1, len(places))}
-        if self._means_entities:
+        if self.means_entities:
             figures |= entity_scores(found, gold)
         return {name: figures[name] for name in self.metric_names}
+
+    def chance(self, instances: TaskInstances[Sentences]) -> dict[str, float]:
+        """Of one tag for all words."""
+        return best_constant(self, instances, len(self.classes))
 
     def groups(self, examples: Sentences) -> Sequence[int]:
         """The documents."""
         documents = {
             key: number for number, key in enumerate(dict.fromkeys(id(item.document) for item in examples.items))
         }
-    def chance(self, instances: TaskInstances[Sentences]) -> dict[str, float]:
-        """Of one tag for all words."""
-        return best_constant(self, instances, len(self.classes))
-
         return [documents[id(item.document)] for item in examples.items]
 
     @property
-    def _means_entities(self) -> bool:
+    def means_entities(self) -> bool:
+        """Whether tags are `O` and prefixes with types."""
         return is_entity_tags(self.classes)
 
-    def _words(self, logits: Tensor, instances: TaskInstances[Sentences]) -> Tensor:
+    def word_logits(self, logits: Tensor, instances: TaskInstances[Sentences]) -> Tensor:
         """Logits of all words' first pieces, in the words' order."""
         assert instances.scored is not None
         return logits[torch.from_numpy(np.flatnonzero(instances.scored))]

@@ -6,11 +6,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from bertkit.data.tables import TableSource
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
 from bertkit.tasks.instances import TaskInstances
@@ -27,7 +27,7 @@ class TextTask(Task[LabelledExamples]):
     @classmethod
     def read(
         cls,
-        source: str | Path,
+        source: TableSource,
         columns: Columns,
         *,
         split: str = "train",

@@ -13,7 +13,7 @@ from bertkit.foundation.devices import default_device
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.finetune_result import FinetuneResult, deviation
 from bertkit.studies.machine import describe_machine
-from bertkit.studies.report import Commands, Fact, Paragraph, Report, Section, Table, write_report
+from bertkit.studies.report import Commands, Fact, Report, Section, Table, write_report
 from bertkit.studies.task_report.evaluated import Evaluated
 from bertkit.studies.task_report.families import SECTIONS
 from bertkit.studies.task_report.training_curves import training_curves
@@ -45,23 +45,23 @@ def run_page(found: Evaluated, result: FinetuneResult, out: Path) -> Report:
     config = read_config(out)
     runs = {f"seed {one.seed}": out / f"seed-{one.seed}" for one in result.seeds}
     seeds = f"{len(result.seeds)} seeds" if len(result.seeds) > 1 else "one seed"
-    examples = (
-        f"All that follows is of seed {result.best.seed}, the best on dev, and of the {len(found.predictions):,} dev "
-        f"examples ({result.dev}). Its weights were chosen on these, so the figures flatter a little; "
-        f"{'those of the test set' if result.figures('test') else 'a test set of its own'} would not."
+    lead = (
+        f"`{config['model']}` fine-tuned with {seeds}; the best on dev, {result.best.seed}, is in `{result.model}`. "
+        f"What stands below the curves is of that model on the {len(found.predictions):,} dev examples ({result.dev}). "
+        f"Its weights were chosen on these, so they flatter a little; "
+        f"{'the test set does not' if result.figures('test') else 'a test set would not'}."
     )
     return Report(
         title=f"{result.name}: {found.task.summary}",
-        lead=f"`{config['model']}` fine-tuned with {seeds}. The best is in `{result.model}`.",
+        lead=lead,
         notice="\n".join(found.instances.all_remarks),
         facts=_facts(result),
         sections=[
             _seeds(result),
             training_curves(runs, found.task.kind, result.select_by),
-            Section(title="The model at a glance", blocks=[Paragraph(text=examples)]),
             *SECTIONS[type(found.task)](found),
-            _settings(config),
             _next(result, out),
+            _settings(config),
         ],
         footer="Written by `bertkit finetune`. All figures are in `results.json`, the curves in each `metrics.jsonl`.",
     )
