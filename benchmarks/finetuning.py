@@ -12,16 +12,14 @@ so a stopped benchmark goes on where it was; the table in benchmarks/results is 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmark_plans import PLANS, Plan, read_planned
-from machine import describe_machine, write_results
+from machine import describe_machine, spelled_command, write_results
 
 from bertkit.recipes.finetune import finetune
 from bertkit.recipes.finetune_options import FinetuneOptions
@@ -58,7 +56,7 @@ def main() -> None:
                 runs.append({"start": start, "learning_rate": rate, **results[rate].to_json()})
             rate = max(results, key=lambda rate: statistics.fmean(_values(results[rate], "dev")))
             rows.append(_row(data, plan, start, rate, results[rate]))
-        _write(rows, runs)
+        _write(arguments, rows, runs)
 
 
 def _parse() -> argparse.Namespace:
@@ -113,9 +111,10 @@ def _row(data: TaskData, plan: Plan, start: str, rate: float, result: FinetuneRe
     }
 
 
-def _write(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> None:
-    threads = f"OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']} " if "OMP_NUM_THREADS" in os.environ else ""
-    command, machine = " ".join([f"{threads}python", *sys.argv]), describe_machine("torch", "bertkit")
+def _write(arguments: argparse.Namespace, rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> None:
+    paths = {str(arguments.data): "DATA", str(arguments.runs): "RUNS"}
+    paths |= {f"{name}={folder}": f"{name}=MODEL" for name, folder in arguments.models.items()}
+    command, machine = spelled_command(__file__, paths), describe_machine("torch", "bertkit")
     lines = [list(rows[0]), ["---"] * len(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     text = f"`{command}` on {machine}; mean ± standard deviation over the seeds\n\n{table}"

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import math
 import statistics
 import subprocess
 import sys
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark_plans import PLANS, Plan, read_planned
-from machine import describe_machine, write_results
+from machine import describe_machine, spelled_command, write_results
 
 LIBRARIES = ("transformers", "bertkit")
 _TEXT_TASKS = [name for name in PLANS if name not in ("ARC-easy", "CoNLL-2003", "SQuAD-1.1")]
@@ -232,37 +232,49 @@ def _train_with_transformers(arguments: argparse.Namespace, task: str, seed: int
 
 
 def _report(jobs: dict[str, dict[str, list[dict[str, Any]]]], arguments: argparse.Namespace) -> None:
-    threads = f"OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']} " if "OMP_NUM_THREADS" in os.environ else ""
-    command = " ".join([f"{threads}python", *sys.argv])
+    paths = {str(arguments.model): "MODEL", str(arguments.data): "DATA", str(arguments.runs): "RUNS"}
+    command = spelled_command(__file__, paths)
     machine = describe_machine("torch", "transformers", "bertkit")
     lines = [
         "# Fine-tuning beside Transformers' Trainer",
         "",
-        f"`{command}` on {machine}; mean ± standard deviation of {arguments.seeds} seeds, {arguments.epochs} epochs,",
-        f"batch {arguments.batch_size}, rate {arguments.learning_rate:g}. Times are medians of seconds; in brackets",
-        "how many times as long as bertkit's.",
+        f"`{command}` on {machine};",
+        f"mean ± standard deviation of {arguments.seeds} seeds, {arguments.epochs} epochs, "
+        f"batch {arguments.batch_size}, rate {arguments.learning_rate:g}.",
         "",
-        "| task | part | metric | transformers | bertkit |",
-        "| --- " * 5 + "|",
+        "| task | part | metric | transformers | bertkit | difference | spread of both |",
+        "| --- " * 7 + "|",
     ]
     for task, found in jobs.items():
         metric = found["bertkit"][0]["selected_by"]
         for part in ("dev", "test"):
             if found["bertkit"][0][part] is not None:
-                cells = [_mean([job[part][metric] for job in found[library]]) for library in LIBRARIES]
-                lines.append(f"| {task} | {part} | {metric} | {' | '.join(cells)} |")
-    lines += ["", "| task | time | transformers | bertkit |", "| --- " * 4 + "|"]
+                theirs, ours = ([job[part][metric] for job in found[library]] for library in LIBRARIES)
+                spread = math.hypot(_deviation(theirs), _deviation(ours))
+                difference = statistics.fmean(ours) - statistics.fmean(theirs)
+                cells = [task, part, metric, _mean(theirs), _mean(ours), f"{difference:+.4f}", f"{spread:.4f}"]
+                lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "Medians over the seeds, in seconds; in brackets how many times as long as bertkit's.",
+        "",
+        "| task | time | transformers | bertkit |",
+        "| --- " * 4 + "|",
+    ]
     for task, found in jobs.items():
         for name in _TIMES:
             theirs, ours = (statistics.median(job[name] for job in found[library]) for library in LIBRARIES)
-            title = name.replace("_", " ").replace("job", "whole job,")
+            title = name.removesuffix("_seconds").replace("_", ", ").replace("job", "whole job")
             lines.append(f"| {task} | {title} | {theirs:,.0f} ({theirs / ours:.2f}x) | {ours:,.0f} |")
     write_results("finetuning_peer", "\n".join(lines), {"command": command, "machine": machine, "jobs": jobs})
 
 
 def _mean(values: Sequence[float]) -> str:
-    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.4f}{spread}"
+    return f"{statistics.fmean(values):.4f} ± {_deviation(values):.4f}"
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 if __name__ == "__main__":

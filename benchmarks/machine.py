@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -27,6 +29,13 @@ def describe_machine(*packages: str) -> str:
         except PackageNotFoundError:
             versions.append(f"{package} not installed")
     return f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, {', '.join(versions)}"
+
+
+def spelled_command(script: str, paths: Mapping[str, str]) -> str:
+    """The command of this run as the documentation writes it; `paths` names what depends on the machine."""
+    threads = f"OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']} " if "OMP_NUM_THREADS" in os.environ else ""
+    arguments = " ".join(paths.get(argument, argument) for argument in sys.argv[1:])
+    return f"{threads}python benchmarks/{Path(script).name} {arguments}"
 
 
 def write_results(name: str, text: str, figures: object) -> None:
