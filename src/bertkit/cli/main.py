@@ -6,12 +6,14 @@ import os
 import sys
 from pathlib import Path
 
+import yaml
 from cyclopts import App, CycloptsError
 from cyclopts.config import Yaml
 
 from bertkit import __version__
 from bertkit.foundation.errors import InputError, LoneInputError
 from bertkit.foundation.launch import Launch
+from bertkit.recipes.presets import recipe_file
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -62,8 +64,8 @@ def run(arguments: list[str]) -> int:
                 f"only `bertkit {_IN_MANY_PROCESSES}` runs in several processes: start this command without torchrun"
             )
         arguments, config = _take_config(arguments)
-        if config is not None:
-            app.config = (Yaml(config, use_commands_as_keys=False, must_exist=True),)
+        files = [file for file in (config, _recipe(arguments, config)) if file is not None]
+        app.config = tuple(Yaml(file, use_commands_as_keys=False, must_exist=True) for file in files)
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except LoneInputError as error:
         return _say(str(error))
@@ -97,6 +99,25 @@ def _take_config(arguments: list[str]) -> tuple[list[str], Path | None]:
             raise InputError(f"{path} does not exist: give --config a YAML file of options")
         return rest, path
     return arguments, None
+
+
+def _recipe(arguments: list[str], config: Path | None) -> Path | None:
+    """The options of the recipe that is named, which come after all others."""
+    name = None
+    for index, argument in enumerate(arguments):
+        if argument == "--recipe" and index + 1 < len(arguments):
+            name = arguments[index + 1]
+        elif argument.startswith("--recipe="):
+            name = argument.removeprefix("--recipe=")
+    if name is None and config is not None and arguments[:1] == ["pretrain"]:
+        name = _recipe_of(config)
+    file = None if name is None else recipe_file(name)
+    return file if file is not None and file.is_file() else None  # another name is refused with the other options
+
+
+def _recipe_of(config: Path) -> str | None:
+    options = yaml.safe_load(config.read_text(encoding="utf-8"))
+    return options.get("recipe") if isinstance(options, dict) else None
 
 
 def _say(message: str) -> int:

@@ -10,9 +10,12 @@ from cyclopts import Parameter
 
 from bertkit.data.instances import InstanceOptions
 from bertkit.data.masking import MaskingOptions
+from bertkit.data.stages import StageOptions
+from bertkit.foundation.durations import parse_duration
 from bertkit.foundation.launch import Launch
 from bertkit.foundation.precision import Precision
 from bertkit.model.presets import PRESETS
+from bertkit.recipes.presets import RecipeName
 from bertkit.recipes.pretrain_options import InitialWeights, PretrainOptions
 from bertkit.training.options import OptimizerOptions, TrainingOptions
 from bertkit.training.parallel import Parallel
@@ -25,13 +28,17 @@ def pretrain(
     /,
     *,
     out: Path,
-    steps: int,
+    recipe: RecipeName | None = None,
+    steps: int | None = None,
+    budget: str | None = None,
     preset: Literal["tiny", "mini", "small", "medium", "base", "large"] = "base",
     batch_size: int = 256,
     nsp: bool = True,
     nsp_weight: float = 1.0,
     seq_length: int = 128,
     short_seq_prob: float = 0.1,
+    full_sentences: bool = False,
+    stages: Annotated[StageOptions, _FLAT] = StageOptions(),
     masking: Annotated[MaskingOptions, _FLAT] = MaskingOptions(),
     optimizer: Annotated[OptimizerOptions, _FLAT] = OptimizerOptions(),
     hidden_dropout: float | None = None,
@@ -44,6 +51,8 @@ def pretrain(
     held_out_share: float = 0.005,
     evaluation_sequences: int = 1024,
     micro_batch_tokens: int = 4096,
+    activation_checkpointing: bool = False,
+    spike_deviations: float | None = 6.0,
     seed: int = 0,
     precision: Precision = "auto",
     log_every: int = 20,
@@ -51,6 +60,7 @@ def pretrain(
     checkpoint_every: int = 500,
     keep_checkpoints: int = 2,
     parallel: Parallel = "ddp",
+    profile: bool = False,
     resume: bool | None = None,
     dry_run: bool = False,
 ) -> None:
@@ -64,8 +74,13 @@ def pretrain(
         Folder that `bertkit prepare` wrote.
     out
         Run folder: config.yaml, metrics.jsonl, tensorboard/, checkpoints/, model/.
+    recipe
+        Options that belong together, as in a --config file; yours and those of a --config file come first. bert: the
+        paper. roberta: no next sentences, full sequences. budget: most quality for little time. modern: a newer model.
     steps
         Updates of the weights.
+    budget
+        Time for the run in place of steps: 30m, 1h30m, 2d. The learning rate ends with it.
     preset
         Size of the model.
     batch_size
@@ -78,6 +93,8 @@ def pretrain(
         Longest sequence in tokens, special ones counted.
     short_seq_prob
         Share of the documents whose sequences aim at a random shorter length.
+    full_sentences
+        Fill every sequence to its length, across documents.
     hidden_dropout
         Dropout of hidden states, in place of the preset's 0.1.
     attention_dropout
@@ -100,6 +117,10 @@ def pretrain(
         Sequences of each held-out corpus in one evaluation, masked as in the paper.
     micro_batch_tokens
         Tokens that go through the model at once: memory against speed.
+    activation_checkpointing
+        Compute activations twice rather than keep them: far less memory, a third more time.
+    spike_deviations
+        Leave out steps whose loss or gradient norm is over the usual by so many standard deviations.
     seed
         Decides every random draw.
     precision
@@ -114,11 +135,14 @@ def pretrain(
         Newest checkpoints to keep.
     parallel
         Under torchrun. ddp: the model whole in every process. fsdp: each holds a share, for models that do not fit.
+    profile
+        Record some early steps: OUT/profile/table.txt, and trace.json for ui.perfetto.dev.
     resume
         --resume insists that there is a run to go on with, --no-resume starts over.
     dry_run
         Print the plan and stop.
     """
+    del recipe  # its options have come as the others did
     model = PRESETS[preset]
     if initial_model is not None:
         from bertkit.model.folder import ModelFolder
@@ -135,6 +159,7 @@ def pretrain(
         model=model,
         training=TrainingOptions(
             steps=steps,
+            budget_seconds=None if budget is None else parse_duration(budget),
             optimizer=optimizer,
             seed=seed,
             precision=precision,
@@ -142,11 +167,15 @@ def pretrain(
             evaluate_every=evaluate_every,
             checkpoint_every=checkpoint_every,
             keep_checkpoints=keep_checkpoints,
+            spike_deviations=spike_deviations,
         ),
         instances=InstanceOptions(seq_length=seq_length, short_seq_prob=short_seq_prob, next_sentence=nsp),
+        full_sentences=full_sentences,
+        stages=stages,
         masking=masking,
         batch_size=batch_size,
         micro_batch_tokens=micro_batch_tokens,
+        activation_checkpointing=activation_checkpointing,
         held_out=tuple(held_out or ()),
         held_out_share=held_out_share,
         evaluation_sequences=evaluation_sequences,
@@ -156,15 +185,17 @@ def pretrain(
         parallel=parallel,
     )
     from bertkit.foundation.process_group import joined
-    from bertkit.recipes import pretrain as recipe
+    from bertkit.recipes.pretrain import pretrain as run_pretraining
+    from bertkit.recipes.pretrain_prediction import describe_plan
 
     launch = Launch.read()
     with joined(launch) as group:
         if dry_run:
-            print(recipe.plan(data, options))
+            print(describe_plan(data, options))
             return
         # A launcher that starts a run of --no-resume anew wants it to go on.
-        result = recipe.pretrain(data, out, options, resume=None if launch.restarts else resume, group=group)
+        resume = None if launch.restarts else resume
+        result = run_pretraining(data, out, options, resume=resume, group=group, profile=profile)
         for name, value in result.evaluation.items():
             print(f"{name}: {value:.4f}")
         print(f"model: {result.model}")

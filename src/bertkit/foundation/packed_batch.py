@@ -61,3 +61,13 @@ class PackedBatch:
             self.cu_seqlens.to(device, non_blocking=True),
             self.max_seqlen,
         )
+
+    def pin_memory(self) -> PackedBatch:
+        """Copy to memory from which a CUDA device reads while the processor goes on."""
+        return PackedBatch(
+            self.input_ids.pin_memory(),
+            self.token_type_ids.pin_memory(),
+            self.position_ids.pin_memory(),
+            self.cu_seqlens.pin_memory(),
+            self.max_seqlen,
+        )

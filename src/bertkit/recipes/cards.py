@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from bertkit.foundation.durations import format_duration
 from bertkit.model.model_card import Figure, ModelCard
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.pretrain_options import PretrainOptions
@@ -67,8 +68,11 @@ def finetuning_card(
 
 
 def _training(training: TrainingOptions) -> dict[str, Figure]:
-    # No time: the same run gives the same folder.
-    return {"steps": training.steps, "seed": training.seed}
+    # No time that was used: the same run gives the same folder.
+    if training.steps is not None:
+        return {"steps": training.steps, "seed": training.seed}
+    assert training.budget_seconds is not None
+    return {"budget": format_duration(training.budget_seconds), "seed": training.seed}
 
 
 def _optimizer(options: OptimizerOptions) -> dict[str, Figure]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bertkit.data.drawn_instances import DrawnInstances
 from bertkit.data.fixed_instances import FixedInstances
+from bertkit.data.full_sentences import FullSentences
 from bertkit.data.instance_source import InstanceSource
 from bertkit.data.instances import InstanceOptions
 from bertkit.data.masking import MaskingOptions
@@ -28,7 +29,8 @@ class PretrainData:
     fingerprint: str
     """Of the content of all folders."""
     options: PretrainOptions
-    source: InstanceSource
+    sources: Mapping[int, InstanceSource]
+    """By the length of the longest sequence."""
     held_out: Mapping[str, InstanceSource]
 
     @classmethod
@@ -63,10 +65,20 @@ def _fingerprint(*folders: Path) -> str:
     return hashlib.sha256("".join(sha256(folder / "manifest.json") for folder in folders).encode()).hexdigest()[:16]
 
 
-def _for_training(prepared: Prepared, options: PretrainOptions) -> InstanceSource:
+def _for_training(prepared: Prepared, options: PretrainOptions) -> dict[int, InstanceSource]:
+    lengths = [options.instances.seq_length]
+    if options.stages.long_seq_length is not None:
+        lengths.append(options.stages.long_seq_length)
+    return {length: _drawn(prepared, length, options) for length in lengths}
+
+
+def _drawn(prepared: Prepared, length: int, options: PretrainOptions) -> InstanceSource:
+    seed = options.training.seed
     if isinstance(prepared, FixedInstances):
         return prepared
-    return DrawnInstances(prepared, options.instances, options.masking, seed=options.training.seed)
+    if options.full_sentences:
+        return FullSentences(prepared, length, options.masking, seed=seed)
+    return DrawnInstances(prepared, replace(options.instances, seq_length=length), options.masking, seed=seed)
 
 
 def _for_evaluation(corpus: PreparedCorpus, options: PretrainOptions) -> InstanceSource:
@@ -95,6 +107,12 @@ def _open_held_out(path: Path, trained_on: Prepared, options: PretrainOptions) -
 def _fixed_options(prepared: FixedInstances, options: PretrainOptions) -> PretrainOptions:
     """Take cutting and masking from the instances; what was asked for and differs raises `InputError`."""
     static = prepared.manifest.static
+    for name, asked_for in (
+        ("long_seq_length", options.stages.long_seq_length is not None),
+        ("full_sentences", options.full_sentences),
+    ):
+        if asked_for:
+            raise InputError(f"{prepared.folder} holds fixed instances, cut already: leave out {name}")
     for asked, fixed, default in (
         (options.instances, static.instances, InstanceOptions()),
         (options.masking, static.masking, MaskingOptions()),

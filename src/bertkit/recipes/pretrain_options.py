@@ -8,6 +8,7 @@ from typing import Literal
 
 from bertkit.data.instances import InstanceOptions
 from bertkit.data.masking import MaskingOptions
+from bertkit.data.stages import StageOptions
 from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.training.options import TrainingOptions
@@ -24,6 +25,9 @@ class PretrainOptions:
     training: TrainingOptions
     instances: InstanceOptions = field(default_factory=InstanceOptions)
     masking: MaskingOptions = field(default_factory=MaskingOptions)
+    stages: StageOptions = field(default_factory=StageOptions)
+    full_sentences: bool = False
+    """Sequences are filled across documents, as RoBERTa's are, in place of ending where one ends."""
     batch_size: int = 256
     """Sequences an update."""
     micro_batch_tokens: int = 4096
@@ -48,12 +52,21 @@ class PretrainOptions:
     parallel: Parallel = "ddp"
     """How several processes share the work; a run may go on with another choice."""
 
+    activation_checkpointing: bool = False
+    """The backward pass computes the layers' activations again, which takes a third more time and far less memory."""
+
     def __post_init__(self) -> None:
-        if self.instances.seq_length > self.model.max_length:
-            raise InputError(
-                f"seq_length {self.instances.seq_length} is over the model's {self.model.max_length} "
-                f"positions: lower it or raise max_position_embeddings"
-            )
+        for name, length in (
+            ("seq_length", self.instances.seq_length),
+            ("long_seq_length", self.stages.long_seq_length or 0),
+        ):
+            if length > self.model.max_length:
+                raise InputError(
+                    f"{name} {length} is over the model's {self.model.max_length} "
+                    f"positions: lower it or raise max_position_embeddings"
+                )
+        if self.full_sentences and self.instances.next_sentence:
+            raise InputError("full sentences have no pairs for next-sentence prediction: add --no-nsp")
         if self.next_sentence_weight <= 0:
             raise InputError(f"next_sentence_weight must be above 0, got {self.next_sentence_weight}: or use --no-nsp")
         if self.initial_model is not None and self.initial_weights != "paper":

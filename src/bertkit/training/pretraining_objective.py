@@ -46,7 +46,8 @@ class PretrainingObjective:
         return halves(micro_batch)
 
     def terms(self, micro_batch: PretrainingBatch, model: nn.Module) -> Mapping[str, LossTerm]:
-        """Losses and right answers of one micro-batch."""
+        """Losses and right answers of one micro-batch, wherever it lies."""
+        micro_batch = micro_batch.to(next(model.parameters()).device)
         logits, next_logits = model(micro_batch.inputs, micro_batch.masked_positions)
         terms = {MASKED_LM: _cross_entropy(logits, micro_batch.masked_labels)}
         if micro_batch.next_sentence_labels is not None:

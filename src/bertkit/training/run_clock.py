@@ -26,8 +26,8 @@ class RunClock:
     only from the first step on, so that preparations do not eat up warm-up. A run that goes on counts the seconds that
     its checkpoint had used.
 
-    `milestones` are shares of the run, ascending. `milestone_steps` are the steps that reach them: all of them where the
-    run has a number of steps, else those that it has come to, `lead` steps late, as batches are made ahead.
+    `milestones` are shares of the run, ascending. `milestone_steps` are the steps that reach them: all of them where
+    the run has a number of steps, else those that it has come to, `lead` steps late, as batches are made ahead.
     """
 
     def __init__(

@@ -21,9 +21,9 @@ _MOST_IN_A_ROW = 8
 class StepGuard:
     """Vetoes a step whose loss or gradient norm is NaN or infinite, or a spike.
 
-    A spike is over the mean of the last 128 steps by more than `spike_deviations` of their standard deviations (OLMo et
-    al. 2024, section 3.3); None lets them pass. All is judged on the device, from sums over the processes of `group`, so
-    that nobody waits and all decide alike.
+    A spike is over the mean of the last 128 steps by more than `spike_deviations` of their standard deviations, as in
+    OLMo 2 (Walsh et al. 2024); None lets them pass. All is judged on the device, from sums over the processes of
+    `group`, so that nobody waits and all decide alike.
     """
 
     def __init__(self, group: ProcessGroup, spike_deviations: float | None) -> None:
@@ -68,8 +68,8 @@ class StepGuard:
             )
         if new_spikes:
             note(
-                f"step {step}: left out {new_spikes} whose loss or gradient norm was over {self._deviations:g} deviations "
-                "above the usual; if more follow, lower learning_rate or raise batch_size"
+                f"step {step}: left out {new_spikes} whose loss or gradient norm was over {self._deviations:g} "
+                "deviations above the usual; if more follow, lower learning_rate or raise batch_size"
             )
         return {"steps_not_finite": broken, "steps_spiked": spikes}
 

@@ -1,0 +1,145 @@
+"""Sequences filled with sentences across documents (Liu et al. 2019, section 4.2: FULL-SENTENCES)."""
+# I instances, P pieces (sentences, or parts of one that is too long), R ranges of tokens, T tokens, B sequences.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.data.masked_sequences import MaskedSequences
+from bertkit.data.masking import MaskingOptions, MaskingVocabulary, mask_tokens
+from bertkit.data.packing import token_budget_batches
+from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.pretraining_batch import PretrainingBatch
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.randomness import derive_key, generator
+
+_SPECIAL = 2
+"""[CLS] and the last [SEP]."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Plan:
+    """Token ranges of every instance, one for each document in it.
+
+    `first_range` (I+1,) says which are an instance's, `lengths` (I,) how long it is with its special tokens. A range
+    (R,) starts at `start` in the corpus and lies at `place` in its instance.
+    """
+
+    first_range: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    start: NDArray[np.int64]
+    length: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+
+class FullSentences:
+    """Each epoch lays the documents end to end in a new order and cuts before the sentence that would be too much.
+
+    Where a document ends inside a sequence stands one more [SEP]. Masks depend on (seed, epoch) and a sequence's number.
+    """
+
+    def __init__(self, corpus: PreparedCorpus, seq_length: int, masking: MaskingOptions, *, seed: int) -> None:
+        if corpus.num_documents == 0:
+            raise InputError(f"{corpus.folder} holds no documents: add text")
+        tokenizer = corpus.tokenizer
+        self._corpus, self._seq_length, self._masking, self._seed = corpus, seq_length, masking, seed
+        self._vocabulary = MaskingVocabulary.of(tokenizer)
+        self._cls_token_id, self._sep_token_id = tokenizer.cls_token_id, tokenizer.sep_token_id
+        self._plan = lru_cache(maxsize=1)(self._draw)
+
+    def count(self, epoch: int) -> int:
+        """How many instances the epoch has."""
+        return len(self._plan(epoch).first_range) - 1
+
+    def batches(
+        self, epoch: int, rows: NDArray[np.int64], *, numbers: NDArray[np.int64], micro_batch_tokens: int
+    ) -> list[PretrainingBatch]:
+        """Turn instances `rows` (B,) of an epoch into micro-batches, longest sequences first."""
+        plan = self._plan(epoch)
+        groups = token_budget_batches(plan.lengths[rows], micro_batch_tokens)
+        order = np.concatenate(groups)
+        rows = rows[order]
+        lengths = plan.lengths[rows]
+        starts = np.cumsum(lengths) - lengths
+        counts = plan.first_range[rows + 1] - plan.first_range[rows]
+        ranges = _places(plan.first_range[rows], counts)
+        range_length = plan.length[ranges]
+        range_place = np.repeat(starts, counts) + plan.place[ranges]
+        input_ids = np.empty(lengths.sum(), np.int64)
+        is_special = np.zeros(len(input_ids), bool)
+        self._corpus.copy_tokens(plan.start[ranges], range_length, input_ids, range_place)
+        input_ids[starts], input_ids[range_place + range_length] = self._cls_token_id, self._sep_token_id
+        is_special[starts] = is_special[range_place + range_length] = True
+        masked = mask_tokens(
+            input_ids,
+            lengths,
+            is_special,
+            numbers=numbers[order],
+            key=derive_key(self._seed, "masking", epoch),
+            options=self._masking,
+            vocabulary=self._vocabulary,
+        )
+        sequences = MaskedSequences(
+            input_ids=masked.input_ids,
+            token_type_ids=np.zeros(len(input_ids), np.int64),
+            lengths=lengths,
+            masked_positions=masked.positions,
+            masked_labels=masked.labels,
+            next_sentence_labels=None,
+        )
+        return sequences.cut(len(group) for group in groups)
+
+    def _draw(self, epoch: int) -> _Plan:
+        corpus, most = self._corpus, self._seq_length - _SPECIAL
+        order = generator(derive_key(self._seed, "document order", epoch)).permutation(corpus.num_documents)
+        documents = corpus.documents[order]
+        sentences = corpus.document_sentences[documents + 1] - corpus.document_sentences[documents]
+        sentence = _places(corpus.document_sentences[documents], sentences)
+        opens = np.zeros(len(sentence), bool)
+        opens[np.cumsum(sentences) - sentences] = True
+
+        tokens = corpus.sentence_tokens[sentence + 1] - corpus.sentence_tokens[sentence]
+        parts = np.maximum(-(-tokens // most), 1)
+        part = _places(np.zeros(len(parts), np.int64), parts)
+        piece_start = np.repeat(corpus.sentence_tokens[sentence], parts) + part * most
+        piece_length = np.minimum(np.repeat(tokens, parts) - part * most, most)
+        separators = np.where(part == 0, np.repeat(opens, parts), False).astype(np.int64)  # before the piece
+
+        first_piece = _cut(piece_length, separators, most)
+        begins = separators.astype(bool)
+        begins[first_piece] = True
+        range_pieces = np.flatnonzero(begins)
+        first_range = np.searchsorted(range_pieces, [*first_piece, len(begins)])
+        length = np.add.reduceat(piece_length, range_pieces)
+        ends = np.cumsum(length + 1)  # a [SEP] behind every range
+        before = np.concatenate(([0], ends))[first_range]
+        return _Plan(
+            first_range=first_range,
+            lengths=1 + np.diff(before),
+            start=piece_start[range_pieces],
+            length=length,
+            place=ends - length - np.repeat(before[:-1], np.diff(first_range)),
+        )
+
+
+def _cut(lengths: NDArray[np.int64], separators: NDArray[np.int64], most: int) -> list[int]:
+    """The first piece of every instance, of as many as `most` tokens hold; a separator needs one, but not in front."""
+    ends = np.concatenate(([0], np.cumsum(lengths + separators)))
+    following = np.searchsorted(ends, ends[:-1] + separators + most, side="right") - 1
+    following = np.maximum(following, np.arange(1, len(lengths) + 1)).tolist()
+    firsts, piece = [], 0
+    while piece < len(following):
+        firsts.append(piece)
+        piece = following[piece]
+    return firsts
+
+
+def _places(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Every place of the ranges, end to end."""
+    ends = np.cumsum(lengths)
+    places: NDArray[np.int64] = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
+    return places

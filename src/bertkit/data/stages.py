@@ -1,0 +1,68 @@
+"""Runs whose batches, or sequences, grow on their way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bertkit.foundation.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A part of a run, until the next one starts."""
+
+    start: float
+    """Share of the run that is over by then."""
+    batch_size: int
+    """Sequences an update."""
+    seq_length: int
+    """Longest sequence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOptions:
+    """How a run grows; by default it does not."""
+
+    ramp_from: int | None = None
+    """Sequences of the first updates; doubled until there are as many as the batch size asks for."""
+
+    ramp_share: float = 0.3
+    """Share of the run over which they grow: of its steps, or of its time where that is what it is given."""
+
+    long_seq_length: int | None = None
+    """Longest sequence of the run's last part, in place of the sequence length."""
+
+    long_share: float = 0.1
+    """Share of the steps of that part."""
+
+    def __post_init__(self) -> None:
+        for name in ("ramp_share", "long_share"):
+            if not 0 < getattr(self, name) < 1:
+                raise InputError(f"{name} must lie in (0, 1), got {getattr(self, name)}")
+        if self.ramp_from is not None and self.ramp_from < 1:
+            raise InputError(f"ramp_from must be at least 1, got {self.ramp_from}")
+        if self.ramp_from and self.long_seq_length and self.ramp_share + self.long_share > 1:
+            raise InputError(
+                f"ramp_share {self.ramp_share} and long_share {self.long_share} are more than the run: lower one"
+            )
+
+
+def plan_stages(options: StageOptions, *, batch_size: int, seq_length: int, by_time: bool) -> list[Stage]:
+    """The stages in their order; of a run `by_time` the shares are those of its time, tokens taking equally long."""
+    sizes = [] if options.ramp_from is None else [options.ramp_from]
+    if sizes and sizes[0] >= batch_size:
+        raise InputError(f"ramp_from {sizes[0]} must be below the batch size, which is {batch_size}")
+    while sizes and 2 * sizes[-1] < batch_size:
+        sizes.append(2 * sizes[-1])
+    starts = [options.ramp_share * index / len(sizes) for index in range(len(sizes))]
+    parts = [*zip(starts, sizes, strict=True), (options.ramp_share if sizes else 0.0, batch_size)]
+    stages = [Stage(start=start, batch_size=size, seq_length=seq_length) for start, size in parts]
+    if options.long_seq_length is not None:
+        if options.long_seq_length <= seq_length:
+            raise InputError(f"long_seq_length {options.long_seq_length} must be over seq_length {seq_length}")
+        share = options.long_share
+        if by_time:
+            long_work = share * options.long_seq_length
+            share = long_work / (long_work + (1 - share) * seq_length)
+        stages.append(Stage(start=1 - share, batch_size=batch_size, seq_length=options.long_seq_length))
+    return stages

@@ -1,0 +1,206 @@
+"""All that a pre-training run needs, made from its options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bertkit.data.evaluation_batches import evaluation_batches
+from bertkit.data.fixed_instances import FixedInstances
+from bertkit.data.instance_arrays import LABELS
+from bertkit.data.instance_source import InstanceSource
+from bertkit.data.made_ahead import AHEAD
+from bertkit.data.prepared import Prepared
+from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.staged_loader import StagedLoader
+from bertkit.data.stages import plan_stages
+from bertkit.data.token_counts import token_counts
+from bertkit.data.word_vectors import word_vectors
+from bertkit.foundation.console import note
+from bertkit.foundation.devices import autocast, resolve_precision
+from bertkit.foundation.durations import format_duration
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import atomic_folder
+from bertkit.foundation.process_group import ProcessGroup
+from bertkit.model.folder import ModelFolder, write_model_folder
+from bertkit.model.initialization import (
+    initialize,
+    position_dimensions,
+    start_with_frequencies,
+    start_with_neighbours,
+    start_with_word_vectors,
+)
+from bertkit.model.pretraining import PretrainingModel
+from bertkit.recipes.cards import pretraining_card
+from bertkit.recipes.pretrain_data import PretrainData
+from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.text.tokenizer import Tokenizer
+from bertkit.training.activation_checkpointing import recompute_layers
+from bertkit.training.pretraining_objective import PretrainingObjective
+from bertkit.training.run_clock import RunClock
+from bertkit.training.step_figures import StepFigures
+from bertkit.training.unigram_plateau import unigram_entropy
+
+_COUNTED_TOKENS = 1 << 24
+"""Enough for the entropy of the frequencies."""
+
+
+@dataclass(frozen=True)
+class PretrainSetup:
+    """Data, model and clock of a run; every process of a group makes its own."""
+
+    folder: Path
+    data: PretrainData
+    loader: StagedLoader
+    clock: RunClock
+    objective: PretrainingObjective
+    group: ProcessGroup
+
+    @classmethod
+    def of(
+        cls, folder: Path, options: PretrainOptions, group: ProcessGroup, started: float | None = None
+    ) -> PretrainSetup:
+        """Open the data and draw the weights; `started` is when the run's budget begins, by `time.perf_counter`."""
+        data = PretrainData.open(folder, options)
+        options = data.options
+        module = _new_module(options, data.prepared)
+        stages = plan_stages(
+            options.stages,
+            batch_size=options.batch_size,
+            seq_length=options.instances.seq_length,
+            by_time=options.training.steps is None,
+        )
+        milestones = [stage.start for stage in stages[1:]]
+        clock = RunClock(options.training, group, started=started, milestones=milestones, lead=AHEAD)
+        loader = StagedLoader(
+            data.sources,
+            stages,
+            clock.milestone_steps,
+            micro_batch_tokens=options.micro_batch_tokens,
+            seed=options.training.seed,
+            rank=group.rank,
+            size=group.size,
+            pin_memory=group.device.type == "cuda",
+        )
+        if options.activation_checkpointing:
+            recompute_layers(module.bert)
+        if group.size == 1 or options.parallel != "fsdp":  # shards are cut before they are moved
+            module.to(group.device)
+        objective = PretrainingObjective(module, options.next_sentence_weight)
+        return cls(folder, data, loader, clock, objective, group)
+
+    @property
+    def options(self) -> PretrainOptions:
+        """The run's, with all that its data decides."""
+        return self.data.options
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers."""
+        return sum(parameter.numel() for parameter in self.objective.module.parameters())
+
+    def config(self) -> dict[str, object]:
+        """All that decides the result; how the work is shared does not."""
+        options = asdict(self.options)
+        del options["parallel"], options["activation_checkpointing"]
+        return {
+            "data": self.folder,
+            "data_fingerprint": self.data.fingerprint,
+            "tokenizer": self.data.prepared.tokenizer_fingerprint,
+            **options,
+        }
+
+    def describe(self) -> str:
+        """The run in one line."""
+        options, training = self.options, self.options.training
+        if training.steps is not None:
+            length = f"{training.steps:,} steps of {options.batch_size} sequences"
+            length += f" ({self.loader.epochs(training.steps):.2f} epochs)"
+        else:
+            assert training.budget_seconds is not None
+            length = f"{format_duration(training.budget_seconds)} of steps of {options.batch_size} sequences"
+        return (
+            f"{self.parameters:,} parameters, vocabulary {options.model.vocab_size:,}, "
+            f"{self.data.prepared.describe()}, {length}, "
+            f"{resolve_precision(training.precision, self.group.device)} on {self.group.device.type}"
+            + (f" in {self.group.size} processes ({options.parallel})" if self.group.size > 1 else "")
+        )
+
+    def inform(self) -> None:
+        """Let the weights start from what can be counted in the corpus."""
+        module, options, corpus = self.objective.module, self.options, self.data.prepared
+        assert isinstance(corpus, PreparedCorpus)
+        note("counting words and their neighbours, from which the weights start")
+        counts = token_counts(corpus)
+        dimensions = options.model.hidden_size - position_dimensions(options.model)
+        vectors = word_vectors(corpus, counts, dimensions, seed=options.training.seed)
+        start_with_neighbours(module.bert, options.model.initializer_range)
+        start_with_word_vectors(module.bert, torch.from_numpy(vectors))
+        start_with_frequencies(module.masked_lm.bias, torch.from_numpy(counts))
+
+    def unigram_entropy(self) -> float:
+        """Of the text, or of what is predicted in fixed instances, in nats."""
+        prepared = self.data.prepared
+        if isinstance(prepared, FixedInstances):
+            return unigram_entropy(np.bincount(prepared.arrays[LABELS]))
+        return unigram_entropy(token_counts(prepared, _COUNTED_TOKENS))
+
+    def evaluate(self) -> Mapping[str, float]:
+        """Figures of every held-out part, named `part/figure`."""
+        figures = {}
+        for name, source in self.data.held_out.items():
+            for figure, value in self._evaluate(source).items():
+                figures[f"{name}/{figure}"] = value
+        return figures
+
+    def _evaluate(self, source: InstanceSource) -> dict[str, float]:
+        figures = StepFigures()
+        batches = evaluation_batches(
+            source,
+            micro_batch_tokens=self.options.micro_batch_tokens,
+            seed=self.options.training.seed,
+            max_sequences=self.options.evaluation_sequences,
+        )
+        for batch, counts in self.group.deal(batches):
+            with autocast(self.options.training.precision, self.group.device):
+                terms = self.objective.terms(batch, self.objective.module)
+            if counts:
+                figures.add(self.objective, batch, terms)
+        return figures.take(self.group)
+
+    def write_model(self, out: Path, weights: Mapping[str, Tensor], evaluation: Mapping[str, float]) -> None:
+        """Write the model folder from whole weights."""
+        options, prepared = self.options, self.data.prepared
+        next_sentence = options.instances.next_sentence
+        with torch.device("meta"):
+            module = PretrainingModel(options.model, next_sentence=next_sentence)
+        module.load_state_dict(weights, assign=True)
+        with atomic_folder(out) as folder:
+            write_model_folder(
+                folder,
+                module,
+                options.model,
+                architecture="BertForPreTraining" if next_sentence else "BertForMaskedLM",
+                card=pretraining_card(options, corpus=self.folder, contents=prepared.describe(), evaluation=evaluation),
+            )
+            prepared.tokenizer.save_pretrained(folder)
+
+
+def _new_module(options: PretrainOptions, prepared: Prepared) -> PretrainingModel:
+    module = PretrainingModel(options.model, next_sentence=options.instances.next_sentence)
+    initialize(module, options.model.initializer_range, options.training.seed)
+    if options.initial_model is None:
+        return module
+    folder = ModelFolder.open(options.initial_model)
+    if Tokenizer.from_pretrained(options.initial_model).fingerprint != prepared.tokenizer_fingerprint:
+        raise InputError(
+            f"the corpus was prepared with another vocabulary than {options.initial_model} has: "
+            f"prepare it with --tokenizer {options.initial_model}"
+        )
+    folder.load_into(module, may_lack=("masked_lm.", "next_sentence.", "bert.pooler.")).show()
+    return module
