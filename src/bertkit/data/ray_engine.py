@@ -62,13 +62,17 @@ def ray_engine(workers: int, address: str | None) -> Iterator[_RayTasks]:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init("local", num_cpus=workers, include_dashboard=False, **quiet)
+        try:
+            ray.init("local", num_cpus=workers, include_dashboard=False, **quiet)
+        except Exception as error:  # a bare one where its processes take longer than it waits
+            reason = str(error).splitlines()[0]
+            raise ResourceError(f"Ray could not be started here ({reason}): try again when less is running") from None
     else:
         _check_reachable(address)
         try:
             ray.init(address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise _unreachable(address, str(error)) from None
+            raise _unreachable(address, str(error).splitlines()[0]) from None
     try:
         yield _RayTasks(ray)
     finally:
