@@ -49,6 +49,7 @@ def _print_table(title: str, counts: ParameterCounts) -> None:
         numbers = [number for number, _ in same]
         name = f"layer {numbers[0]}" if len(numbers) == 1 else f"layers {numbers[0]} to {numbers[-1]}, {size:,} each"
         rows.append((name, size * len(numbers)))
+    rows += [("final norm", counts.final_norm)] if counts.final_norm else []
     rows.append(("pooler", counts.pooler))
     for part, size in rows:
         table.add_row(part, f"{size:,}")

@@ -14,8 +14,8 @@ from bertkit.hf.output import BaseModelOutputWithPooling, ModelOutput
 from bertkit.hf.packed_inputs import PackedInputs
 from bertkit.hf.padded_inputs import PaddedInputs
 from bertkit.hf.pretrained import BertPreTrainedModel
-from bertkit.model.bert import Pooler
 from bertkit.model.encode import encode
+from bertkit.model.pooler import Pooler
 
 _DECODERS = ("encoder_hidden_states", "encoder_attention_mask", "past_key_values", "head_mask")
 

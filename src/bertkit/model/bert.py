@@ -11,13 +11,12 @@ from torch import Tensor, nn
 
 from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.model.config import BertConfig
-from bertkit.model.embeddings import BertEmbeddings
 from bertkit.model.encode import encode
-from bertkit.model.encoder import BertLayer
+from bertkit.model.encoder_parts import EncoderParts
 from bertkit.model.folder import ModelFolder, write_model_folder
 from bertkit.model.hub import find_folder
+from bertkit.model.pooler import rows_to_pool
 from bertkit.model.sentence_settings import SentenceSettings
-from bertkit.model.sequence_layout import SequenceLayout
 
 
 @dataclass(frozen=True)
@@ -37,28 +36,18 @@ class EncoderOutput:
         return self.pooled
 
 
-class Pooler(nn.Module):
-    """tanh(dense(hidden state of [CLS])); DistilBERT's classifiers take a rectifier."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.activation = nn.ReLU() if config.model_type == "distilbert" else nn.Tanh()
-
-    def forward(self, first_tokens: Tensor) -> Tensor:
-        """(B, H) to (B, H)."""
-        return self.activation(self.dense(first_tokens))  # type: ignore[no-any-return]
-
-
 class BertModel(nn.Module):
     """Embeddings, encoder and, unless left out, pooler over packed batches (Devlin et al. 2019, section 3)."""
 
     def __init__(self, config: BertConfig, *, add_pooling_layer: bool = True) -> None:
         super().__init__()
         self.config = config
-        self.embeddings = BertEmbeddings(config)
-        self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
-        self.pooler = Pooler(config) if add_pooling_layer else None
+        parts = EncoderParts.of(config)
+        self.embeddings = parts.embeddings
+        self.layers = nn.ModuleList(parts.layers)
+        self.final_norm = parts.final_norm
+        self.pooler = parts.pooler if add_pooling_layer else None
+        self._layout = parts.layout
 
     def forward(
         self, batch: PackedBatch, *, output_hidden_states: bool = False, output_attentions: bool = False
@@ -67,13 +56,15 @@ class BertModel(nn.Module):
         tokens = encode(
             self.embeddings(batch),
             self.layers,
-            SequenceLayout(batch),
+            self._layout(batch),
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
         )
-        hidden = tokens.last_hidden_state
-        pooled = None if self.pooler is None else self.pooler(hidden[batch.cu_seqlens[:-1]])
-        return EncoderOutput(hidden, pooled, tokens.hidden_states, tokens.attentions)
+        hidden, layers = self.final_norm(tokens.last_hidden_state), tokens.hidden_states
+        pooled = None
+        if self.pooler is not None:
+            pooled = self.pooler(rows_to_pool(hidden, batch.cu_seqlens, self.config.classifier_pooling))
+        return EncoderOutput(hidden, pooled, None if layers is None else (*layers[:-1], hidden), tokens.attentions)
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> BertModel:
@@ -83,7 +74,7 @@ class BertModel(nn.Module):
         """
         folder = ModelFolder.open(find_folder(path))
         with torch.device("meta"):
-            model = cls(folder.config, add_pooling_layer=folder.holds("bert.pooler.dense.weight"))
+            model = cls(folder.config, add_pooling_layer=folder.has_pooler)
         model.to_empty(device="cpu")
         folder.load_into(nn.ModuleDict({"bert": model})).show()
         return model.eval()

@@ -11,6 +11,7 @@ from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
 from bertkit.model.description import ModelDescription
 from bertkit.model.folder import ModelFolder, write_model_folder
+from bertkit.model.formats.model_format import WITH_POOLER_OF_THEIR_OWN
 from bertkit.model.heads import (
     ClassificationHead,
     MaskedLMHead,
@@ -24,8 +25,7 @@ from bertkit.model.load_report import LoadReport
 from bertkit.model.model_card import ModelCard
 from bertkit.model.sentence_settings import SentenceSettings
 
-_WITH_POOLER_IN_DISTILBERT = ("BertForSequenceClassification", "BertForMultipleChoice")
-_WITH_POOLER = ("BertModel", "BertForPreTraining", "BertForNextSentencePrediction", *_WITH_POOLER_IN_DISTILBERT)
+_WITH_POOLER = ("BertModel", "BertForPreTraining", "BertForNextSentencePrediction", *WITH_POOLER_OF_THEIR_OWN)
 
 
 class BertWithHeads(nn.Module):
@@ -51,9 +51,7 @@ class BertWithHeads(nn.Module):
     def outline(cls, description: ModelDescription) -> BertWithHeads:
         """The parts that Hugging Face's class has, without memory for their weights."""
         architecture, config = description.architecture, description.config
-        with_pooler = architecture in (
-            _WITH_POOLER if config.model_type != "distilbert" else _WITH_POOLER_IN_DISTILBERT
-        )
+        with_pooler = architecture in (_WITH_POOLER if config.has_pooler else WITH_POOLER_OF_THEIR_OWN)
         return cls._of_parts(
             description,
             pooler=with_pooler,
@@ -66,8 +64,8 @@ class BertWithHeads(nn.Module):
         """The parts that a folder has, without memory for their weights."""
         return cls._of_parts(
             folder.description,
-            pooler=folder.holds("bert.pooler.dense.weight"),
-            masked_lm=folder.holds("masked_lm.dense.weight"),
+            pooler=folder.has_pooler,
+            masked_lm=folder.holds("masked_lm.bias"),
             next_sentence=folder.holds("next_sentence.dense.weight"),
         )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from bertkit.foundation.errors import InputError
 
 ACTIVATIONS = ("gelu", "gelu_new")
 """`gelu` is the exact erf form, `gelu_new` the tanh form of the code released after 2019-02."""
 
-MODEL_TYPES = ("bert", "distilbert", "roberta")
+MODEL_TYPES = ("bert", "distilbert", "roberta", "modernbert")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,10 @@ class BertConfig:
     initializer_range: float = 0.02
     pad_token_id: int = 0
     model_type: str = "bert"
-    """Hugging Face's name of the format; the encoder is one, less token types (DistilBERT), shifted (RoBERTa)."""
+    """Hugging Face's name of the format; the encoder is one, less token types (DistilBERT), shifted (RoBERTa).
+
+    ModernBERT's is another, with a configuration of its own.
+    """
 
     def __post_init__(self) -> None:
         if self.model_type not in MODEL_TYPES:
@@ -46,7 +50,7 @@ class BertConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
-        if self.type_vocab_size < (0 if self.model_type == "distilbert" else 1):
+        if self.type_vocab_size < (0 if self.model_type in ("distilbert", "modernbert") else 1):
             raise InputError(f"type_vocab_size must be at least 1, got {self.type_vocab_size}")
         if self.max_length < 1:
             raise InputError(
@@ -69,6 +73,21 @@ class BertConfig:
     def head_size(self) -> int:
         """Width of one attention head."""
         return self.hidden_size // self.num_attention_heads
+
+    @property
+    def has_pooler(self) -> bool:
+        """Whether the encoder has a pooler of its own, and not only its classifiers."""
+        return self.model_type in ("bert", "roberta")
+
+    @property
+    def classifier_dropout(self) -> float:
+        """Dropout between what a classifier reads and its last layer."""
+        return self.hidden_dropout_prob
+
+    @property
+    def classifier_pooling(self) -> Literal["cls", "mean"]:
+        """Which tokens the pooler reads."""
+        return "cls"
 
     @property
     def position_offset(self) -> int:

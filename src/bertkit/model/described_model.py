@@ -9,7 +9,9 @@ from bertkit.model.bert_with_heads import BertWithHeads
 from bertkit.model.description import ModelDescription
 from bertkit.model.folder import ModelFolder
 from bertkit.model.hub import find_folder
-from bertkit.model.presets import PRESETS
+from bertkit.model.presets import MODERN_PRESETS, PRESETS
+
+_MODERN = "modern-"
 
 
 def describe_model(name: str) -> BertWithHeads:
@@ -21,6 +23,12 @@ def describe_model(name: str) -> BertWithHeads:
         return BertWithHeads.outline_of_folder(ModelFolder.open(path))
     if name in PRESETS:
         return BertWithHeads.outline(ModelDescription(config=PRESETS[name], architecture="BertForPreTraining"))
+    modern = MODERN_PRESETS.get(name.removeprefix(_MODERN)) if name.startswith(_MODERN) else None
+    if modern is not None:
+        return BertWithHeads.outline(ModelDescription(config=modern, architecture="BertForMaskedLM"))
     if "/" not in name:
-        raise InputError(f"{name} is no preset ({', '.join(PRESETS)}), no model folder and no config.json")
+        raise InputError(
+            f"{name} is no preset ({', '.join(PRESETS)}, with {_MODERN} before it or not), no model folder and no "
+            "config.json"
+        )
     return BertWithHeads.outline_of_folder(ModelFolder.open(find_folder(name)))

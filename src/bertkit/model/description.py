@@ -60,7 +60,7 @@ class ModelDescription:
             "architectures": [form.class_name(self.architecture)],
             **form.describe_config(self.config),
         }
-        if self.config.model_type != "distilbert":
+        if self.config.model_type in ("bert", "roberta"):
             content["position_embedding_type"] = "absolute"
         content["torch_dtype"] = "float32"
         labels = ("LABEL_0",) if self.regression else self.labels

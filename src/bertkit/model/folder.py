@@ -14,7 +14,7 @@ from bertkit.foundation.files import atomic_path
 from bertkit.model.config import BertConfig
 from bertkit.model.description import CONFIG_FILE, ModelDescription
 from bertkit.model.formats import tensorflow
-from bertkit.model.formats.model_format import SEQUENCE_CLASSIFICATION
+from bertkit.model.formats.model_format import SEQUENCE_CLASSIFICATION, WITH_POOLER_OF_THEIR_OWN
 from bertkit.model.formats.name_table import NameTable
 from bertkit.model.formats.table import FORMATS
 from bertkit.model.how_to_load import how_to_load
@@ -109,6 +109,12 @@ class ModelFolder:
     def holds(self, name: str) -> bool:
         """Whether the folder has our tensor `name`."""
         return name in self._names.read(read_tensors(self.weights), [name]).found
+
+    @property
+    def has_pooler(self) -> bool:
+        """Whether the folder has a pooler's weights; a masked LM's may have the same names."""
+        owned = self.config.has_pooler or self.architecture in WITH_POOLER_OF_THEIR_OWN
+        return owned and self.holds("bert.pooler.dense.weight")
 
     def load_into(self, module: nn.Module, *, may_lack: tuple[str, ...] = ()) -> LoadReport:
         """Copy the folder's weights into `module` and say what was taken, left and newly made.

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from bertkit.model.config import BertConfig
 from bertkit.model.dropout import Dropout
-from bertkit.model.encoder import activation
+from bertkit.model.modern_config import ModernBertConfig
+from bertkit.model.prediction_transform import PredictionTransform
 from bertkit.model.row_padding import pad_rows
 
 
@@ -18,10 +19,8 @@ class MaskedLMHead(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        # RoBERTa's head has the exact GELU, whatever its layers have.
-        self.activation = activation("gelu" if config.model_type == "roberta" else config.hidden_act)
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        transform = PredictionTransform(config)
+        self.dense, self.activation, self.norm = transform.dense, transform.activation, transform.norm
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
     def forward(self, masked_hidden: Tensor, word_embeddings: Tensor) -> Tensor:
@@ -47,7 +46,7 @@ class ClassificationHead(nn.Module):
 
     def __init__(self, config: BertConfig, num_labels: int) -> None:
         super().__init__()
-        self.dropout = Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.classifier_dropout)
         self.dense = nn.Linear(config.hidden_size, num_labels)
 
     def forward(self, pooler_output: Tensor) -> Tensor:
@@ -56,16 +55,21 @@ class ClassificationHead(nn.Module):
 
 
 class TokenClassificationHead(nn.Module):
-    """Dropout and a linear layer on every token."""
+    """Dropout and a linear layer on every token, behind ModernBERT's transform."""
 
     def __init__(self, config: BertConfig, num_labels: int) -> None:
         super().__init__()
-        self.dropout = Dropout(config.hidden_dropout_prob)
+        self.transform = _transform(config)
+        self.dropout = Dropout(config.classifier_dropout)
         self.dense = nn.Linear(config.hidden_size, num_labels)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Hidden states (T, H) to logits (T, C)."""
-        return self.dense(self.dropout(hidden))  # type: ignore[no-any-return]
+        return self.dense(self.dropout(self.transform(hidden)))  # type: ignore[no-any-return]
+
+
+def _transform(config: BertConfig) -> nn.Module:
+    return PredictionTransform(config) if isinstance(config, ModernBertConfig) else nn.Identity()
 
 
 class SpanHead(nn.Module):
@@ -73,11 +77,12 @@ class SpanHead(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
+        self.transform = _transform(config)
         self.qa_outputs = nn.Linear(config.hidden_size, 2)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Hidden states (T, H) to logits (T, 2)."""
-        return self.qa_outputs(hidden)  # type: ignore[no-any-return]
+        return self.qa_outputs(self.transform(hidden))  # type: ignore[no-any-return]
 
 
 class MultipleChoiceHead(nn.Module):
@@ -85,7 +90,7 @@ class MultipleChoiceHead(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.dropout = Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.classifier_dropout)
         self.dense = nn.Linear(config.hidden_size, 1)
 
     def forward(self, pooler_output: Tensor) -> Tensor:

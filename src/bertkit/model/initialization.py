@@ -12,6 +12,8 @@ from bertkit.foundation.randomness import derive_key
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
 from bertkit.model.encoder import BertLayer
+from bertkit.model.modern_config import ModernBertConfig
+from bertkit.model.residual_linear import ResidualLinear
 
 _SHARE_FOR_POSITIONS = 4
 """A quarter of the width, or a head's size where that is less, is kept for positions."""
@@ -26,24 +28,29 @@ _NOISE_BESIDE = 0.2
 def initialize(module: nn.Module, standard_deviation: float, seed: int) -> None:
     """Matrices from a normal distribution truncated at two deviations, biases 0, LayerNorm 1 and 0.
 
-    As the original draws them (google-research/bert, modeling.py: create_initializer).
+    As the original draws them (google-research/bert, modeling.py: create_initializer), and in ModernBERT, what is added
+    to the residual stream with less.
 
     Every tensor has its own stream, named after it, so adding a head changes no other tensor.
     """
     for name, child in module.named_modules():
         if isinstance(child, nn.Linear | nn.Embedding):
             generator = torch.Generator().manual_seed(derive_key(seed, "initialize", name) >> 1)
-            limit = 2 * standard_deviation
-            nn.init.trunc_normal_(child.weight, 0.0, standard_deviation, -limit, limit, generator=generator)
+            additions = child.additions if isinstance(child, ResidualLinear) else 1
+            deviation = standard_deviation / math.sqrt(additions)
+            nn.init.trunc_normal_(child.weight, 0.0, deviation, -2 * deviation, 2 * deviation, generator=generator)
         if isinstance(child, nn.Linear) and child.bias is not None:
             nn.init.zeros_(child.bias)
         if isinstance(child, nn.LayerNorm):
             nn.init.ones_(child.weight)
-            nn.init.zeros_(child.bias)
+            if child.bias is not None:
+                nn.init.zeros_(child.bias)
 
 
 def position_dimensions(config: BertConfig) -> int:
     """How many of the first dimensions `start_with_neighbours` keeps for positions."""
+    if isinstance(config, ModernBertConfig):
+        raise InputError("a modern encoder has no position embeddings to start from: use the paper's initial weights")
     free = 2 * (min(config.head_size, config.hidden_size // _SHARE_FOR_POSITIONS) // 2)
     if not free:
         raise InputError(f"hidden_size {config.hidden_size} has no room for positions: use the paper's initial weights")

@@ -24,6 +24,8 @@ class ParameterCounts:
 
     embeddings: dict[str, int]
     layers: tuple[int, ...]
+    final_norm: int
+    """Behind the last layer, where layers norm what comes in."""
     pooler: int
     heads: dict[str, int]
 
@@ -34,16 +36,17 @@ class ParameterCounts:
         assert isinstance(bert, BertModel)
         heads = {name: _size(getattr(model, name, None)) for name in _HEADS}
         return cls(
-            embeddings={kind: _size(getattr(bert.embeddings, name)) for kind, name in _EMBEDDINGS.items()},
+            embeddings={kind: _size(getattr(bert.embeddings, name, None)) for kind, name in _EMBEDDINGS.items()},
             layers=tuple(_size(layer) for layer in bert.layers),
+            final_norm=_size(bert.final_norm),
             pooler=_size(bert.pooler),
             heads={name: size for name, size in heads.items() if size},
         )
 
     @property
     def encoder(self) -> int:
-        """Embeddings, layers and pooler: Hugging Face's `BertModel`."""
-        return sum(self.embeddings.values()) + sum(self.layers) + self.pooler
+        """Embeddings, layers, the norm behind them and pooler: Hugging Face's `BertModel`."""
+        return sum(self.embeddings.values()) + sum(self.layers) + self.final_norm + self.pooler
 
     @property
     def total(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from bertkit.foundation.errors import InputError
 from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
@@ -16,7 +17,11 @@ class PretrainingModel(nn.Module):
 
     def __init__(self, config: BertConfig, *, next_sentence: bool = True) -> None:
         super().__init__()
-        self.bert = BertModel(config)
+        if next_sentence and not config.has_pooler:
+            raise InputError(
+                f"next-sentence prediction needs a pooler, which {config.model_type} has not: use --no-nsp"
+            )
+        self.bert = BertModel(config, add_pooling_layer=config.has_pooler)
         self.masked_lm = MaskedLMHead(config)
         self.next_sentence = NextSentenceHead(config) if next_sentence else None
 

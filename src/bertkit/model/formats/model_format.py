@@ -11,6 +11,8 @@ from bertkit.model.config import BertConfig
 from bertkit.model.formats.name_table import NameTable
 
 SEQUENCE_CLASSIFICATION = "BertForSequenceClassification"
+WITH_POOLER_OF_THEIR_OWN = (SEQUENCE_CLASSIFICATION, "BertForMultipleChoice")
+"""Classes that have a pooler even where the encoder has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,7 @@ class ModelFormat:
     model_type: str
     class_prefix: str
     names: NameTable
+    config_type: type[BertConfig] = BertConfig
     names_of_classifier: NameTable | None = None
     """Where sequence classification names its tensors in another way."""
     config_keys: tuple[tuple[str, str], ...] = ()
@@ -28,6 +31,10 @@ class ModelFormat:
     """What a key that is missing means, where it is not our own default."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """What the format has no key for."""
+    required: Mapping[str, Any] = field(
+        default_factory=lambda: {"position_embedding_type": "absolute", "is_decoder": False}
+    )
+    """The only values that keys may have, if they are there."""
 
     def names_for(self, architecture: str) -> NameTable:
         """The table for a class, in BERT's name."""
@@ -47,16 +54,16 @@ class ModelFormat:
 
     def read_config(self, description: Mapping[str, Any]) -> BertConfig:
         """The architecture that `config.json` describes; raise `InputError` for what our encoder is not."""
-        for key, wanted in (("position_embedding_type", "absolute"), ("is_decoder", False)):
+        for key, wanted in self.required.items():
             if description.get(key, wanted) != wanted:
                 raise InputError(f"{key} is {description[key]!r}: only {wanted!r} can be loaded")
         theirs = dict(self.config_keys)
         values = dict(self.unset)
-        for each in fields(BertConfig):
+        for each in fields(self.config_type):
             key = theirs.get(each.name, each.name)
             if description.get(key) is not None:
                 values[each.name] = description[key]
-        return BertConfig(**(values | {"model_type": self.model_type, **self.fixed}))
+        return self.config_type(**(values | {"model_type": self.model_type, **self.fixed}))
 
     def describe_config(self, config: BertConfig) -> dict[str, Any]:
         """The keys of `config.json`."""

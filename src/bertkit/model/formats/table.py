@@ -2,6 +2,7 @@
 
 from bertkit.model.formats.bert import BERT
 from bertkit.model.formats.distilbert import DISTILBERT
+from bertkit.model.formats.modernbert import MODERNBERT
 from bertkit.model.formats.roberta import ROBERTA
 
-FORMATS = {each.model_type: each for each in (BERT, DISTILBERT, ROBERTA)}
+FORMATS = {each.model_type: each for each in (BERT, DISTILBERT, ROBERTA, MODERNBERT)}
