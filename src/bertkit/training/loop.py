@@ -34,8 +34,11 @@ from bertkit.training.training_result import TrainingResult
 from bertkit.training.unigram_plateau import UnigramPlateau
 from bertkit.training.yardsticks import Yardsticks
 
-_BEST_FILE = "best.safetensors"
-_QUIET = ("learning_rate", "gradient_norm", "seconds", "seconds_per_step", "steps_not_finite", "steps_spiked")
+BEST_FILE = "best.safetensors"
+_QUIET = (
+    *("learning_rate", "gradient_norm", "seconds", "wall_seconds", "seconds_per_step"),
+    *("steps_not_finite", "steps_spiked"),
+)
 
 
 def train(
@@ -86,7 +89,7 @@ def train(
     if loop.is_out_of_patience:
         note(f"ended after step {loop.result.steps}: no better {options.select_by} in {options.patience} evaluations")
     if options.select_by is not None and loop.result.best:
-        objective.module.load_state_dict(load_file(run / _BEST_FILE))
+        objective.module.load_state_dict(load_file(run / BEST_FILE))
     return loop.result
 
 
@@ -210,10 +213,11 @@ class _Loop(Generic[MicroBatchT]):
         result.since_best += 1
         if chosen is not None and (not result.best or result.evaluation[chosen] > result.best[chosen]):
             result.best, result.since_best = result.evaluation, 0
-            with atomic_path(self.run / _BEST_FILE) as path:
+            with atomic_path(self.run / BEST_FILE) as path:
                 save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, path)
         with self.group.together():
-            log.write(result.steps, "evaluation", {"seconds": result.seconds} | result.evaluation)
+            times = {"seconds": result.seconds, "wall_seconds": self.clock.seconds()}
+            log.write(result.steps, "evaluation", times | result.evaluation)
         note(f"step {result.steps}: {_summary(result.evaluation)}")
 
     def _save(self) -> None:

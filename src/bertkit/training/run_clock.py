@@ -53,6 +53,10 @@ class RunClock:
         """A step that the run does not reach."""
         return sys.maxsize if self._options.steps is None else self._options.steps
 
+    def seconds(self) -> float:
+        """Since the run was started, those between its starts left out."""
+        return self._before + time.perf_counter() - self._started
+
     def go_on(self, result: TrainingResult) -> None:
         """Take over what a checkpoint says."""
         self._before, self._first_step_at = result.clock_seconds, result.first_step_at
@@ -61,7 +65,7 @@ class RunClock:
 
     def note(self, result: TrainingResult) -> None:
         """Write into what a checkpoint will hold."""
-        result.clock_seconds, result.first_step_at = self._seconds(), self._first_step_at
+        result.clock_seconds, result.first_step_at = self.seconds(), self._first_step_at
         result.milestones = list(self.milestone_steps)
 
     def progress(self, step: int) -> float | None:
@@ -85,12 +89,9 @@ class RunClock:
             return learning_rate(step, self._options.steps, self._options.optimizer)
         return rate_at(progress, self._options.optimizer)
 
-    def _seconds(self) -> float:
-        return self._before + time.perf_counter() - self._started
-
     def _read(self) -> tuple[float, float]:
         """The first process's seconds, and those that a step takes."""
-        now = self._group.gather_counts([round(self._seconds() * 1e6)])[0][0] / 1e6
+        now = self._group.gather_counts([round(self.seconds() * 1e6)])[0][0] / 1e6
         if self._last is not None:
             self._durations.append(now - self._last)
         self._last = now
