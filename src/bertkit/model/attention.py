@@ -73,17 +73,16 @@ def _forward_alone(query_key_value: Tensor, layout: SequenceLayout, window: int 
     for tile in layout.tiles:
         blocks = AttentionBlocks.of(tile, window)
         query, key, value = _heads(blocks, query_key_value)
-        shape = query.shape[:-2]  # (n, A, N)
         bias = query.new_zeros(1, 1, 1, 1, key.shape[-2])
         hidden = blocks.hidden(bias.device)
         if hidden is not None:
             bias = bias.masked_fill(hidden, _least(bias))
-        bias = bias.expand(*shape, *bias.shape[-2:]).flatten(0, 2)
+        bias = bias.expand(*query.shape[:3], *bias.shape[-2:]).flatten(0, 2)
         scores = torch.baddbmm(
             bias, query.flatten(0, 2), key.flatten(0, 2).transpose(1, 2), alpha=1.0 / math.sqrt(size)
         )
-        result = torch.bmm(torch.softmax(scores, -1), value.flatten(0, 2))
-        tile.put(context, blocks.rows_of_queries(result.unflatten(0, shape)).transpose(1, 2))
+        result = torch.bmm(torch.softmax(scores, -1), value.flatten(0, 2)).view(query.shape)
+        tile.put(context, blocks.rows_of_queries(result).transpose(1, 2))
     return context
 
 

@@ -42,7 +42,7 @@ class AttentionBlocks:
     def queries(self, rows: Tensor) -> Tensor:
         """(n, A, L, D) to (n, A, N, Q, D), with zero rows behind the last."""
         padded = F.pad(rows, (0, 0, 0, self._surplus)) if self._surplus else rows
-        return padded.unflatten(2, (self.count, self.size))
+        return padded.view(*rows.shape[:2], self.count, self.size, rows.shape[-1])
 
     def keys(self, rows: Tensor) -> Tensor:
         """(n, A, L, D) to (n, A, N, K, D), with zero rows before the first and behind the last."""

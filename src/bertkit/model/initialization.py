@@ -11,6 +11,7 @@ from bertkit.foundation.errors import InputError
 from bertkit.foundation.randomness import derive_key
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
+from bertkit.model.embeddings import BertEmbeddings
 from bertkit.model.encoder import BertLayer
 from bertkit.model.modern_config import ModernBertConfig
 from bertkit.model.residual_linear import ResidualLinear
@@ -68,13 +69,9 @@ def start_with_neighbours(bert: BertModel, standard_deviation: float) -> None:
     """
     config = bert.config
     hidden, heads, size = config.hidden_size, config.num_attention_heads, config.head_size
-    free = 2 * (min(size, hidden // _SHARE_FOR_POSITIONS) // 2)  # dimensions kept for positions
-    if not free:
-        raise InputError(
-            f"hidden_size {hidden} has no room for positions of their own: use the paper's initial weights"
-        )
+    free = position_dimensions(config)
     embeddings, first = bert.embeddings, bert.layers[0]
-    assert isinstance(first, BertLayer)
+    assert isinstance(embeddings, BertEmbeddings) and isinstance(first, BertLayer)
     frequencies = torch.logspace(math.log10(_FASTEST), math.log10(_SLOWEST), free // 2)  # radians a token
     embeddings.word_embeddings.weight[:, :free] = 0
     if embeddings.token_type_embeddings is not None:
