@@ -73,9 +73,10 @@ def test_tasks_with_files_are_run_and_shown_beside_the_paper_and_the_others_are_
 
 
 def test_a_finished_run_is_read_and_not_trained_again(run: Path, data: Path, tiny_model: Path):
-    before = {path: path.stat().st_mtime_ns for path in run.rglob("seed-*/result.json")}
+    before = {path: path.stat().st_mtime_ns for name in ("result.json", "report.html") for path in run.rglob(name)}
+    assert len(before) == 3 * (2 + 1)
     assert run_glue(tiny_model, data, run, OPTIONS).table().row_count == 5
-    assert before == {path: path.stat().st_mtime_ns for path in run.rglob("seed-*/result.json")}
+    assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
 def test_the_zip_has_all_files_of_the_leaderboard_filled_where_there_is_no_model(run: Path, data: Path, tmp_path: Path):

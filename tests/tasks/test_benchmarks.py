@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import datasets
 import pytest
 
 from bertkit.foundation.errors import InputError
@@ -107,6 +108,33 @@ def test_glue_ax_has_no_training_set_and_its_labels_are_in_the_full_file(tmp_pat
     examples = row.read(tmp_path, "test")
     assert isinstance(examples, LabelledExamples)
     assert (examples.texts, examples.text_pairs, examples.labels) == (("A sat.",), ("A stood.",), ("contradiction",))
+
+
+def test_glue_comes_from_the_hub_with_the_labels_of_the_files(monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def load_dataset(name: str, configuration: str, split: str, streaming: bool) -> list[dict[str, object]]:
+        asked.append((name, configuration, split))
+        label = -1 if split.startswith("test") else 2
+        return [{"premise": f"in {split}", "hypothesis": "b", "label": label, "idx": 0}]
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    row = find_benchmark("mnli")
+    place = row.folder(Path("nyu-mll/glue"))
+    assert row.missing(place) == []
+    mismatched = row.data(place).further_dev["mismatched"]
+    assert isinstance(mismatched, LabelledExamples)
+    assert (mismatched.texts, mismatched.labels) == (("in validation_mismatched",), ("contradiction",))
+    assert row.read_unlabelled(place, "test_matched").record(0) == {"text": "in test_matched", "text_pair": "b"}
+    splits = ("train", "validation_matched", "validation_mismatched", "test_matched")
+    assert asked == [("nyu-mll/glue", "mnli", split) for split in splits]
+    with pytest.raises(InputError, match="label -1 is none of 0 to 2"):
+        find_benchmark("ax").read(place, "test")
+
+
+def test_a_folder_that_is_none_is_told_of_the_hub(tmp_path: Path):
+    with pytest.raises(InputError, match="give the folder with the files of RTE, or nyu-mll/glue for the hub's"):
+        find_benchmark("rte").data(tmp_path / "nowhere")
 
 
 def test_imdb_takes_its_dev_set_from_the_training_file(tmp_path: Path):

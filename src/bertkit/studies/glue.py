@@ -14,6 +14,7 @@ from bertkit.recipes.finetune_result import FinetuneResult
 from bertkit.recipes.grid import finetune_grid
 from bertkit.recipes.grid_options import GridOptions
 from bertkit.studies.glue_result import GlueResult
+from bertkit.studies.task_report.run_page import REPORT_FILE, write_run_report
 from bertkit.tasks.benchmarks import find_benchmark
 from bertkit.tasks.glue import GLUE
 
@@ -30,19 +31,20 @@ def run_glue(
     grid: GridOptions | None = None,
     resume: bool | None = None,
 ) -> GlueResult:
-    """Fine-tune on every one of `tasks` whose files lie in `data/TASK`, in `out/TASK`, and write the results table.
+    """Fine-tune in `out/TASK` on every one of `tasks` whose files lie in `data/TASK`, and write the results table.
 
-    The table, `out/results.json` and `results.md`, is there from the first finished task on. Tasks without files are
-    left out by name; none at all raises `InputError`. `resume` is that of `finetune`.
+    `data` may be GLUE's name on the hub. The table, `out/results.json` and `results.md`, is there from the first
+    finished task on. Tasks without files are left out by name; none at all raises `InputError`. `resume` is that of
+    `finetune`.
     """
     names = [find_benchmark(task).name for task in tasks]
     for name in names:
         if name not in GLUE_TASKS:
             raise InputError(f"{name} is no task of GLUE with a training set: choose among {', '.join(GLUE_TASKS)}")
     skipped = {
-        name: f"{data / name} has no {', no '.join(missing)}"
-        for name in names
-        if (missing := find_benchmark(name).missing(data / name))
+        row.name: f"{data / row.name} has no {', no '.join(missing)}"
+        for row in map(find_benchmark, names)
+        if (missing := row.missing(row.folder(data)))
     }
     for name, reason in skipped.items():
         note(f"{name} is left out: {reason}")
@@ -52,24 +54,31 @@ def run_glue(
     with exclusive(out):
         for name in names:
             if name not in skipped:
-                results[name] = _run(model, data / name, out / name, name, options, grid, resume)
+                results[name] = _run(model, data, out / name, name, options, grid, resume)
                 _write(out, GlueResult(results, skipped))
     return GlueResult(results, skipped)
 
 
 def _run(
     model: Path,
-    folder: Path,
+    data: Path,
     out: Path,
     name: str,
     options: FinetuneOptions,
     grid: GridOptions | None,
     resume: bool | None,
 ) -> FinetuneResult:
-    data = find_benchmark(name).data(folder)
+    row = find_benchmark(name)
+    task_data = row.data(row.folder(data))
     if grid is None:
-        return finetune(model, data, out, options, resume=resume)
-    return finetune_grid(model, data, out, options, grid, resume=resume).best
+        result, run = finetune(model, task_data, out, options, resume=resume), out
+    else:
+        found = finetune_grid(model, task_data, out, options, grid, resume=resume)
+        result, run = found.best, found.run
+    report, done = run / REPORT_FILE, max(path.stat().st_mtime for path in run.glob("seed-*/result.json"))
+    if not report.exists() or report.stat().st_mtime < done:
+        write_run_report(run, result, options)
+    return result
 
 
 def _write(out: Path, result: GlueResult) -> None:

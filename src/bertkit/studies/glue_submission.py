@@ -71,7 +71,7 @@ def _model(folder: Path) -> Path | None:
 def _examples(entry: GlueEntry, data: Path) -> Examples | None:
     """The rows to predict, None where the file is not there."""
     row = find_benchmark(entry.benchmark)
-    folder = data / row.name
+    folder = row.folder(data)
     return row.read_unlabelled(folder, entry.split) if row.has_unlabelled(folder, entry.split) else None
 
 

@@ -12,6 +12,7 @@ from bertkit.tasks.classification import Classification
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
 from bertkit.tasks.examples import Examples
+from bertkit.tasks.hub_layout import HubLayout
 from bertkit.tasks.task_data import TaskData
 from bertkit.tasks.task_options import TaskOptions
 
@@ -45,6 +46,8 @@ class Benchmark:
     """Only where it has labels: GLUE keeps those of its test sets."""
     unlabelled: Mapping[str, Split] = field(default_factory=dict)
     """Files by name that are there to be predicted."""
+    hub: HubLayout | None = None
+    """The same on the hub, read where its data set's name is given in place of a folder."""
     model_of: str | None = None
     """Benchmark whose models this one measures, where it has no training set."""
 
@@ -54,24 +57,30 @@ class Benchmark:
         splits = {"train": self.train, "dev": self.dev, **further, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
 
+    def folder(self, data: Path) -> Path:
+        """Where the files lie in a folder with one for each benchmark; a data set on the hub is its own place."""
+        return data if self._on_hub(data) else data / self.name
+
     def missing(self, folder: Path) -> list[str]:
         """The files of the labelled splits that the folder does not have."""
+        if self._on_hub(folder):
+            return []
         return [split.file for split in self.splits().values() if _find(folder, split.file) is None]
 
     def has_unlabelled(self, folder: Path, name: str) -> bool:
         """Whether the file of one of `unlabelled` is in the folder."""
-        return _find(folder, self.unlabelled[name].file) is not None
+        return self._on_hub(folder) or _find(folder, self.unlabelled[name].file) is not None
 
     def read(self, folder: Path, split: str) -> Examples:
         """Read one of `splits()` from the benchmark's folder; a missing file raises `InputError`."""
         splits = self.splits()
         if split not in splits:
             raise InputError(f"{self.name} has no labelled split {split!r}: use one of {', '.join(splits)}")
-        return self._read(folder, splits[split], labelled=True)
+        return self._read(folder, split, splits[split], labelled=True)
 
     def read_unlabelled(self, folder: Path, name: str) -> Examples:
         """Read one of `unlabelled`; a missing file raises `InputError`."""
-        return self._read(folder, self.unlabelled[name], labelled=False)
+        return self._read(folder, name, self.unlabelled[name], labelled=False)
 
     def data(self, folder: Path, options: TaskOptions | None = None) -> TaskData:
         """Read all labelled splits."""
@@ -93,9 +102,15 @@ class Benchmark:
             benchmark=self.name,
         )
 
-    def _read(self, folder: Path, split: Split, *, labelled: bool) -> Examples:
+    def _on_hub(self, folder: Path) -> bool:
+        return self.hub is not None and folder.as_posix() == self.hub.dataset and not folder.exists()
+
+    def _read(self, folder: Path, name: str, split: Split, *, labelled: bool) -> Examples:
+        if self.hub is not None and self._on_hub(folder):
+            return self.hub.read(self.family, name, labelled=labelled)
         if not folder.is_dir():
-            raise InputError(f"{folder} is no folder: give the folder with the files of {self.name}")
+            hub = f", or {self.hub.dataset} for the hub's" if self.hub else ""
+            raise InputError(f"{folder} is no folder: give the folder with the files of {self.name}{hub}")
         path = _find(folder, split.file)
         if path is None:
             raise InputError(f"{folder} has no {split.file}, which {self.name} needs: give the folder with its files")

@@ -7,6 +7,7 @@ import difflib
 from bertkit.foundation.errors import InputError
 from bertkit.tasks.benchmark import Benchmark, Split
 from bertkit.tasks.columns import Columns
+from bertkit.tasks.hub_layout import HubLayout
 from bertkit.tasks.multiple_choice import MultipleChoice
 from bertkit.tasks.regression import Regression
 from bertkit.tasks.span_extraction import SpanExtraction
@@ -15,29 +16,43 @@ from bertkit.tasks.tagging import Tagging
 _TEST = Split(file="test.tsv")
 _UNLABELLED_TEST = {"test": _TEST}
 _SENTENCE_PAIR = Columns(text="sentence1", text_pair="sentence2")
+_QUESTION_SENTENCE = Columns(text="question", text_pair="sentence")
+_PREMISE = Columns(text="premise", text_pair="hypothesis")
+_ENTAILMENT, _INFERENCE = ("entailment", "not_entailment"), ("entailment", "neutral", "contradiction")
+_GLUE = "nyu-mll/glue"
 
 _ARC = Columns(text="question", choices=tuple(f"choice{place}" for place in range(4)))
 
 BENCHMARKS = (
     # GLUE (Wang et al. 2019) in its own file layout
-    Benchmark(name="SST-2", columns=Columns(text="sentence"), unlabelled=_UNLABELLED_TEST),
+    Benchmark(
+        name="SST-2",
+        columns=Columns(text="sentence"),
+        unlabelled=_UNLABELLED_TEST,
+        hub=HubLayout(name=f"{_GLUE}:sst2", columns=Columns(text="sentence")),
+    ),
     Benchmark(
         name="CoLA",
         columns=Columns(text=3, label=1, header=False),
         metric_names=("matthews", "accuracy"),
         unlabelled={"test": Split(file="test.tsv", columns=Columns(text="sentence"))},
+        hub=HubLayout(name=f"{_GLUE}:cola", columns=Columns(text="sentence")),
     ),
     Benchmark(
         name="MRPC",
         columns=Columns(text="#1 String", text_pair="#2 String", label="Quality"),
         metric_names=("accuracy", "f1"),
         unlabelled=_UNLABELLED_TEST,
+        hub=HubLayout(name=f"{_GLUE}:mrpc", columns=_SENTENCE_PAIR),
     ),
     Benchmark(
         name="QQP",
         columns=Columns(text="question1", text_pair="question2", label="is_duplicate", broken_rows="skip"),
         metric_names=("accuracy", "f1"),
         unlabelled=_UNLABELLED_TEST,
+        hub=HubLayout(
+            name=f"{_GLUE}:qqp", columns=Columns(text="question1", text_pair="question2", broken_rows="skip")
+        ),
     ),
     Benchmark(
         name="STS-B",
@@ -45,6 +60,7 @@ BENCHMARKS = (
         metric_names=("pearson", "spearman"),
         family=Regression,
         unlabelled=_UNLABELLED_TEST,
+        hub=HubLayout(name=f"{_GLUE}:stsb", columns=_SENTENCE_PAIR),
     ),
     Benchmark(
         name="MNLI",
@@ -55,10 +71,37 @@ BENCHMARKS = (
             "test_matched": Split(file="test_matched.tsv"),
             "test_mismatched": Split(file="test_mismatched.tsv"),
         },
+        hub=HubLayout(
+            name=f"{_GLUE}:mnli",
+            columns=_PREMISE,
+            splits={
+                "train": "train",
+                "dev": "validation_matched",
+                "dev_mismatched": "validation_mismatched",
+                "test_matched": "test_matched",
+                "test_mismatched": "test_mismatched",
+            },
+            classes=_INFERENCE,
+        ),
     ),
-    Benchmark(name="QNLI", columns=Columns(text="question", text_pair="sentence"), unlabelled=_UNLABELLED_TEST),
-    Benchmark(name="RTE", columns=_SENTENCE_PAIR, unlabelled=_UNLABELLED_TEST),
-    Benchmark(name="WNLI", columns=_SENTENCE_PAIR, unlabelled=_UNLABELLED_TEST),
+    Benchmark(
+        name="QNLI",
+        columns=_QUESTION_SENTENCE,
+        unlabelled=_UNLABELLED_TEST,
+        hub=HubLayout(name=f"{_GLUE}:qnli", columns=_QUESTION_SENTENCE, classes=_ENTAILMENT),
+    ),
+    Benchmark(
+        name="RTE",
+        columns=_SENTENCE_PAIR,
+        unlabelled=_UNLABELLED_TEST,
+        hub=HubLayout(name=f"{_GLUE}:rte", columns=_SENTENCE_PAIR, classes=_ENTAILMENT),
+    ),
+    Benchmark(
+        name="WNLI",
+        columns=_SENTENCE_PAIR,
+        unlabelled=_UNLABELLED_TEST,
+        hub=HubLayout(name=f"{_GLUE}:wnli", columns=_SENTENCE_PAIR),
+    ),
     # GLUE's diagnostic set, whose labels are in a file of their own
     Benchmark(
         name="AX",
@@ -68,6 +111,7 @@ BENCHMARKS = (
         dev=None,
         test=Split(file="diagnostic-full.tsv", columns=Columns(text="Premise", text_pair="Hypothesis", label="Label")),
         unlabelled={"test": Split(file="diagnostic.tsv")},
+        hub=HubLayout(name=f"{_GLUE}:ax", columns=_PREMISE, classes=_INFERENCE),
         model_of="MNLI",
     ),
     # SST-2 as sentences alone: no header, labelled test set
