@@ -147,6 +147,8 @@ def _choose_words(
     taken = np.zeros(len(word_starts), bool)
     for turn in range(order.shape[1]):  # all sequences take their next word at the same time
         active = np.flatnonzero((left > 0) & (turn < counts))
+        if not len(active):
+            break
         words = starts[active] + order[active, turn]
         fits = sizes[words] <= left[active]
         taken[words[fits]] = True

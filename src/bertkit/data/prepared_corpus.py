@@ -122,7 +122,7 @@ class PreparedCorpus:
     def _shard(self, index: int) -> NDArray[np.unsignedinteger[Any]]:
         record = self.manifest.shards[index]
         name = shard_file(record.name, TOKENS)
-        return _mapped(self.folder / name, record.files[name]["sha256"])
+        return _mapped(self.folder, name, record.files[name]["sha256"])
 
     def split(self, held_out_share: float, seed: int) -> tuple[PreparedCorpus, PreparedCorpus]:
         """Cut into (the rest, about `held_out_share` of the documents), at random but the same for a seed.
@@ -141,11 +141,11 @@ class PreparedCorpus:
 
 
 @lru_cache(maxsize=_MAX_OPEN_SHARDS)
-def _mapped(path: Path, checksum: str) -> NDArray[np.unsignedinteger[Any]]:
+def _mapped(folder: Path, name: str, checksum: str) -> NDArray[np.unsignedinteger[Any]]:
     # The checksum is part of the key: a file written anew under the same name is another array.
     del checksum
     # A plain view, for slicing an `np.memmap` costs ten times as much.
-    return np.asarray(np.load(path, mmap_mode="r"))
+    return np.asarray(np.load(folder / name, mmap_mode="r"))
 
 
 def _joined(folder: Path, manifest: Manifest, part: str) -> NDArray[np.int64]:
