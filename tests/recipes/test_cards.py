@@ -32,7 +32,7 @@ def test_pretraining_says_what_it_read_how_it_learned_and_what_came_out():
 
 def test_finetuning_says_what_it_started_from_and_how_well_each_part_went():
     card = finetuning_card(
-        FinetuneOptions(batch_size=16),
+        FinetuneOptions(batch_size=16, layer_decay=0.9, class_weights=("a=1", "b=2")),
         TrainingOptions(steps=40),
         epochs=4,
         task="MRPC",
@@ -42,6 +42,8 @@ def test_finetuning_says_what_it_started_from_and_how_well_each_part_went():
     )
     assert card.data == {"task": "MRPC", "train examples": 100, "dev examples": 20}
     assert {"steps": 40, "epochs": 4, "examples a step": 16}.items() <= card.training.items()
+    assert {"layer decay": 0.9, "class weights": "a=1, b=2"}.items() <= card.training.items()
+    assert "patience" not in card.training
     assert card.results == {"dev": {"f1": 0.75}}
     assert "from bert" in card.summary
 

@@ -13,6 +13,16 @@ from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.training.options import OptimizerOptions, TrainingOptions
 
+_OFF_BY_DEFAULT = (
+    "freeze",
+    "layer_decay",
+    "reinitialize_layers",
+    "gradual_unfreezing",
+    "patience",
+    "label_smoothing",
+    "class_weights",
+)
+
 
 def pretraining_card(
     options: PretrainOptions, *, corpus: Path, contents: str, evaluation: Mapping[str, float]
@@ -61,10 +71,21 @@ def finetuning_card(
             **_training(training),
             "epochs": epochs,
             "examples a step": options.batch_size,
+            **_unusual(options),
             **_optimizer(options.optimizer),
         },
         results=results,
     )
+
+
+def _unusual(options: FinetuneOptions) -> dict[str, Figure]:
+    """What was chosen of what is off by default."""
+    usual = FinetuneOptions()
+    return {
+        name.replace("_", " "): ", ".join(value) if isinstance(value, tuple) else value
+        for name in _OFF_BY_DEFAULT
+        if (value := getattr(options, name)) != getattr(usual, name)
+    }
 
 
 def _training(training: TrainingOptions) -> dict[str, Figure]:

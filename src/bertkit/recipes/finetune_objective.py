@@ -9,7 +9,7 @@ from torch import nn
 
 from bertkit.recipes.finetune_loader import TaskBatch
 from bertkit.tasks.contract import Task
-from bertkit.tasks.loss_shape import LossShape
+from bertkit.tasks.loss_shape import PLAIN, LossShape
 from bertkit.tasks.model import TaskModel
 from bertkit.training.flops import training_flops
 from bertkit.training.objective import LossTerm
@@ -18,7 +18,7 @@ from bertkit.training.objective import LossTerm
 class FinetuneObjective:
     """Mean loss over what the task counts in a batch."""
 
-    def __init__(self, module: TaskModel, task: Task[Any], shape: LossShape) -> None:
+    def __init__(self, module: TaskModel, task: Task[Any], shape: LossShape = PLAIN) -> None:
         self.module, self.task, self.shape = module, task, shape
 
     def counts(self, micro_batch: TaskBatch) -> Mapping[str, int]:
