@@ -14,13 +14,14 @@ from bertkit.data.stages import StageOptions
 from bertkit.foundation.durations import parse_duration
 from bertkit.foundation.launch import Launch
 from bertkit.foundation.precision import Precision
-from bertkit.model.presets import PRESETS
+from bertkit.model.presets import MODERN_PRESETS, PRESETS
 from bertkit.recipes.presets import RecipeName
 from bertkit.recipes.pretrain_options import InitialWeights, PretrainOptions
 from bertkit.training.options import OptimizerOptions, TrainingOptions
 from bertkit.training.parallel import Parallel
 
 _FLAT = Parameter(name="*")
+Architecture = Literal["bert", "modern"]
 
 
 def pretrain(
@@ -32,6 +33,7 @@ def pretrain(
     steps: int | None = None,
     budget: str | None = None,
     preset: Literal["tiny", "mini", "small", "medium", "base", "large"] = "base",
+    architecture: Architecture = "bert",
     batch_size: int = 256,
     nsp: bool = True,
     nsp_weight: float = 1.0,
@@ -83,6 +85,8 @@ def pretrain(
         Time for the run in place of steps: 30m, 1h30m, 2d. The learning rate ends with it.
     preset
         Size of the model.
+    architecture
+        bert: the paper's. modern: ModernBERT's, with rotary positions, local attention and gated layers.
     batch_size
         Sequences an update.
     nsp
@@ -143,7 +147,7 @@ def pretrain(
         Print the plan and stop.
     """
     del recipe  # its options have come as the others did
-    model = PRESETS[preset]
+    model = (MODERN_PRESETS if architecture == "modern" else PRESETS)[preset]
     if initial_model is not None:
         from bertkit.model.folder import ModelFolder
 

@@ -10,6 +10,7 @@ from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import MaskedLMHead, NextSentenceHead
+from bertkit.model.masked_cross_entropy import masked_cross_entropy
 
 
 class PretrainingModel(nn.Module):
@@ -25,9 +26,15 @@ class PretrainingModel(nn.Module):
         self.masked_lm = MaskedLMHead(config)
         self.next_sentence = NextSentenceHead(config) if next_sentence else None
 
-    def forward(self, batch: PackedBatch, masked_positions: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits (M, V) at `masked_positions` (M,) of the packed tokens alone, and next-sentence logits (B, 2)."""
-        output = self.bert(batch)
-        masked_hidden = output.last_hidden_state[masked_positions]
-        logits = self.masked_lm(masked_hidden, self.bert.embeddings.word_embeddings.weight)
-        return logits, self.next_sentence(output.pooler_output) if self.next_sentence is not None else None
+    def forward(
+        self, batch: PackedBatch, masked_positions: Tensor, masked_labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Cross-entropy summed over the masked positions, how many of them are right, and next-sentence logits (B, 2).
+
+        `masked_positions` (M,) index the packed tokens, `masked_labels` (M,) stood there.
+        """
+        output, head = self.bert(batch), self.masked_lm
+        hidden = head.transform(output.last_hidden_state[masked_positions])
+        matrix = self.bert.embeddings.word_embeddings.weight
+        total, correct = masked_cross_entropy(hidden, matrix, head.bias, masked_labels)
+        return total, correct, self.next_sentence(output.pooler_output) if self.next_sentence is not None else None

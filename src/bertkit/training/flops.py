@@ -6,6 +6,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from bertkit.model.config import BertConfig
+from bertkit.model.modern_config import ModernBertConfig
 
 _TRAINING_PASSES = 3
 """Backward costs two forward passes."""
@@ -14,14 +15,24 @@ _TRAINING_PASSES = 3
 def training_flops(config: BertConfig, cu_seqlens: Tensor, masked_positions: int) -> float:
     """Forward and backward of a packed batch (B+1 boundaries), with a masked-LM head on `masked_positions`.
 
-    A multiplication with an addition counts as two. Attention counts S squared for each sequence; embeddings,
-    norms, activations and dropout are left out (as in Kaplan et al. 2020, section 2.1).
+    A multiplication with an addition counts as two. Attention counts the pairs of tokens that see each other;
+    embeddings, norms, activations and dropout are left out (as in Kaplan et al. 2020, section 2.1).
     """
     lengths = cu_seqlens.diff().double()
     hidden, intermediate = config.hidden_size, config.intermediate_size
-    layer = 4 * hidden * hidden + 2 * hidden * intermediate
+    is_modern = isinstance(config, ModernBertConfig)
+    layer = 4 * hidden * hidden + (3 if is_modern else 2) * hidden * intermediate  # a gate is a third matrix
     matrices = float(lengths.sum()) * layer * config.num_hidden_layers
-    attention = float((lengths**2).sum()) * 2 * hidden * config.num_hidden_layers
-    pooler = len(lengths) * hidden * hidden
+    windows = [config.window(depth) if is_modern else None for depth in range(config.num_hidden_layers)]
+    attention = sum(_pairs(lengths, window) for window in windows) * 2 * hidden
+    pooler = len(lengths) * hidden * hidden if config.has_pooler else 0
     masked_lm = masked_positions * (hidden * hidden + hidden * config.vocab_size)
     return 2 * _TRAINING_PASSES * (matrices + attention + pooler + masked_lm)
+
+
+def _pairs(lengths: Tensor, window: int | None) -> float:
+    """Pairs of tokens of a sequence at most `window` apart, themselves counted."""
+    if window is None:
+        return float((lengths**2).sum())
+    reach = (lengths - 1).clamp(max=window)
+    return float((lengths * (2 * reach + 1) - reach * (reach + 1)).sum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from bertkit.data.pretraining_batch import PretrainingBatch
@@ -48,15 +48,12 @@ class PretrainingObjective:
     def terms(self, micro_batch: PretrainingBatch, model: nn.Module) -> Mapping[str, LossTerm]:
         """Losses and right answers of one micro-batch, wherever it lies."""
         micro_batch = micro_batch.to(next(model.parameters()).device)
-        logits, next_logits = model(micro_batch.inputs, micro_batch.masked_positions)
-        terms = {MASKED_LM: _cross_entropy(logits, micro_batch.masked_labels)}
+        total, correct, next_logits = model(micro_batch.inputs, micro_batch.masked_positions, micro_batch.masked_labels)
+        terms = {MASKED_LM: LossTerm(total, correct)}
         if micro_batch.next_sentence_labels is not None:
             assert next_logits is not None
             labels = micro_batch.next_sentence_labels
-            terms[NEXT_SENTENCE] = _cross_entropy(next_logits, labels, self.next_sentence_weight)
+            right = (next_logits.detach().argmax(-1) == labels).sum()
+            total = F.cross_entropy(next_logits.float(), labels, reduction="sum")
+            terms[NEXT_SENTENCE] = LossTerm(total, right, self.next_sentence_weight)
         return terms
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor, weight: float = 1.0) -> LossTerm:
-    total = F.cross_entropy(logits.float(), labels, reduction="sum")
-    return LossTerm(total, (logits.detach().argmax(-1) == labels).sum(), weight)
