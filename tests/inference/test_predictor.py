@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertkit.foundation.errors import InputError
+from bertkit.inference import predictor as predictor_module
 from bertkit.inference import text_batches
 from bertkit.inference.load import load
 from bertkit.inference.predictor import Predictor
@@ -34,7 +35,7 @@ def test_vectors_come_in_order_and_do_not_depend_on_the_neighbours(encoder: Pred
 def test_small_chunks_and_batches_change_nothing(encoder: Predictor, monkeypatch: pytest.MonkeyPatch):
     texts = [" ".join(WORDS[: 1 + index % 4]) for index in range(11)]
     expected = encoder.embed(texts)
-    monkeypatch.setattr(text_batches, "CHUNK_TEXTS", 5)
+    monkeypatch.setattr(predictor_module, "CHUNK_TEXTS", 5)
     monkeypatch.setattr(text_batches, "_MAX_TOKENS", {"cpu": 17})
     np.testing.assert_allclose(encoder.embed(texts), expected, atol=1e-5)
 

@@ -30,6 +30,7 @@ _COMMANDS = {
     "fill-mask": "Fill in [MASK].",
     "embed": "Turn texts into vectors.",
     "features": "Write any layers' hidden states as features of texts or tokens.",
+    "study": "Compare parts and choices by experiment.",
     "convert": "Write a model in another format: Hugging Face's or TensorFlow 1's.",
     "doctor": "Look into a model: its parameters, part by part.",
 }

@@ -57,7 +57,9 @@ def extract_features(
     advance: Callable[[int], None] = lambda count: None,
 ) -> TextFeatures:
     """Encode the texts, all of which memory holds, and carry out `plan`; `advance` is told how many texts are done."""
-    examples = model.tokenizer.encode_batch(texts, max_length=plan.max_length)
+    pieces = model.tokenizer.pieces(texts)
+    room = plan.max_length - 2  # beside [CLS] and [SEP]
+    examples = model.tokenizer.join(pieces.cut(room))
     lengths = np.array([len(example) for example in examples], np.int64)
     rows = lengths if plan.is_per_token else np.ones_like(lengths)
     starts = run_starts(rows)
@@ -71,10 +73,4 @@ def extract_features(
     for indices, found in batches:
         vectors[run_positions(starts[indices], rows[indices])] = found
         advance(len(indices))
-    is_cut = [_is_cut(text, example, plan.max_length) for text, example in zip(texts, examples, strict=True)]
-    return TextFeatures(vectors, examples, np.array(is_cut, bool))
-
-
-def _is_cut(text: str, example: EncodedExample, max_length: int) -> bool:
-    """Whether there is text behind the last piece that the model reads, which stands before [SEP]."""
-    return len(example) == max_length and bool(text[int(example.offsets[-2, 1]) :].strip())
+    return TextFeatures(vectors, examples, pieces.lengths > room)

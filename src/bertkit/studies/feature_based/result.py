@@ -1,0 +1,111 @@
+"""What a study of features found."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+
+from bertkit.recipes.finetune_result import deviation
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedFigures:
+    """One training on one kind of features."""
+
+    seed: int
+    dev: Mapping[str, float]
+    test: Mapping[str, float] | None
+    layer_weights: list[float] | None
+    """Of the layers' weighted sum, where they are learned."""
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureRow:
+    """One kind of features over its seeds."""
+
+    features: str
+    pooling: str
+    """words, cls or mean."""
+    layers: tuple[int, ...]
+    """From 0, the embeddings."""
+    width: int
+    """Numbers a text or word."""
+    seeds: tuple[SeedFigures, ...]
+    published: float | None
+    """The paper's figure, of its own model."""
+
+    def values(self, split: str, metric: str) -> list[float]:
+        """A metric over the seeds, on "dev" or "test"; empty where that was not evaluated."""
+        found = [getattr(one, split) for one in self.seeds]
+        return [figures[metric] for figures in found if figures is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureStudyResult:
+    """All rows of the table."""
+
+    task: str
+    model: str
+    metric: str
+    examples: Mapping[str, int]
+    """Of each part."""
+    dev: str
+    """What dev is."""
+    largest_class: Mapping[str, float] | None
+    """The metric by part of always saying training's largest class; None for tags, where that finds no entity."""
+    rows: tuple[FeatureRow, ...]
+    skipped: tuple[str, ...]
+    """Features that the model has too few layers for."""
+    machine: str
+
+    def to_json(self) -> dict[str, Any]:
+        """What `results.json` holds."""
+        splits = ("dev", "test") if "test" in self.examples else ("dev",)
+        rows = [
+            asdict(row)
+            | {
+                split: {"mean": statistics.fmean(values), "standard_deviation": deviation(values)}
+                for split in splits
+                if (values := row.values(split, self.metric))
+            }
+            for row in self.rows
+        ]
+        return asdict(self) | {"rows": rows}
+
+    def head(self) -> list[str]:
+        """Names of the table's columns."""
+        tests = [f"test {self.metric}"] if "test" in self.examples else []
+        published = ["published"] if any(row.published is not None for row in self.rows) else []
+        return ["features", "of", "width", f"dev {self.metric}", *tests, *published]
+
+    def cells(self) -> list[list[str]]:
+        """The table's rows, in percent, mean ± standard deviation over the seeds."""
+        has_published = "published" in self.head()
+        table = []
+        for row in self.rows:
+            figures = [_percent(row.values(split, self.metric)) for split in ("dev", "test") if split in self.examples]
+            published = ["" if row.published is None else f"{100 * row.published:.1f}"] if has_published else []
+            table.append([row.features, row.pooling, f"{row.width:,}", *figures, *published])
+        if self.largest_class is not None:
+            chance = [f"{100 * self.largest_class[split]:.1f}" for split in ("dev", "test") if split in self.examples]
+            table.append(["largest class", "", "", *chance, *([""] if has_published else [])])
+        return table
+
+    def table(self) -> Table:
+        """For the terminal."""
+        table = Table(title=f"{self.task}: features of {self.model} (dev: {self.dev})")
+        for place, name in enumerate(self.head()):
+            table.add_column(name, justify="left" if place < 2 else "right")
+        for row in self.cells():
+            table.add_row(*row)
+        return table
+
+
+def _percent(values: list[float]) -> str:
+    mean = f"{100 * statistics.fmean(values):.1f}"
+    return f"{mean} ± {100 * deviation(values):.1f}" if len(values) > 1 else mean

@@ -1,0 +1,164 @@
+"""Every kind of features of one encoder on one task."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from bertkit.foundation.console import note
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import exclusive, read_json, sha256, write_json
+from bertkit.inference.load import load
+from bertkit.inference.loaded_model import LoadedModel
+from bertkit.model.stored_weights import find_weights, weight_parts
+from bertkit.studies.feature_based.feature_sets import PUBLISHED, FeatureSet, find_feature_sets
+from bertkit.studies.feature_based.options import FeatureStudyOptions
+from bertkit.studies.feature_based.report import feature_report
+from bertkit.studies.feature_based.result import FeatureRow, FeatureStudyResult, SeedFigures
+from bertkit.studies.feature_based.study_data import StudyData
+from bertkit.studies.feature_based.tag_bench import TagBench
+from bertkit.studies.feature_based.text_bench import TextBench
+from bertkit.studies.machine import describe_machine
+from bertkit.studies.report import write_report
+from bertkit.tasks.tagging import Tagging
+from bertkit.tasks.task_data import TaskData
+from bertkit.training.run_config import settle_config
+
+
+class Bench(Protocol):
+    """Trains on cached features and measures."""
+
+    poolings: tuple[str, ...]
+
+    @property
+    def seeds(self) -> int:
+        """How many trainings differ."""
+
+    def run(self, features: FeatureSet, layers: tuple[int, ...], pooling: str, seed: int, run: Path) -> SeedFigures:
+        """One training; `run` is a folder for its files."""
+
+    def largest_class(self, metric: str) -> Mapping[str, float] | None:
+        """The metric, by part, of always saying training's largest class."""
+
+
+def study_features(
+    model: str | Path, data: TaskData, out: Path, options: FeatureStudyOptions, *, resume: bool | None = None
+) -> FeatureStudyResult:
+    """Run the encoder once over each part, train on every kind of features, and write `out/results.json`.
+
+    A run that was stopped goes on when it is started again with the same options.
+    """
+    loaded = load(model, precision=options.precision).model
+    studied = StudyData.of(data, loaded, options)
+    chosen, skipped = _sets(options, loaded)
+    layers = tuple(sorted({layer for found in chosen.values() for layer in found}))
+    with exclusive(out):
+        settle_config(out, _config(loaded, studied, options), resume)
+        for remark in studied.remarks:
+            note(remark)
+        make: type[TagBench] | type[TextBench] = TagBench if isinstance(studied.task, Tagging) else TextBench
+        bench: Bench = make(loaded, studied, layers, options, out / "features")
+        metric = studied.task.metric_names[0]
+        rows = tuple(
+            _row(bench, one, found, pooling, loaded, studied, out)
+            for pooling in bench.poolings
+            for one, found in chosen.items()
+        )
+        result = FeatureStudyResult(
+            task=studied.name,
+            model=str(loaded.path),
+            metric=metric,
+            examples={name: len(part.examples) for name, part in studied.parts.items()} | _held_out(studied, options),
+            dev=studied.dev,
+            largest_class=bench.largest_class(metric),
+            rows=rows,
+            skipped=skipped,
+            machine=describe_machine(),
+        )
+        write_json(out / "results.json", result.to_json())
+        write_report(out / "report.html", feature_report(result, options))
+    return result
+
+
+def _sets(
+    options: FeatureStudyOptions, model: LoadedModel
+) -> tuple[dict[FeatureSet, tuple[int, ...]], tuple[str, ...]]:
+    """The kinds of features that the model has layers for, and the names of the others."""
+    num_layers = model.bert.config.num_hidden_layers
+    found = {one: one.find(num_layers) for one in find_feature_sets(options.features)}
+    skipped = tuple(one.name for one, layers in found.items() if layers is None)
+    chosen = {one: layers for one, layers in found.items() if layers is not None}
+    if not chosen:
+        raise InputError(f"{model.path} has {num_layers} layers, too few for {', '.join(skipped)}")
+    for name in skipped:
+        note(f"{name} is left out: the model has {num_layers} layers")
+    return chosen, skipped
+
+
+def _row(
+    bench: Bench,
+    features: FeatureSet,
+    layers: tuple[int, ...],
+    pooling: str,
+    model: LoadedModel,
+    data: StudyData,
+    out: Path,
+) -> FeatureRow:
+    seeds = tuple(
+        _seed(bench, features, layers, pooling, seed, out / "runs" / f"{pooling}-{features.name}-{seed}")
+        for seed in range(bench.seeds)
+    )
+    width = model.bert.config.hidden_size * (len(layers) if features.combination == "concat" else 1)
+    return FeatureRow(
+        features=features.name,
+        pooling=pooling,
+        layers=layers,
+        width=width,
+        seeds=seeds,
+        published=PUBLISHED.get((data.name, pooling, features.name)),
+    )
+
+
+def _seed(
+    bench: Bench, features: FeatureSet, layers: tuple[int, ...], pooling: str, seed: int, run: Path
+) -> SeedFigures:
+    """One training, or its figures where it was done before."""
+    path = run.with_suffix(".json")
+    if path.is_file():
+        return SeedFigures(**read_json(path))
+    figures = bench.run(features, layers, pooling, seed, run)
+    write_json(path, asdict(figures))
+    found = ", ".join(f"{name} {value:.4f}" for name, value in figures.dev.items())
+    note(f"{features.name} of {pooling}, seed {seed}: dev {found} ({figures.seconds:.1f} s)")
+    return figures
+
+
+def _held_out(data: StudyData, options: FeatureStudyOptions) -> dict[str, int]:
+    """How many texts are trained on and held out where each seed draws its own."""
+    if options.hold_out is None:
+        return {}
+    total = len(data.parts["train"].examples)
+    held_out = -int(-total * options.hold_out // 1)
+    return {"train": total - held_out, "dev": held_out}
+
+
+def _config(model: LoadedModel, data: StudyData, options: FeatureStudyOptions) -> dict[str, Any]:
+    """All that decides the figures; more seeds are added to those that are done."""
+    chosen = asdict(options)
+    del chosen["seeds"]
+    digest = hashlib.blake2b(digest_size=16)
+    for part in data.parts.values():
+        for sequence in part.sequences:
+            digest.update(sequence.input_ids.tobytes())
+        assert part.targets is not None
+        digest.update(part.targets.numpy().tobytes())
+    return {
+        "model": str(model.path.resolve()),
+        "weights": [sha256(part) for part in weight_parts(find_weights(model.path))],
+        "task": {"name": data.name, **data.task.description(), "labels": data.task.labels},
+        "data": digest.hexdigest(),
+        **chosen,
+    }
