@@ -20,6 +20,7 @@ SIZES = {
     "DistilBert": {"dim": 24, "n_layers": 2, "n_heads": 3, "hidden_dim": 40},
 }
 SIZES["Roberta"] = SIZES["Bert"] | {"type_vocab_size": 1, "layer_norm_eps": 1e-5}
+SIZES["ModernBert"] = SIZES["Bert"] | {"local_attention": 6, "pad_token_id": 0, "norm_eps": 1e-6}
 HEADS = ["Model", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering"]
 CLASSES = [f"{kind}{head}" for kind in SIZES for head in [*HEADS, "ForMultipleChoice"]]
 CLASSES += ["BertForPreTraining", "BertForNextSentencePrediction"]
@@ -28,7 +29,7 @@ CLASSES += ["BertForPreTraining", "BertForNextSentencePrediction"]
 def hugging_face_model(name: str, **changes):
     """A random model whose biases and norms are random too."""
     cls = getattr(transformers, name)
-    sizes = SIZES[next(kind for kind in ("DistilBert", "Roberta", "Bert") if name.startswith(kind))]
+    sizes = SIZES[next(kind for kind in ("DistilBert", "Roberta", "ModernBert", "Bert") if name.startswith(kind))]
     labels = {"num_labels": 3} if name.endswith("Classification") else {}
     config = cls.config_class(vocab_size=VOCABULARY, max_position_embeddings=20, **(sizes | labels | changes))
     torch.manual_seed(len(name))
@@ -119,10 +120,13 @@ def test_a_folder_that_goes_through_us_comes_back_with_the_same_bits(theirs, tmp
         assert torch.equal(tensor, expected[name]), name
     for key in ("vocab_size", "pad_token_id", "id2label", "max_position_embeddings"):
         assert getattr(back.config, key) == getattr(theirs.config, key)
-    assert getattr(back.config, "layer_norm_eps", None) == getattr(theirs.config, "layer_norm_eps", None)
+    for key in ("layer_norm_eps", "norm_eps", "layer_types", "rope_parameters", "local_attention"):
+        assert getattr(back.config, key, None) == getattr(theirs.config, key, None)
 
 
-@pytest.mark.parametrize("name", ["BertForPreTraining", "DistilBertForMaskedLM", "RobertaForSequenceClassification"])
+@pytest.mark.parametrize(
+    "name", ["BertForPreTraining", "DistilBertForMaskedLM", "RobertaForSequenceClassification", "ModernBertForMaskedLM"]
+)
 def test_the_encoder_alone_comes_out_of_any_class(name: str, tmp_path: Path, capsys):
     theirs = hugging_face_model(name)
     theirs.save_pretrained(tmp_path / "theirs")

@@ -17,7 +17,7 @@ transformers = pytest.importorskip("transformers")
 
 HEADS = ["Model", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification"]
 HEADS += ["ForQuestionAnswering", "ForMultipleChoice"]
-CLASSES = [kind + head for kind in ("Bert", "DistilBert", "Roberta") for head in HEADS]
+CLASSES = [kind + head for kind in ("Bert", "DistilBert", "Roberta", "ModernBert") for head in HEADS]
 CLASSES += ["BertForPreTraining", "BertForNextSentencePrediction"]
 
 
