@@ -25,9 +25,9 @@ class MaskedLMHead(nn.Module):
 
     def forward(self, masked_hidden: Tensor, word_embeddings: Tensor) -> Tensor:
         """Logits (M, V) of the masked positions' hidden states (M, H), with the embedding matrix (V, H)."""
-        return F.linear(self.transform(masked_hidden), word_embeddings, self.bias)[: len(masked_hidden)]
+        return F.linear(self.decoder_input(masked_hidden), word_embeddings, self.bias)[: len(masked_hidden)]
 
-    def transform(self, masked_hidden: Tensor) -> Tensor:
+    def decoder_input(self, masked_hidden: Tensor) -> Tensor:
         """(M, H) to what the decoder reads, with rows of padding behind them."""
         return self.norm(self.activation(self.dense(pad_rows(masked_hidden))))  # type: ignore[no-any-return]
 

@@ -34,7 +34,7 @@ class PretrainingModel(nn.Module):
         `masked_positions` (M,) index the packed tokens, `masked_labels` (M,) stood there.
         """
         output, head = self.bert(batch), self.masked_lm
-        hidden = head.transform(output.last_hidden_state[masked_positions])
+        hidden = head.decoder_input(output.last_hidden_state[masked_positions])
         matrix = self.bert.embeddings.word_embeddings.weight
         total, correct = masked_cross_entropy(hidden, matrix, head.bias, masked_labels)
         return total, correct, self.next_sentence(output.pooler_output) if self.next_sentence is not None else None
