@@ -4,28 +4,87 @@ from __future__ import annotations
 
 import json
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+
+from bertkit.foundation.errors import InputError
 
 if TYPE_CHECKING:
     from bertkit.model.parameter_counts import ParameterCounts
 
 
 def doctor(
+    data: Path | None = None,
+    /,
     *,
-    model: str,
+    model: str | None = None,
+    against: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")] = None,
+    html: Path | None = None,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
-    """Say what a model is made of: its parameters, part by part.
+    """Say what a prepared corpus holds and what is wrong with it, or what a model is made of.
 
     Parameters
     ----------
+    data
+        Folder that `bertkit prepare` wrote.
     model
-        A preset (tiny, mini, small, medium, base, large), a model folder, a config.json, or a hub name.
+        In place of DATA: a preset (tiny, mini, small, medium, base, large), a model folder, a config.json, or a hub
+        name, to count the parameters part by part.
+    against
+        Folders or files of benchmarks (text, TSV, CSV, JSON, CoNLL columns): which of their texts has the corpus?
+    html
+        Write a page with plots.
     json_output
         Print the figures as JSON.
     """
+    if (data is None) == (model is None):
+        raise InputError("give either DATA, a folder that `bertkit prepare` wrote, or --model")
+    if data is not None:
+        _examine_corpus(data, against or [], html, json_output)
+        return
+    if against or html is not None:
+        raise InputError("--against and --html are about a prepared corpus: give DATA in place of --model")
+    assert model is not None
+    _count_parameters(model, json_output)
+
+
+def _examine_corpus(data: Path, against: list[Path], html: Path | None, json_output: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from bertkit.data.corpus_figures import corpus_figures
+    from bertkit.data.prepared_corpus import PreparedCorpus
+    from bertkit.studies.benchmark_texts import benchmark_files
+    from bertkit.studies.corpus_report import CorpusExamination, corpus_report
+    from bertkit.studies.report import write_report
+    from bertkit.studies.text_overlap import text_overlap
+
+    files = benchmark_files(against)
+    corpus = PreparedCorpus.open(data)
+    examined = CorpusExamination(
+        folder=str(data), figures=corpus_figures(corpus), overlap=text_overlap(corpus, files) if files else []
+    )
+    if html is not None:
+        write_report(html, corpus_report(examined))
+    if json_output:
+        print(json.dumps(examined.to_json(), indent=2, ensure_ascii=False))
+        return
+    console = Console()
+    table = Table(title=str(data), show_header=False)
+    for row in examined.rows():
+        table.add_row(*row)
+    console.print(table)
+    if examined.overlap:
+        table = Table("file", "texts", "overlap", "share", title="benchmarks")
+        for file in examined.overlap:
+            table.add_row(file.file, f"{file.texts:,}", f"{file.overlapping:,}", f"{file.share:.2%}")
+        console.print(table)
+
+
+def _count_parameters(model: str, json_output: bool) -> None:
     from bertkit.model.described_model import describe_model
     from bertkit.model.parameter_counts import ParameterCounts
 

@@ -1,0 +1,132 @@
+"""Which texts of a benchmark stand in a corpus already.
+
+After Brown et al. 2020 (appendix C): thirteen words in a row that stand in one document, where the text has so many; a
+whole sentence of the corpus, where it has 8 to 12. Shorter texts are not judged, for they come back by chance.
+"""
+# n tokens, w words, g windows of thirteen words, t texts.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.run_hashes import run_hashes, window_hashes
+from bertkit.data.word_entries import WordEntries
+from bertkit.foundation.console import progress
+from bertkit.studies.benchmark_texts import file_texts
+from bertkit.text.chunk_encoder import ChunkEncoder
+
+WINDOW_WORDS = 13
+SHORTEST_WORDS = 8
+_TEXTS_AT_A_TIME = 8192
+_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOverlap:
+    """A file's texts of at least eight words, and how many of them the corpus has."""
+
+    file: str
+    texts: int
+    overlapping: int
+    examples: tuple[str, ...]
+    """The first that overlap."""
+
+    @property
+    def share(self) -> float:
+        """Share of the texts that overlap."""
+        return self.overlapping / max(1, self.texts)
+
+
+def text_overlap(corpus: PreparedCorpus, files: Sequence[Path]) -> list[FileOverlap]:
+    """Compare the corpus with all texts of the files; memory holds 24 bytes a word of these."""
+    reader = _Reader(corpus)
+    against = [(path, reader.keys(path)) for path in files]
+    wanted = np.unique(np.concatenate([keys for _, (_, keys, _) in against]))
+    found = np.zeros(len(wanted), bool)
+    with progress("overlap", corpus.num_tokens, "tokens") as bar:
+        for shard in range(len(corpus.manifest.shards)):
+            keys = np.sort(reader.shard_keys(corpus, shard))
+            places = np.searchsorted(wanted, keys)
+            places[places == len(wanted)] = 0
+            found[places[wanted[places] == keys]] = True
+            bar.advance(corpus.manifest.shards[shard].tokens)
+    return [
+        _overlap(path, texts, owner[found[np.searchsorted(wanted, keys)]]) for path, (texts, keys, owner) in against
+    ]
+
+
+def _overlap(path: Path, texts: int, hits: NDArray[np.int64]) -> FileOverlap:
+    numbers = np.unique(hits)
+    shown = set(numbers[:_SHOWN].tolist())
+    last = max(shown, default=-1) + 1
+    examples = tuple(text for number, text in enumerate(islice(file_texts(path), last)) if number in shown)
+    return FileOverlap(file=str(path), texts=texts, overlapping=len(numbers), examples=examples)
+
+
+@dataclass
+class _Reader:
+    """Keys of texts and of the corpus: hashes of windows and of whole short texts, as the tokenizer sees them."""
+
+    corpus: PreparedCorpus
+    entries: WordEntries = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.entries = WordEntries.of(self.corpus.tokenizer)
+        self._encoder = ChunkEncoder(self.corpus.tokenizer)
+
+    def keys(self, path: Path) -> tuple[int, NDArray[np.uint64], NDArray[np.int64]]:
+        """How many texts are judged, their keys, and the number of the text that each key is of."""
+        keys, owners, judged, first = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], 0, 0
+        for texts in _portions(file_texts(path)):
+            ids, lengths = self._encoder.encode_lines(texts)
+            words, text_words = self._words(ids, np.concatenate(([0], np.cumsum(lengths))))
+            for some, owner in (_windows(words, text_words), _wholes(words, text_words)):
+                keys.append(some)
+                owners.append(first + owner)
+            judged += int((np.diff(text_words) >= SHORTEST_WORDS).sum())
+            first += len(texts)
+        return judged, np.concatenate(keys), np.concatenate(owners)
+
+    def shard_keys(self, corpus: PreparedCorpus, shard: int) -> NDArray[np.uint64]:
+        """Windows in the documents, and sentences of 8 to 12 words."""
+        start, stop = corpus.shard_tokens[shard : shard + 2].tolist()
+        first, last = np.searchsorted(corpus.sentence_tokens, [start, stop])
+        sentences = corpus.sentence_tokens[first : last + 1] - start
+        words, sentence_words = self._words(corpus.tokens(start, stop), sentences)
+        begins, ends = np.searchsorted(corpus.document_sentences, [first, last])
+        document_words = sentence_words[corpus.document_sentences[begins : ends + 1] - first]
+        return np.concatenate([_windows(words, document_words)[0], _wholes(words, sentence_words)[0]])
+
+    def _words(
+        self, ids: NDArray[np.integer], bounds: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Hash the words (w,) of runs of tokens, and say at which word each run starts."""
+        pieces, word_bounds, places = self.entries.words(ids)
+        return run_hashes(pieces, word_bounds), np.searchsorted(places, bounds)
+
+
+def _windows(words: NDArray[np.uint64], bounds: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Windows (g,) that lie in one run, and the run of each."""
+    hashes = window_hashes(words, WINDOW_WORDS)
+    run = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))[: len(hashes)]
+    inside = np.arange(len(hashes)) + WINDOW_WORDS <= bounds[run + 1]
+    return hashes[inside], run[inside]
+
+
+def _wholes(words: NDArray[np.uint64], bounds: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Runs of 8 to 12 words, and their numbers."""
+    lengths = np.diff(bounds)
+    chosen = np.flatnonzero((lengths >= SHORTEST_WORDS) & (lengths < WINDOW_WORDS))
+    return run_hashes(words, bounds)[chosen], chosen
+
+
+def _portions(texts: Iterator[str]) -> Iterator[list[str]]:
+    while portion := list(islice(texts, _TEXTS_AT_A_TIME)):
+        yield portion
