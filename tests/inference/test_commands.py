@@ -52,7 +52,7 @@ def test_predict_reads_columns_of_a_table_and_writes_a_file(scorer: Path, tmp_pa
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     expected = load(scorer).predict([("the cat, a dog", "mat"), ("sat", "on")])
     assert [record["score"] for record in records] == pytest.approx([p.score for p in expected], abs=1e-5)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == f"2 predictions: {tmp_path / 'out.jsonl'}\n"
 
 
 def test_fill_mask_prints_the_text_and_its_fillings(pretrained: Path, capsys):
@@ -106,10 +106,14 @@ def test_a_pair_without_a_tab_is_named_by_its_number(classifier: Path, standard_
     assert "text 2 has 0 tabs" in capsys.readouterr().err
 
 
-def test_a_table_needs_the_name_of_a_column(classifier: Path, tmp_path: Path, capsys):
-    (tmp_path / "in.csv").write_text("text\nthe cat\n")
-    assert run(["predict", str(classifier), "--input", str(tmp_path / "in.csv")]) == 2
-    assert "name the column of the texts with --text" in capsys.readouterr().err
+def test_a_table_has_the_columns_of_fine_tuning_or_those_named(classifier: Path, tmp_path: Path, capsys):
+    (tmp_path / "in.csv").write_text("text,other\nthe cat,a dog\n")
+    assert run(["predict", str(classifier), "--input", str(tmp_path / "in.csv")]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("\tthe cat")
+    assert run(["predict", str(classifier), "--input", str(tmp_path / "in.csv"), "--text", "other"]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("\ta dog")
+    assert run(["predict", str(classifier), "--input", str(tmp_path / "in.csv"), "--text", "txt"]) == 2
+    assert "has no column 'txt'; it has 'text', 'other': did you mean 'text'?" in capsys.readouterr().err
 
 
 def test_a_reader_that_leaves_early_is_no_error(classifier: Path, monkeypatch: pytest.MonkeyPatch, capfd):

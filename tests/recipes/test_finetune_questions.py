@@ -95,7 +95,7 @@ def test_the_command_line_goes_from_files_to_answers(
         del paragraph["qas"][0]["answers"]
     unlabelled.write_text(json.dumps(content))
     assert run(["evaluate", str(fine_tuned), "--data", str(unlabelled)]) == USER_ERROR
-    assert "no answers: give a labelled file, or use bertkit predict" in capsys.readouterr().err
+    assert "no answers: give a labelled file; for a file without labels use bertkit predict" in capsys.readouterr().err
     assert run(["predict", str(fine_tuned), "--input", str(unlabelled), "--json"]) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [record["id"] for record in records] == [f"dev-v1.1-{index}" for index in range(6)]

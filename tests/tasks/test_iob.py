@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertkit.tasks.entity_scores import entity_scores
+from bertkit.tasks.entity_scores import EntityCounts, entity_scores
 from bertkit.tasks.iob import Entity, entities, is_entity_tags, loose_starts, needless_begins, to_iob2
 
 TAGS = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "I-MISC-x"])
@@ -59,6 +59,17 @@ def test_entities_are_counted_as_conlleval_does(sentences: list[list[tuple[str, 
     gold = [[pair[0] for pair in sentence] for sentence in sentences]
     guessed = [[pair[1] for pair in sentence] for sentence in sentences]
     assert entity_scores(guessed, gold) == pytest.approx(conlleval(sentences))
+
+
+@given(sentences=SENTENCES)
+def test_a_type_is_counted_as_if_there_were_no_other(sentences: list[list[tuple[str, str]]]):
+    gold = [[pair[0] for pair in sentence] for sentence in sentences]
+    guessed = [[pair[1] for pair in sentence] for sentence in sentences]
+    counts = EntityCounts.by_label(guessed, gold)
+    for label in ("PER", "LOC", "MISC-x"):
+        alone = [[tuple(tag if tag.endswith(label) else "O" for tag in pair) for pair in one] for one in sentences]
+        one = counts.get(label, EntityCounts())
+        assert {"f1": one.f1, "precision": one.precision, "recall": one.recall} == pytest.approx(conlleval(alone))
 
 
 @given(tags=st.lists(TAGS, max_size=12))

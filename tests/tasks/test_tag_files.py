@@ -69,7 +69,7 @@ def test_broken_iob1_is_mended_and_counted(tmp_path: Path):
 
 def test_words_without_tags_are_read_for_prediction_only(tmp_path: Path):
     assert _read(tmp_path / "a.conll", "a\nb\n", labelled=False).items[0].words == ("a", "b")
-    with pytest.raises(InputError, match=r"row 1 has 1 columns.*bertkit predict"):
+    with pytest.raises(InputError, match=r"row 1 has 1 columns: give a word and its tag"):
         _read(tmp_path / "a.conll", "a\nb\n")
 
 

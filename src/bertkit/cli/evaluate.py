@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.precision import Precision
+
+if TYPE_CHECKING:
+    from bertkit.tasks.columns import Columns
+    from bertkit.tasks.contract import Task
+    from bertkit.tasks.instances import TaskInstances
+    from bertkit.text.tokenizer import Tokenizer
 
 
 def evaluate(
@@ -78,12 +84,12 @@ def evaluate(
         row = find_benchmark(benchmark)
         if row.family.kind != its_task.kind:
             raise InputError(f"{row.name} is {row.family.kind}, but {model} was fine-tuned for {its_task.kind}")
-        examples = row.read(Path(data), split or ("test" if row.test else "dev"))
+        tokenizer = Tokenizer.from_pretrained(model)
+        instances = its_task.encode(row.read(Path(data), split or ("test" if row.test else "dev")), tokenizer)
         its_task = replace(its_task, metric_names=row.metric_names or its_task.metric_names)
     else:
         columns = its_task.columns.changed(text=text, text_pair=text_pair, label=label, choices=choices, header=header)
-        examples = its_task.read(data, columns, split=split or "test")
-    instances = its_task.encode(examples, Tokenizer.from_pretrained(model))
+        instances = _labelled(its_task, data, columns, split or "test", Tokenizer.from_pretrained(model))
     for remark in instances.all_remarks:
         note(remark)
     found = Evaluated.of(
@@ -96,10 +102,29 @@ def evaluate(
     if report is not None:
         write_report(report, evaluation_page(found, model=model, data=data))
     if json_output:
-        print(json.dumps({"examples": len(examples), **found.figures}, indent=2))
+        print(json.dumps({"examples": len(instances.examples), **found.figures}, indent=2))
         return
-    print(f"examples: {len(examples):,}")
+    print(f"examples: {len(instances.examples):,}")
     for name, value in found.figures.items():
         print(f"{name}: {value:.4f}")
     if report is not None:
         print(f"report: {report}")
+
+
+def _labelled(task: Task[Any], data: str, columns: Columns, split: str, tokenizer: Tokenizer) -> TaskInstances[Any]:
+    """Read and encode; if only the labels are amiss, the error says so."""
+    try:
+        return task.encode(task.read(data, columns, split=split), tokenizer)
+    except InputError as error:
+        if _is_readable(task, data, columns, split):
+            raise InputError(f"{error}; for a file without labels use bertkit predict") from None
+        raise
+
+
+def _is_readable(task: Task[Any], data: str, columns: Columns, split: str) -> bool:
+    """Whether there is nothing amiss but labels."""
+    try:
+        task.read(data, columns, split=split, labelled=False)
+    except InputError:
+        return False
+    return True

@@ -37,7 +37,8 @@ class AnswerEvaluation:
             texts = [answer.text for answer in question.answers]
             best = choice.answers[0].text if choice.answers else ""
             given.append(score_answer(best, texts, may_be_impossible=rules))
-            withheld.append(score_answer("", texts, may_be_impossible=rules))
+            # The official script asks whether there are answers, not whether anything is left of them normalised.
+            withheld.append((float(not texts),) * 2 if rules else score_answer("", texts, may_be_impossible=False))
             odds.append(choice.null_odds)
         return cls(np.array(given), np.array(withheld), np.array(odds), has_answer)
 

@@ -20,6 +20,7 @@ from bertkit.tasks.choice_files import read_choices
 from bertkit.tasks.choice_question import ChoiceQuestion, ChoiceQuestions
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
+from bertkit.tasks.cut_texts import cut_remarks
 from bertkit.tasks.inputs import shortened
 from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.loss_shape import PLAIN, LossShape
@@ -106,12 +107,15 @@ class MultipleChoice(Task[ChoiceQuestions]):
         questions = [item.question for item in examples.items for _ in item.choices]
         choices = [choice for item in examples.items for choice in item.choices]
         counts = [len(item.choices) for item in examples.items]
+        sequences = tokenizer.encode_batch(questions, choices, max_length=self.max_length)
+        places = [item.place for item in examples.items for _ in item.choices]
         return TaskInstances(
             examples=examples,
-            sequences=tokenizer.encode_batch(questions, choices, max_length=self.max_length),
+            sequences=sequences,
             owners=np.arange(len(counts)),
             bounds=np.concatenate([[0], np.cumsum(counts)]),
             targets=torch.tensor([item.right for item in examples.items]) if labelled else None,
+            remarks=cut_remarks(sequences, questions, choices, places, tokenizer, self.max_length),
         )
 
     def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:

@@ -41,7 +41,10 @@ def read_questions(
     if not found:
         raise InputError(f"{source} has no questions: check the file")
     questions = [question for question, _ in found]
-    return Questions(tuple(questions), _remarks(questions, [given for _, given in found]))
+    remarks = _remarks(questions, [given for _, given in found])
+    if labelled and not any(question.answers for question in questions):
+        remarks = (f"none of {len(questions):,} questions has an answer: is {source} a file without labels?", *remarks)
+    return Questions(tuple(questions), remarks)
 
 
 def is_squad_file(path: Path) -> bool:
@@ -79,7 +82,7 @@ def _squad_questions(articles: Any, source: str, *, labelled: bool) -> Iterator[
                     place = f"{source}, question {item['id']}"
                     given = [(answer["text"], answer["answer_start"]) for answer in item.get("answers", ())]
                     if labelled and "answers" not in item:
-                        raise InputError(f"{place} has no answers: give a labelled file, or use bertkit predict")
+                        raise InputError(f"{place} has no answers: give a labelled file")
                     if item.get("is_impossible"):
                         given = []
                     yield _question(str(item["id"]), item["question"], context, given, place), given

@@ -108,10 +108,7 @@ def _column_sentences(path: Path, columns: Columns, *, labelled: bool) -> Iterat
                 ends.append(len(words))
         else:
             if len(fields) <= max(word_place, tag_place) or (labelled and len(fields) < 2):
-                raise InputError(
-                    f"{path}, row {number} has {len(fields)} columns: give a word and its tag, or use bertkit predict "
-                    "for words without tags"
-                )
+                raise InputError(f"{path}, row {number} has {len(fields)} columns: give a word and its tag")
             if len(words) == ends[-1]:
                 places.append(number)
             words.append(fields[word_place])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from bertkit.data.tables import TableSource
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
+from bertkit.tasks.cut_texts import cut_remarks
 from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.labelled_examples import LabelledExamples, read_examples
 from bertkit.text.tokenizer import Tokenizer
@@ -50,4 +51,8 @@ class TextTask(Task[LabelledExamples]):
     ) -> TaskInstances[LabelledExamples]:
         """A sequence an example, cut to `max_length` tokens."""
         targets = self.targets(examples.labels, examples.place) if labelled else None
-        return TaskInstances.of_sequences(examples, examples.encode(tokenizer, self.max_length), targets)
+        sequences = examples.encode(tokenizer, self.max_length)
+        remarks = cut_remarks(
+            sequences, examples.texts, examples.text_pairs, examples.places, tokenizer, self.max_length
+        )
+        return replace(TaskInstances.of_sequences(examples, sequences, targets), remarks=remarks)

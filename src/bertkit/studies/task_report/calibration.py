@@ -83,12 +83,11 @@ def calibration_section(probabilities: NDArray[np.float64], is_right: NDArray[np
     )
     tendency = "too sure" if found.overconfidence > 0 else "not sure enough"
     text = (
-        f"Expected calibration error {found.error:.1%}: so far, on average, is the probability from the share that is "
-        f"right, over {len(found.counts)} bins of equal width (Guo et al. 2017). All in all the model says "
-        f"{probabilities.mean():.1%} and is right in {is_right.mean():.1%}: it is {tendency} by "
-        f"{abs(found.overconfidence):.1%}."
+        f"On average the model gives {probabilities.mean():.1%} and is right in {is_right.mean():.1%} of the "
+        f"{predictions}: it is {tendency} by {abs(found.overconfidence):.1%}. The expected calibration error, the mean "
+        f"distance between the two in {len(found.counts)} bins of equal width (Guo et al. 2017), is {found.error:.1%}."
     )
-    caption = "Bars below the dashed line: the model is surer than it should be. Right: how many fall into each bin."
+    caption = "Left: where bars end below the dashed line, the model is too sure. Right: how many fall into each bin."
     return Section(
         title="How far to trust the probabilities",
         blocks=[Paragraph(text=text), Plots(svgs=[reliability, counts], caption=caption)],

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from bertkit.studies.report import Block, Matrix, Paragraph, Passage, Passages, Piece, Section, Table
+from bertkit.studies.report import Block, Matrix, Paragraph, Passage, Passages, Section, Table
 from bertkit.studies.task_report.calibration import calibration_section
 from bertkit.studies.task_report.class_threshold import class_threshold_section
 from bertkit.studies.task_report.evaluated import Evaluated
+from bertkit.studies.task_report.marking import excerpt
 
 _MOST_CLASSES = 24
 """Of a matrix that one can still read."""
@@ -45,7 +46,7 @@ def class_table_section(said: NDArray[np.int64], labels: NDArray[np.int64], name
     ]
     rows.append(("mean", *(f"{score:.3f}" for score in scores[:, :3].mean(0)), "", ""))
     table = Table(
-        head=(what, "precision", "recall", "F1", "examples", "predicted"),
+        head=(what, "precision", "recall", "F1", "there are", "predicted"),
         rows=rows,
         caption="The mean counts each of them alike (macro average).",
     )
@@ -87,7 +88,7 @@ def _errors(
         sure, right = chances[index, said[index]], chances[index, labels[index]]
         head = f"said {names[said[index]]} ({sure:.1%}), is {names[labels[index]]} ({right:.1%})"
         text = "  |  ".join(examples.record(index).values())
-        passages.append(Passage(head=head, pieces=[Piece(text=text)], note=examples.place(index)))
+        passages.append(Passage(head=head, pieces=excerpt(text), note=examples.place(index)))
     caption = "The surest errors come first; wrong labels in the data are often among them."
     title = f"The worst of {len(wrong):,} errors"
     return Section(title=title, blocks=[Passages(passages=passages, caption=caption if passages else "None.")])

@@ -10,6 +10,8 @@ from bertkit.studies.report import Piece
 
 _MARGIN = 140
 """Characters of plain text that stay beside a coloured piece."""
+_HEAD, _TAIL = 500, 200
+"""Characters of both ends of a long text without colours."""
 _GAP = " […] "
 
 
@@ -35,6 +37,11 @@ def marked(text: str, found: Sequence[Span], wanted: Sequence[Span]) -> list[Pie
         ours, theirs = _over(found, start), _over(wanted, start)
         pieces.append(Piece(text=text[start:end], kind=_kind(ours, theirs), label=_label(ours, theirs, end)))
     return _shortened(pieces)
+
+
+def excerpt(text: str) -> list[Piece]:
+    """A text without colours, of a long one the ends."""
+    return [Piece(text=text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]}{_GAP}{text[-_TAIL:]}")]
 
 
 def _over(spans: Sequence[Span], place: int) -> Span | None:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import numpy as np
 
 from bertkit.studies.figures import Axis, Bars, Points, Series, plot
-from bertkit.studies.report import Paragraph, Passage, Passages, Piece, Plots, Section
+from bertkit.studies.report import Paragraph, Passage, Passages, Plots, Section
 from bertkit.studies.task_report.evaluated import Evaluated
+from bertkit.studies.task_report.marking import excerpt
 
 _ERRORS = 20
 _BINS = 30
@@ -44,7 +45,7 @@ def score_sections(found: Evaluated) -> list[Section]:
     passages = [
         Passage(
             head=f"said {said[index]:.2f}, is {labels[index]:.2f} ({errors[index]:+.2f})",
-            pieces=[Piece(text="  |  ".join(examples.record(index).values()))],
+            pieces=excerpt("  |  ".join(examples.record(index).values())),
             note=examples.place(index),
         )
         for index in np.argsort(-np.abs(errors), kind="stable")[:_ERRORS].tolist()
