@@ -99,6 +99,9 @@ def test_glue_qqp_leaves_out_broken_rows_and_counts_them_but_predicts_each(tmp_p
 
 def test_glue_ax_has_no_training_set_and_its_labels_are_in_the_full_file(tmp_path: Path):
     row = find_benchmark("ax")
+    assert row.folder(tmp_path).name == "AX"
+    (tmp_path / "diagnostic").mkdir()  # as the official script calls it
+    assert row.folder(tmp_path).name == "diagnostic"
     with pytest.raises(InputError, match="AX has no training set: fine-tune on MNLI"):
         row.data(tmp_path)
     header = "Lexical Semantics\tPredicate-Argument Structure\tLogic\tKnowledge\tDomain\tPremise\tHypothesis\tLabel\n"

@@ -42,7 +42,7 @@ def run_glue(
         if name not in GLUE_TASKS:
             raise InputError(f"{name} is no task of GLUE with a training set: choose among {', '.join(GLUE_TASKS)}")
     skipped = {
-        row.name: f"{data / row.name} has no {', no '.join(missing)}"
+        row.name: f"{row.folder(data)} has no {', no '.join(missing)}"
         for row in map(find_benchmark, names)
         if (missing := row.missing(row.folder(data)))
     }

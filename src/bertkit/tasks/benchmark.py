@@ -46,6 +46,8 @@ class Benchmark:
     """Only where it has labels: GLUE keeps those of its test sets."""
     unlabelled: Mapping[str, Split] = field(default_factory=dict)
     """Files by name that are there to be predicted."""
+    folder_names: tuple[str, ...] = ()
+    """What its folder is called elsewhere, beside its own name."""
     hub: HubLayout | None = None
     """The same on the hub, read where its data set's name is given in place of a folder."""
     model_of: str | None = None
@@ -59,7 +61,9 @@ class Benchmark:
 
     def folder(self, data: Path) -> Path:
         """Where the files lie in a folder with one for each benchmark; a data set on the hub is its own place."""
-        return data if self._on_hub(data) else data / self.name
+        if self._on_hub(data):
+            return data
+        return next((data / name for name in self.folder_names if (data / name).is_dir()), data / self.name)
 
     def missing(self, folder: Path) -> list[str]:
         """The files of the labelled splits that the folder does not have."""

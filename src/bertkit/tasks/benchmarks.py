@@ -111,6 +111,7 @@ BENCHMARKS = (
         dev=None,
         test=Split(file="diagnostic-full.tsv", columns=Columns(text="Premise", text_pair="Hypothesis", label="Label")),
         unlabelled={"test": Split(file="diagnostic.tsv")},
+        folder_names=("diagnostic",),
         hub=HubLayout(name=f"{_GLUE}:ax", columns=_PREMISE, classes=_INFERENCE),
         model_of="MNLI",
     ),

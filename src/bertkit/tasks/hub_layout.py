@@ -32,7 +32,7 @@ class HubLayout:
 
     def read(self, family: type[Task[Any]], split: str, *, labelled: bool) -> Examples:
         """Read one split; labels become the names that the files have."""
-        examples = family.read(self.name, self.columns, split=self.splits[split], labelled=labelled)
+        examples: Examples = family.read(self.name, self.columns, split=self.splits[split], labelled=labelled)
         if not labelled or not self.classes:
             return examples
         assert isinstance(examples, LabelledExamples)
