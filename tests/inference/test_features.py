@@ -34,7 +34,7 @@ def states(encoder: Predictor) -> list[np.ndarray]:
 LAYERS = st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True)
 
 
-@settings(max_examples=20)
+@settings(max_examples=6)
 @given(layers=LAYERS, weights=st.lists(st.floats(-2, 2, width=32), min_size=3, max_size=3))
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_layers_are_combined_as_their_names_say(encoder, states, layers: list[int], weights: list[float], pooling: str):

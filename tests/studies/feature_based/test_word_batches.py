@@ -1,0 +1,56 @@
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.utils.rnn import pack_sequence
+
+from bertkit.studies.feature_based.bilstm_tagger import BiLstmTagger
+from bertkit.studies.feature_based.word_batches import TaggedWords
+
+
+def words(lengths: list[int], layers: int = 2) -> TaggedWords:
+    """Every word's features are its number, and its layer's hundred."""
+    count = sum(lengths)
+    features = [np.tile(100 * layer + np.arange(count)[:, None], (1, 3)).astype(np.float16) for layer in range(layers)]
+    return TaggedWords(features, torch.arange(count), np.array(lengths), torch.device("cpu"))
+
+
+@settings(max_examples=50)
+@given(lengths=st.lists(st.integers(0, 7), min_size=1, max_size=8).filter(any))
+def test_a_batch_lies_as_torch_packs_sequences(lengths: list[int]):
+    tagged = words(lengths)
+    chosen = np.flatnonzero(lengths)
+    batch = tagged.batch(chosen)
+    starts = np.cumsum(lengths) - lengths
+    runs = [torch.arange(starts[place], starts[place] + lengths[place]) for place in chosen]
+    packed = pack_sequence(sorted(runs, key=len, reverse=True))
+    assert torch.equal(batch.batch_sizes, packed.batch_sizes)
+    assert torch.equal(batch.targets, packed.data)
+    assert batch.rows.tolist() == packed.data.tolist()
+    for layer, features in enumerate(batch.features):
+        assert torch.equal(features, (100 * layer + packed.data.float())[:, None].expand(-1, 3))
+
+
+def test_an_epoch_has_every_sentence_once_in_an_order_of_its_own():
+    tagged = words([3, 0, 1, 2, 4])
+    assert tagged.steps_per_epoch(3) == 2
+    batches = [batch for (batch,) in tagged.shuffled(3, seed=5, start=0, stop=4)]
+    epochs = [np.concatenate([batch.rows for batch in batches[first : first + 2]]) for first in (0, 2)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 2
+    assert epochs[0].tolist() != epochs[1].tolist()
+    (again,) = next(tagged.shuffled(3, seed=5, start=3, stop=4))
+    assert again.rows.tolist() == batches[3].rows.tolist()
+    assert sorted(np.concatenate([batch.rows for batch in tagged.in_order(2)])) == list(range(10))
+
+
+def test_a_sentence_is_read_alone_whatever_its_neighbours():
+    torch.manual_seed(0)
+    for combination in ("concat", "sum", "learned"):
+        tagger = BiLstmTagger(3, 2, combination, width=4, tags=5, drop_rate=0.3).eval()
+        tagged = words([3, 5, 1])
+        together = torch.zeros(9, 5)
+        batch = tagged.batch(np.arange(3))
+        together[batch.rows] = tagger(batch.features, batch.batch_sizes)
+        for sentence in range(3):
+            alone = tagged.batch(np.array([sentence]))
+            torch.testing.assert_close(tagger(alone.features, alone.batch_sizes), together[alone.rows])
