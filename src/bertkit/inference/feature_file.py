@@ -101,7 +101,7 @@ def _make_parts(
     vocabulary = model.tokenizer.subwords.vocabulary if plan.is_per_token else None
     made_by = _fingerprint(model, plan)
     done = 0
-    with progress("features", None, "texts") as bar:
+    with progress("vectors", None, "texts") as bar:
         for number, chunk in enumerate(_chunks(rows, plan)):
             share = share_read()
             if share:
