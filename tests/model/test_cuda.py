@@ -9,6 +9,7 @@ from bertkit.model.attention import packed_attention
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
 from bertkit.model.initialization import initialize
+from bertkit.model.modern_config import ModernBertConfig
 from bertkit.model.sequence_layout import SequenceLayout
 
 pytestmark = [
@@ -24,14 +25,15 @@ def _batch() -> PackedBatch:
     return PackedBatch.from_arrays(ids, np.zeros(total, np.int64), np.array(LENGTHS))
 
 
-def test_varlen_attention_and_its_gradient_equal_the_processors():
+@pytest.mark.parametrize("window", [None, 16])
+def test_varlen_attention_and_its_gradient_equal_the_processors(window: int | None):
     torch.manual_seed(0)
     batch = _batch()
     packed = torch.randn(batch.num_tokens, 3, 4, 32, dtype=torch.bfloat16)
     results = []
     for device in ("cpu", "cuda"):
         moved = packed.to(device).requires_grad_()
-        context = packed_attention(moved, SequenceLayout(batch.to(torch.device(device))), 0.0)
+        context = packed_attention(moved, SequenceLayout(batch.to(torch.device(device))), 0.0, window)
         context.float().square().sum().backward()
         assert moved.grad is not None
         results.append((context.detach().float().cpu(), moved.grad.float().cpu()))
@@ -40,14 +42,16 @@ def test_varlen_attention_and_its_gradient_equal_the_processors():
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
-def test_the_encoder_trains_on_the_device(dropout: float):
-    config = BertConfig(
+@pytest.mark.parametrize("kind", [BertConfig, ModernBertConfig])
+def test_the_encoder_trains_on_the_device(kind: type[BertConfig], dropout: float):
+    config = kind(
         vocab_size=100,
         hidden_size=128,
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=256,
         attention_probs_dropout_prob=dropout,
+        pad_token_id=0,
     )
     model = BertModel(config)
     initialize(model, 0.02, seed=0)

@@ -12,13 +12,17 @@ import transformers
 import bertkit
 from bertkit.data.instances import InstanceOptions
 from bertkit.data.prepare import prepare
+from bertkit.model.folder import ModelFolder
 from bertkit.model.modern_config import ModernBertConfig
 from bertkit.recipes.finetune import finetune
+from bertkit.recipes.finetune_model import starting_model
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.pretrain import pretrain
 from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.tasks.columns import Columns
+from bertkit.tasks.folder import save_task_model
 from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.tasks.tagging import Tagging
 from bertkit.tasks.task_data import TaskData
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.metrics_log import read_metrics
@@ -106,3 +110,17 @@ def test_its_classifier_starts_from_the_masked_lms_transform_and_predicts_as_tra
     for row, prediction in zip(expected, bertkit.load(result.model).predict(list(texts)), strict=True):
         found = [prediction.probabilities[theirs.config.id2label[index]] for index in range(2)]
         assert found == pytest.approx(row.tolist(), abs=1e-5)
+
+
+def test_its_tagger_starts_there_too(run: Path, tmp_path: Path):
+    folder = ModelFolder.open(run / "model")
+    task = Tagging(classes=("O", "B-WIND", "I-WIND"), max_length=16)
+    model = starting_model(folder, folder.config, task, FinetuneOptions(), 0)
+    save_task_model(tmp_path / "tagger", model, task, Tokenizer.from_pretrained(run / "model"))
+    theirs, info = transformers.AutoModelForTokenClassification.from_pretrained(
+        tmp_path / "tagger", output_loading_info=True
+    )
+    assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
+    start = transformers.AutoModelForMaskedLM.from_pretrained(run / "model")
+    assert torch.equal(theirs.head.dense.weight, start.head.dense.weight)
+    assert torch.equal(theirs.head.norm.weight, start.head.norm.weight)

@@ -18,7 +18,7 @@ from bertkit.tasks.folder import new_task_model
 from bertkit.tasks.model import TaskModel
 from bertkit.training.freezing import freeze
 
-_POOLER = "bert.pooler."
+_POOLER, _TRANSFORM = "bert.pooler.", "head.transform."
 
 
 def starting_model(
@@ -33,8 +33,10 @@ def starting_model(
     initialize(model, config.initializer_range, seed)
     if not options.from_random:
         drawn = _top_weights(model, options.reinitialize_layers)
-        encoder = nn.ModuleDict({"bert": model.bert})
-        folder.load_into(encoder, may_lack=(_POOLER,)).show()
+        known: dict[str, nn.Module] = {"bert": model.bert}
+        if isinstance(transform := getattr(model.head, "transform", None), nn.Module):
+            known["head"] = nn.ModuleDict({"transform": transform})  # a masked LM's is where ModernBERT's tasks start
+        folder.load_into(nn.ModuleDict(known), may_lack=(_POOLER, _TRANSFORM)).show()
         model.load_state_dict(drawn, strict=False)
     freeze(model.bert, options.freeze)
     return model
