@@ -38,7 +38,7 @@ class GlueResult:
     def rows(self) -> list[tuple[str, ...]]:
         """The table's cells, in hundredths as the paper has them; the last row has means over the paper's tasks."""
         figures = self._figures()
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 entry.name,
                 str(entry.metric),
