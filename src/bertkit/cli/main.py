@@ -22,6 +22,7 @@ _COMMANDS = {
     "vocab": "Train a WordPiece vocabulary.",
     "prepare": "Turn a corpus into memory-mapped shards of token ids.",
     "pretrain": "Pre-train a BERT: masked LM and next-sentence prediction.",
+    "plan": "Foretell a pre-training run: size, batch, tokens, loss, memory, price.",
     "finetune": "Fine-tune a model on a benchmark or on your own table.",
     "glue": "Fine-tune on every task of GLUE; a table beside the paper's.",
     "glue-submission": "Make the zip that the GLUE leaderboard takes.",
@@ -32,8 +33,9 @@ _COMMANDS = {
     "features": "Write any layers' hidden states as features of texts or tokens.",
     "study": "Compare parts and choices by experiment.",
     "convert": "Write a model in another format: Hugging Face's or TensorFlow 1's.",
-    "doctor": "Look into a model: its parameters, part by part.",
+    "doctor": "Look into a prepared corpus, or count a model's parameters.",
 }
+_WITH_RECIPES = (["pretrain"], ["plan"])
 _IN_MANY_PROCESSES = "pretrain"
 
 
@@ -110,7 +112,7 @@ def _recipe(arguments: list[str], config: Path | None) -> Path | None:
             name = arguments[index + 1]
         elif argument.startswith("--recipe="):
             name = argument.removeprefix("--recipe=")
-    if name is None and config is not None and arguments[:1] == ["pretrain"]:
+    if name is None and config is not None and arguments[:1] in _WITH_RECIPES:
         name = _recipe_of(config)
     file = None if name is None else recipe_file(name)
     return file if file is not None and file.is_file() else None  # another name is refused with the other options

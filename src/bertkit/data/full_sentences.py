@@ -39,7 +39,8 @@ class _Plan:
 class FullSentences:
     """Each epoch lays the documents end to end in a new order and cuts before the sentence that would be too much.
 
-    Where a document ends inside a sequence stands one more [SEP]. Masks depend on (seed, epoch) and a sequence's number.
+    Where a document ends inside a sequence stands one more [SEP]. Masks depend on (seed, epoch) and a sequence's
+    number.
     """
 
     def __init__(self, corpus: PreparedCorpus, seq_length: int, masking: MaskingOptions, *, seed: int) -> None:

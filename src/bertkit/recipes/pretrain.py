@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -16,15 +17,21 @@ from bertkit.foundation.devices import resolve_precision, tune_allocator
 from bertkit.foundation.files import exclusive, read_json, write_json
 from bertkit.foundation.process_group import ProcessGroup
 from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.recipes.pretrain_plan import foretell
 from bertkit.recipes.pretrain_setup import PretrainSetup
+from bertkit.recipes.step_cost import measure_step
 from bertkit.training.checkpoint import has_checkpoint
 from bertkit.training.loop import train
 from bertkit.training.matrix_peak import measure_matrix_peak
 from bertkit.training.replicas import Replicas
 from bertkit.training.run_config import flat, settle_config
+from bertkit.training.training_result import TrainingResult
 from bertkit.training.yardsticks import Yardsticks
 
-_YARDSTICKS_FILE = "yardsticks.json"
+_YARDSTICKS_FILE, _PLAN_FILE = "yardsticks.json", "plan.json"
+_COMPARED = ("steps", "tokens", "loss")
+_MEASURED_SECONDS, _MEASURED_SHARE = 3.0, 0.01
+"""Of a budget, to foretell what it will come to."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,7 @@ def pretrain(
         if setup.options.initial_weights == "informed" and not has_checkpoint(out / "checkpoints"):
             setup.inform()
         yardsticks = _yardsticks(setup, out)
+        prediction = _foretold(setup, out, started)
         replicas = Replicas(setup.objective.module, group, setup.options.parallel)
         result = train(
             setup.objective,
@@ -82,7 +90,38 @@ def pretrain(
         with group.together():
             if group.leads:
                 setup.write_model(out / "model", weights, result.evaluation)
+                if prediction is not None:
+                    _compare(prediction, result, out)
     return PretrainResult(out / "model", result.evaluation, result.seconds)
+
+
+def _foretold(setup: PretrainSetup, run: Path, started: float) -> dict[str, float] | None:
+    """What a run with a budget will come to; of one that goes on, what was foretold at its start.
+
+    Several processes foretell nothing: what they exchange is not in the cost of a step.
+    """
+    budget = setup.options.training.budget_seconds
+    if budget is None or setup.group.size > 1:
+        return None
+    if not has_checkpoint(run / "checkpoints"):
+        cost = measure_step(setup, min(_MEASURED_SECONDS, _MEASURED_SHARE * budget))
+        foretold = foretell(setup, cost, used=time.perf_counter() - started)
+        write_json(run / _PLAN_FILE, {"foretold": {name: getattr(foretold, name) for name in _COMPARED}})
+        note(f"foretold: {_in_words(read_json(run / _PLAN_FILE)['foretold'])}")
+    known: dict[str, float] | None = read_json(run / _PLAN_FILE)["foretold"] if (run / _PLAN_FILE).exists() else None
+    return known
+
+
+def _compare(foretold: Mapping[str, float], result: TrainingResult, run: Path) -> None:
+    losses = [value for name, value in result.evaluation.items() if name.endswith("/masked_lm_loss")]
+    came_out = {"steps": result.steps, "tokens": result.tokens, "loss": statistics.fmean(losses)}
+    write_json(run / _PLAN_FILE, {"foretold": foretold, "came_out": came_out})
+    note(f"foretold: {_in_words(foretold)}\ncame out: {_in_words(came_out)}")
+
+
+def _in_words(figures: Mapping[str, float | None]) -> str:
+    loss = "" if figures["loss"] is None else f", held-out loss {figures['loss']:.3f}"
+    return f"{figures['steps']:,} steps, {figures['tokens']:,} tokens{loss}"
 
 
 def _yardsticks(setup: PretrainSetup, run: Path) -> Yardsticks:

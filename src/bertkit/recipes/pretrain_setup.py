@@ -18,7 +18,7 @@ from bertkit.data.made_ahead import AHEAD
 from bertkit.data.prepared import Prepared
 from bertkit.data.prepared_corpus import PreparedCorpus
 from bertkit.data.staged_loader import StagedLoader
-from bertkit.data.stages import plan_stages
+from bertkit.data.stages import Stage, plan_stages
 from bertkit.data.token_counts import token_counts
 from bertkit.data.word_vectors import word_vectors
 from bertkit.foundation.console import note
@@ -43,6 +43,7 @@ from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.activation_checkpointing import recompute_layers
 from bertkit.training.pretraining_objective import PretrainingObjective
 from bertkit.training.run_clock import RunClock
+from bertkit.training.run_config import as_yaml
 from bertkit.training.step_figures import StepFigures
 from bertkit.training.unigram_plateau import unigram_entropy
 
@@ -56,6 +57,7 @@ class PretrainSetup:
 
     folder: Path
     data: PretrainData
+    stages: list[Stage]
     loader: StagedLoader
     clock: RunClock
     objective: PretrainingObjective
@@ -92,7 +94,7 @@ class PretrainSetup:
         if group.size == 1 or options.parallel != "fsdp":  # shards are cut before they are moved
             module.to(group.device)
         objective = PretrainingObjective(module, options.next_sentence_weight)
-        return cls(folder, data, loader, clock, objective, group)
+        return cls(folder, data, stages, loader, clock, objective, group)
 
     @property
     def options(self) -> PretrainOptions:
@@ -114,6 +116,10 @@ class PretrainSetup:
             "tokenizer": self.data.prepared.tokenizer_fingerprint,
             **options,
         }
+
+    def options_as_yaml(self) -> str:
+        """Every option, as the run's config.yaml has it."""
+        return as_yaml(self.config())
 
     def describe(self) -> str:
         """The run in one line."""

@@ -22,7 +22,7 @@ def settle_config(run: Path, config: Mapping[str, Any], resume: bool | None = No
     `resume` None goes on with a run that is there, True asks for one to be there, False removes it first.
     """
     path = run / _FILE
-    plain: dict[str, Any] = json.loads(json.dumps(config, default=str))
+    plain = _plain(config)
     if resume is False:
         for entry in run.iterdir() if run.is_dir() else ():
             if entry.is_dir():
@@ -42,7 +42,17 @@ def settle_config(run: Path, config: Mapping[str, Any], resume: bool | None = No
     if any(entry.name != ".lock" for entry in run.iterdir()):
         raise InputError(f"{run} is not empty and holds no run: choose a new folder")
     with atomic_path(path) as temporary:
-        temporary.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        temporary.write_text(as_yaml(config), encoding="utf-8")
+
+
+def as_yaml(config: Mapping[str, Any]) -> str:
+    """The options as they are kept."""
+    return yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(config, default=str))
+    return plain
 
 
 def read_config(run: Path) -> dict[str, Any]:

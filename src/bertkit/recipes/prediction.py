@@ -1,0 +1,94 @@
+"""What a run of some time will come to, foretold from the cost of its steps, and what it came to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bertkit.data.stages import Stage
+from bertkit.foundation.durations import format_duration
+from bertkit.recipes.expected_loss import RULE, expected_loss
+from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.recipes.step_cost import StepCost
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """Of one size."""
+
+    size: str
+    parameters: int
+    batch_size: int
+    seconds: float
+    """The budget."""
+    steps: int
+    tokens: int
+    corpus_tokens: int
+    loss: float | None
+    memory: int
+    """Bytes."""
+
+    @classmethod
+    def of(
+        cls,
+        size: str,
+        parameters: int,
+        options: PretrainOptions,
+        stages: list[Stage],
+        cost: StepCost,
+        *,
+        seconds_left: float,
+        corpus_tokens: int,
+        unigram_entropy: float,
+    ) -> Prediction:
+        """For the time that is left when preparations are over; longer sequences are taken to cost as much a token."""
+        assert options.training.budget_seconds is not None
+        ends = [*(stage.start for stage in stages[1:]), 1.0]
+        steps = tokens = 0.0
+        for stage, end in zip(stages, ends, strict=True):
+            longer = stage.seq_length / options.instances.seq_length
+            sequences = round(stage.batch_size * longer)
+            taken = (end - stage.start) * seconds_left / cost.seconds(sequences)
+            steps += taken
+            tokens += taken * sequences * cost.tokens_per_sequence
+        return cls(
+            size=size,
+            parameters=parameters,
+            batch_size=options.batch_size,
+            seconds=options.training.budget_seconds,
+            steps=round(steps),
+            tokens=round(tokens),
+            corpus_tokens=corpus_tokens,
+            loss=expected_loss(options, unigram_entropy, tokens),
+            memory=cost.memory,
+        )
+
+    def describe(self) -> str:
+        """In one line."""
+        return f"{self.size}: {self.tokens:,} tokens for {self.parameters:,} parameters"
+
+    def lines(self, *, price_per_hour: float | None, watts: float | None) -> list[str]:
+        """For a person."""
+        hours = self.seconds / 3600
+        loss = "not foretold (random weights)" if self.loss is None else f"{self.loss:.2f} held out ({RULE})"
+        return [
+            f"size    {self.size}, {self.parameters:,} parameters",
+            f"batch   {self.batch_size} sequences",
+            f"steps   {self.steps:,} in {format_duration(self.seconds)}",
+            f"tokens  {self.tokens:,}, {self.tokens / self.corpus_tokens:.2f} times the text",
+            f"loss    {loss}",
+            f"memory  {self.memory / 2**20:,.0f} MiB",
+            *([] if watts is None else [f"energy  {watts * hours / 1000:.3g} kWh"]),
+            *([] if price_per_hour is None else [f"price   {price_per_hour * hours:.2f}"]),
+        ]
+
+    def to_json(self, *, price_per_hour: float | None = None, watts: float | None = None) -> dict[str, Any]:
+        """For a program."""
+        hours = self.seconds / 3600
+        energy = None if watts is None else watts * hours / 1000
+        return {
+            **asdict(self),
+            "loss_rule": RULE,
+            "kilowatt_hours": energy,
+            "price": None if price_per_hour is None else price_per_hour * hours,
+        }
