@@ -25,3 +25,44 @@ def test_json_holds_every_layer_and_the_sums(tiny_model: Path, capsys: pytest.Ca
 def test_an_unknown_model_is_one_line(capsys: pytest.CaptureFixture[str]):
     assert run(["doctor", "--model", "enormous"]) == USER_ERROR
     assert "enormous is no preset" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared")
+    text = "".join(f"The {word} runs over the green stone.\nIt keeps quiet again.\n\n" for word in "abcdefghijkl")
+    (folder / "corpus.txt").write_text(text)
+    (folder / "benchmark.tsv").write_text("text\tlabel\nThe k runs over, the green stone and more than that\t1\n")
+    corpus, tokenizer = str(folder / "corpus.txt"), str(folder / "tokenizer")
+    assert run(["vocab", corpus, "--size", "60", "--out", tokenizer]) == 0
+    assert run(["prepare", corpus, "--tokenizer", tokenizer, "--out", str(folder / "data"), "--workers", "1"]) == 0
+    return folder
+
+
+def test_a_corpus_is_examined_as_text_json_and_page(prepared: Path, capsys: pytest.CaptureFixture[str]):
+    capsys.readouterr()
+    command = ["doctor", str(prepared / "data"), "--against", str(prepared / "benchmark.tsv")]
+    assert run([*command, "--json", "--html", str(prepared / "page.html")]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["documents"], figures["duplicates"]["sentences"]) == (12, 11)
+    assert figures["overlap"][0]["texts"] == 1
+    page = (prepared / "page.html").read_text()
+    for part in ("<svg", "unigram entropy", "benchmark.tsv", "pieces a word"):
+        assert part in page
+    assert run(command) == 0
+    assert "unigram entropy" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give either DATA"),
+        (["{data}", "--model", "base"], "give either DATA"),
+        (["--model", "base", "--html", "page.html"], "are about a prepared corpus"),
+        (["{data}", "--against", "nowhere"], "nowhere"),
+        (["{data}/tokenizer"], "is no prepared corpus"),
+    ],
+)
+def test_a_mistake_is_one_line(prepared: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str):
+    assert run(["doctor", *(argument.format(data=prepared / "data") for argument in arguments)]) == USER_ERROR
+    assert words in capsys.readouterr().err

@@ -1,0 +1,55 @@
+"""The options of `bertkit prepare` for repeated text and for several machines."""
+
+from pathlib import Path
+
+import pytest
+
+from bertkit.cli.main import USER_ERROR, run
+
+TEXT = "".join(f"The {word} runs over the green stone.\nIt keeps quiet again.\n\n" for word in "abcdefghijkl")
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "corpus.txt").write_text(TEXT + TEXT)
+    assert run(["vocab", str(folder / "corpus.txt"), "--size", "60", "--out", str(folder / "tokenizer")]) == 0
+    return ["prepare", str(folder / "corpus.txt"), "--tokenizer", str(folder / "tokenizer"), "--workers", "1", "--out"]
+
+
+def test_parts_are_prepared_and_merged(tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]):
+    out = str(tmp_path / "data")
+    assert run([*command, out, "--shard", "2/2", "--drop-duplicates", "documents"]) == 0
+    assert run([*command, out, "--shard", "1/2", "--drop-duplicates", "documents"]) == 0
+    assert f"bertkit prepare --merge --out {out}" in capsys.readouterr().err
+    assert run(["prepare", "--merge", "--out", out]) == 0
+    printed = capsys.readouterr().out
+    assert "12 documents, 24 sentences" in printed
+    assert "12 documents stood before" in printed
+    assert "12 documents, 24 sentences and" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--shard", "3/2"], "--shard 3/2 does not exist"),
+        (["--shard", "half"], "must be like 2/4"),
+        (["--shard", "1/2", "--static"], "--static"),
+        (["--merge"], "leave out everything but"),
+        (["--drop-near-duplicates", "80"], "[0.3, 1]"),
+        (["--ray-address", "auto"], "needs --engine ray"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+):
+    capsys.readouterr()
+    assert run([*command, str(tmp_path / "data"), *arguments]) == USER_ERROR
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bertkit: error:")]
+    assert len(errors) == 1
+    assert words in errors[0]
+
+
+def test_without_a_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(["prepare", "text.txt", "--out", str(tmp_path / "data")]) == USER_ERROR
+    assert "--tokenizer is missing" in capsys.readouterr().err
