@@ -112,13 +112,13 @@ def _whole_rows(
     table: Table, rows: list[int], texts: Sequence[str | int], label: Sequence[str | int], columns: Columns
 ) -> tuple[list[int], tuple[str, ...]]:
     """The rows to read and what to say of the others; `InputError` for a broken one where that is not allowed."""
-    broken = {index for column in label for index in rows if table.columns[column][index] is None}
+    broken = {index for column in label for index in rows if table.columns[column][index] in (None, "")}
     for column in texts:
         for index in rows:
             text = table.columns[column][index]
             if isinstance(text, str) and text.strip():
                 continue
-            if columns.broken_rows == "refuse":
+            if columns.broken_rows == "refuse" or not isinstance(text, str | None):
                 raise InputError(f"{table.place(index)}: column {column!r} holds {text!r} and no text: mend the row")
             broken.add(index)
     if not broken or columns.broken_rows == "refuse":
@@ -126,6 +126,8 @@ def _whole_rows(
     count = f"{len(broken):,} of {len(rows):,} rows lack a field or a text and are"
     if not label:
         return rows, (f"{count} read with an empty one, the first: {table.place(min(broken))}",)
+    if len(broken) == len(rows):
+        raise InputError(f"{table.place(rows[0])} and all others lack a field or a text: check the file")
     return [index for index in rows if index not in broken], (
         f"{count} left out, the first: {table.place(min(broken))}",
     )

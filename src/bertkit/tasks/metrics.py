@@ -30,8 +30,8 @@ def macro_f1(predictions: NDArray[np.generic], labels: NDArray[np.generic]) -> f
 
 
 def matthews(predictions: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
-    """Matthews correlation; 0 where all predictions are one class."""
-    return float(matthews_corrcoef(labels, predictions))
+    """Matthews correlation; 0 where all predictions, or all labels, are one class."""
+    return 0.0 if _is_constant(predictions, labels) else float(matthews_corrcoef(labels, predictions))
 
 
 def pearson(predictions: NDArray[np.generic], labels: NDArray[np.generic]) -> float:

@@ -59,7 +59,7 @@ def null_threshold_section(found: AnswerEvaluation, threshold: float) -> Section
     return Section(
         title="When to give no answer",
         blocks=[
-            Plots(svgs=[drawn], caption="To the left none is given, to the right always one."),
+            Plots(svgs=[drawn], caption="Further left fewer answers are given, further right more."),
             Paragraph(text=text),
         ],
     )

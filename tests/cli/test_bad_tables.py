@@ -1,0 +1,227 @@
+"""Labelled files with something amiss, for every family: one clear line, or a counted remark and nothing lost."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertkit.cli.main import USER_ERROR, run
+from bertkit.model.config import BertConfig
+from bertkit.model.folder import ModelFolder
+from bertkit.model.initialization import initialize
+from bertkit.tasks.classification import Classification
+from bertkit.tasks.contract import Task
+from bertkit.tasks.folder import new_task_model, save_task_model
+from bertkit.tasks.multiple_choice import MultipleChoice
+from bertkit.tasks.regression import Regression
+from bertkit.tasks.span_extraction import SpanExtraction
+from bertkit.tasks.tagging import Tagging
+from bertkit.text.tokenizer import Tokenizer
+
+TASKS: dict[str, Task[Any]] = {
+    "classification": Classification(classes=("bad", "good"), max_length=12),
+    "regression": Regression(max_length=12),
+    "span-extraction": SpanExtraction(max_length=12, doc_stride=4, columns=SpanExtraction.usual_columns),
+    "multiple-choice": MultipleChoice(max_length=12, columns=MultipleChoice.usual_columns),
+    "tagging": Tagging(classes=("O", "B-PER", "I-PER"), max_length=12, columns=Tagging.usual_columns),
+}
+LONG = "the film was so long " * 5_000
+SAME = {"id": "same", "question": "what", "answers": [{"text": "film", "answer_start": 0}]}
+TEN: dict[str, tuple[str, list[dict[str, Any]]]] = {
+    "classification": ("in.jsonl", [{"text": f"film {n}", "label": "bad" if n % 2 else "good"} for n in range(10)]),
+    "regression": ("in.jsonl", [{"text": f"film {n}", "label": n / 3} for n in range(10)]),
+    "span-extraction": (
+        "in.jsonl",
+        [{"question": "what", "context": f"a good film {n}", "answers": ["good"]} for n in range(10)],
+    ),
+    "multiple-choice": (
+        "in.jsonl",
+        [{"question": "what", "choices": ["good", "bad", "long"], "label": n % 3} for n in range(10)],
+    ),
+    "tagging": ("in.jsonl", [{"text": "a film", "spans": [{"start": 2, "end": 6, "label": "X"}]}] * 10),
+}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    tokenizer = Tokenizer.from_pretrained(tiny_model)
+    config: BertConfig = ModelFolder.open(tiny_model).config
+    folders: dict[str, str] = {}
+    for kind, task in TASKS.items():
+        fresh = new_task_model(task, config)
+        initialize(fresh, 0.3, seed=5)
+        folders[kind] = str(tmp_path_factory.mktemp(kind))
+        save_task_model(Path(folders[kind]), fresh, task, tokenizer)
+    return folders.__getitem__
+
+
+def _write(path: Path, content: str | list[dict[str, Any]]) -> str:
+    text = content if isinstance(content, str) else "".join(json.dumps(record) + "\n" for record in content)
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def _refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    capsys.readouterr()
+    assert run(arguments) == USER_ERROR
+    error = capsys.readouterr().err
+    assert error.startswith("bertkit: error: ")
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_a_table_without_the_columns_is_named_with_those_it_has(
+    model: Callable[[str], str], tmp_path: Path, capsys, kind: str
+):
+    path = _write(tmp_path / "in.csv", "one,two\n1,2\n")
+    for command in (["evaluate", model(kind), "--data"], ["predict", model(kind), "--input"]):
+        assert "it has 'one', 'two'" in _refused(capsys, [*command, path])
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "content"),
+    [
+        ("classification", "in.csv", "text\na film\n"),
+        ("classification", "in.csv", "text,label\na film,\n"),
+        ("classification", "in.jsonl", [{"text": "a film", "label": -1}]),
+        ("regression", "in.csv", "text,label\na film,\n"),
+        ("multiple-choice", "in.jsonl", [{"question": "what", "choices": ["a", "b"], "label": None}]),
+        ("tagging", "in.conll", "film\nlong\n"),
+        ("tagging", "in.jsonl", [{"text": "a film"}]),
+        ("span-extraction", "in.jsonl", [{"question": "what", "context": "a film"}]),
+    ],
+)
+def test_a_file_without_labels_is_sent_to_predict(
+    model: Callable[[str], str], tmp_path: Path, capsys, kind: str, name: str, content: str | list[dict[str, Any]]
+):
+    path = _write(tmp_path / name, content)
+    assert "for a file without labels use bertkit predict" in _refused(
+        capsys, ["evaluate", model(kind), "--data", path]
+    )
+    assert run(["predict", model(kind), "--input", path]) == 0
+
+
+def test_a_broken_file_is_not_sent_to_predict(model: Callable[[str], str], tmp_path: Path, capsys):
+    path = _write(tmp_path / "in.jsonl", [{"text": 3, "label": "good"}])
+    assert "predict" not in _refused(capsys, ["evaluate", model("classification"), "--data", path])
+
+
+@pytest.mark.parametrize(
+    ("kind", "records", "words"),
+    [
+        ("classification", [{"text": "film", "label": 1.5}, {"text": "film", "label": 2.5}], "--kind regression"),
+        ("classification", [{"text": "film", "label": "good"}] * 3, "at least 2 labels, there is only 'good'"),
+        ("tagging", [{"text": ["a", "film"], "spans": ["O", "O"]}] * 3, "at least 2 tags, there is only 'O'"),
+        ("span-extraction", [{"question": "what", "context": "film", "answers": ["plot"]}] * 3, "has an answer in its"),
+    ],
+)
+def test_what_cannot_be_learnt_is_refused_before_anything_is_written(
+    tiny_model: Path, tmp_path: Path, capsys, kind: str, records: list[dict[str, Any]], words: str
+):
+    path, out = _write(tmp_path / "in.jsonl", records), tmp_path / "run"
+    arguments = ["finetune", str(tiny_model), "--kind", kind, "--train", path, "--out", str(out)]
+    assert words in _refused(capsys, arguments)
+    assert not out.exists()
+
+
+def test_a_dev_label_that_training_lacks_is_named(tiny_model: Path, tmp_path: Path, capsys):
+    train = _write(tmp_path / "train.csv", "text,label\na,up\nb,down\n")
+    dev = _write(tmp_path / "dev.csv", "text,label\na,up\nb,mid\n")
+    arguments = ["finetune", str(tiny_model), "--train", train, "--dev", dev, "--out", str(tmp_path / "run")]
+    error = _refused(capsys, arguments)
+    assert "dev.csv, row 3: label 'mid' is unknown; training has 'down', 'up'" in error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "content", "examples", "remark"),
+    [
+        (
+            "classification",
+            "in.jsonl",
+            [{"text": LONG, "label": "good"}],
+            1,
+            "1 of 1 texts are longer than max_length 12",
+        ),
+        (
+            "multiple-choice",
+            "in.jsonl",
+            [{"question": "what", "choices": ["a", LONG], "label": 0}],
+            1,
+            "1 of 2 texts are longer than max_length 12",
+        ),
+        (
+            "span-extraction",
+            "in.jsonl",
+            [
+                {"question": "what", "context": "", "answers": ["film"]},
+                {"question": "what", "context": "the plot", "answers": ["film"]},
+            ],
+            2,
+            "2 answers are not in their context: not trained on, but scored",
+        ),
+        (
+            "span-extraction",
+            "in.jsonl",
+            [{"question": "what", "context": "film", "answers": []}] * 2,
+            2,
+            "none of 2 questions has an answer: is",
+        ),
+        (
+            "span-extraction",
+            "in.json",
+            json.dumps({"data": [{"paragraphs": [{"context": "film", "qas": [SAME, SAME]}]}]}),
+            2,
+            "2 questions have an id that another one has",
+        ),
+        (
+            "tagging",
+            "in.conll",
+            "a O\nfilm B-LOC\n",
+            1,
+            "1 words have tags that training lacks (B-LOC): scored as missed",
+        ),
+        ("tagging", "in.conll", "a B-PER\nfilm O\nlong I-PER\nso B-PER\n", 1, "1 tags break IOB2"),
+    ],
+)
+def test_what_is_odd_is_counted_and_all_is_measured(
+    model: Callable[[str], str],
+    tmp_path: Path,
+    capsys,
+    kind: str,
+    name: str,
+    content: str | list[dict[str, Any]],
+    examples: int,
+    remark: str,
+):
+    path, report = _write(tmp_path / name, content), tmp_path / "report.html"
+    assert run(["evaluate", model(kind), "--data", path, "--report", str(report), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert remark in printed.err
+    assert json.loads(printed.out)["examples"] == examples
+    assert remark.split("(", maxsplit=1)[0] in report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", ["classification", "span-extraction", "tagging"])
+def test_a_text_of_a_hundred_thousand_characters_gets_its_prediction(
+    model: Callable[[str], str], tmp_path: Path, capsys, kind: str
+):
+    line = f"what\t{LONG}" if kind == "span-extraction" else LONG
+    path = _write(tmp_path / "in.txt", f"{line}\n")
+    assert run(["predict", model(kind), "--input", path, "--output", str(tmp_path / "out.jsonl")]) == 0
+    record = json.loads((tmp_path / "out.jsonl").read_text())
+    if kind == "tagging":
+        assert len(record["words"]) == len(record["tags"]) == len(line.split())
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_ten_rows_are_enough(tiny_model: Path, tmp_path: Path, kind: str):
+    name, records = TEN[kind]
+    out = tmp_path / "run"
+    options = ["--epochs", "1", "--max-length", "12", "--out", str(out)]
+    path = _write(tmp_path / name, records)
+    assert run(["finetune", str(tiny_model), "--kind", kind, "--train", path, *options]) == 0
+    assert "1 dev examples (1 of 10 training examples held out)" in (out / "report.html").read_text(encoding="utf-8")
