@@ -1,14 +1,18 @@
 """Speed and memory of `prepare`.
 
     python benchmarks/prepare.py speed TEXT --vocab TOKENIZER --google-bert CHECKOUT
-    python benchmarks/prepare.py memory CORPUS... --vocab TOKENIZER
+    python benchmarks/prepare.py memory CORPUS... --vocab TOKENIZER --times 0.25 1 10
+    python benchmarks/prepare.py workers CORPUS... --vocab TOKENIZER
 
 `speed`: `prepare` and one epoch of masked instances against `create_pretraining_data.py` of google-research/bert
 (`git clone https://github.com/google-research/bert CHECKOUT`) on the same text and vocabulary, each run a process of
 its own on one core, A B A B. The script's TensorFlow is replaced by a stub, for its work is plain Python; writing its
 record files is not counted. Seconds are the process's CPU seconds.
 
-`memory`: all processes of `prepare` at a quarter, half and the whole of the corpus.
+`memory`: all processes of `prepare` on parts of the corpus, and on several times the corpus: its documents again and
+again, shuffled anew each time. With `--drop` repeated lines and documents are left out.
+
+`workers`: seconds of `prepare` with one worker and with two, A B A B.
 Results go to benchmarks/results as JSON and a Markdown table.
 """
 
@@ -20,6 +24,7 @@ import functools
 import json
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -42,7 +47,8 @@ def main() -> None:
         seconds_and_counts = {"ours": _run_ours, "peer": _run_peer, "prepare": _run_prepare}[arguments.trial](arguments)
         print(json.dumps(seconds_and_counts))
         return
-    result = _compare_speed(arguments) if arguments.what == "speed" else _measure_memory(arguments)
+    measure = {"speed": _compare_speed, "memory": _measure_memory, "workers": _compare_workers}[arguments.what]
+    result = measure(arguments)
     result = {"machine": describe_machine("tokenizers", "numpy"), "command": " ".join(["python", *sys.argv]), **result}
     text = f"`{result['command']}` on {result['machine']}\n\n{_markdown(result['rows'])}"
     write_results(f"prepare_{arguments.what}", text.rstrip("\n"), result)
@@ -50,13 +56,15 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "memory"])
+    parser.add_argument("what", choices=["speed", "memory", "workers"])
     parser.add_argument("corpus", nargs="+")
     parser.add_argument("--vocab", required=True, help="tokenizer folder")
     parser.add_argument("--google-bert", help="checkout of google-research/bert")
     parser.add_argument("--megabytes", type=float, default=30.0, help="size of the text sample of `speed`")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2, help="worker processes of `memory`")
+    parser.add_argument("--workers", type=int, default=2, help="worker processes of `memory`; most of `workers`")
+    parser.add_argument("--times", type=float, nargs="+", default=[0.25, 0.5, 1.0], help="sizes of `memory`")
+    parser.add_argument("--drop", action="store_true", help="leave out repeated text in `memory`")
     parser.add_argument("--trial", choices=["ours", "peer", "prepare"], help=argparse.SUPPRESS)
     parser.add_argument("--out", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -198,40 +206,100 @@ def _tensorflow_stub() -> types.ModuleType:
 def _measure_memory(arguments: argparse.Namespace) -> dict[str, Any]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        whole = _write_sample(arguments.corpus, Path(folder) / "1.txt", sys.maxsize)
-        for share in (0.25, 0.5, 1.0):
-            sample = Path(folder) / f"{share:g}.txt"
-            size = whole if share == 1 else _write_sample(arguments.corpus, sample, int(share * whole))
-            command = [sys.executable, __file__, "memory", str(sample), "--trial", "prepare"]
-            command += ["--vocab", arguments.vocab, "--workers", str(arguments.workers), "--out", f"{folder}/{share}"]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-                sampler = _MemorySampler(process.pid)
-                sampler.start()
-                output = process.communicate()[0]
-                sampler.join()
-            seconds = json.loads(output)["seconds"]
+        text = Path(folder) / "1.txt"
+        whole = _write_sample(arguments.corpus, text, sys.maxsize)
+        for times in arguments.times:
+            sample = Path(folder) / f"{times:g}.txt"
+            if times > 1:
+                _write_shuffled(text, sample, times=round(times))
+            elif times < 1:
+                _write_sample(arguments.corpus, sample, int(times * whole))
+            size = sample.stat().st_size
+            made = _sampled_trial(arguments, sample, f"{folder}/out{times:g}", arguments.workers)
             rows.append(
                 {
                     "MB of text": round(size / MEGABYTE, 1),
                     "workers": arguments.workers,
-                    "seconds": round(seconds, 1),
-                    "MB/s": round(size / MEGABYTE / seconds, 2),
-                    "peak MB, all processes": round(sampler.peak_sum / MEGABYTE),
-                    "peak MB, largest process": round(sampler.peak_process / MEGABYTE),
+                    "seconds": round(made["seconds"], 1),
+                    "MB/s": round(size / MEGABYTE / made["seconds"], 2),
+                    "peak MB, all processes": round(made["peak_sum"] / MEGABYTE),
+                    "peak MB, largest process": round(made["peak_process"] / MEGABYTE),
+                    "repeated documents": made["repeated"],
+                    "tokens written": made["tokens"],
                 }
             )
             print(rows[-1], file=sys.stderr)
+            shutil.rmtree(f"{folder}/out{times:g}")
+            if sample != text:
+                sample.unlink()
     return {"rows": rows}
 
 
+def _write_shuffled(text: Path, path: Path, times: int) -> None:
+    """Write all documents of `text`, `times` times over, each time in another order."""
+    documents = text.read_text(encoding="utf-8").removesuffix("\n\n").split("\n\n")
+    draw = random.Random(1)
+    with path.open("w", encoding="utf-8") as file:
+        for _ in range(times):
+            draw.shuffle(documents)
+            for document in documents:
+                file.write(f"{document}\n\n")
+
+
+def _compare_workers(arguments: argparse.Namespace) -> dict[str, Any]:
+    seconds: dict[int, list[float]] = {1: [], arguments.workers: []}
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "1.txt"
+        size = _write_sample(arguments.corpus, text, sys.maxsize)
+        for number in range(arguments.rounds):
+            for workers, trials in seconds.items():
+                out = f"{folder}/{workers}-{number}"
+                trials.append(_sampled_trial(arguments, text, out, workers)["seconds"])
+                shutil.rmtree(out)
+                print(workers, trials[-1], file=sys.stderr)
+    medians = {workers: statistics.median(trials) for workers, trials in seconds.items()}
+    rows = [
+        {
+            "workers": workers,
+            "seconds": round(median, 1),
+            "MB/s": round(size / MEGABYTE / median, 2),
+            "times one worker": round(medians[1] / median, 2),
+        }
+        for workers, median in medians.items()
+    ]
+    return {"rows": rows, "bytes": size, "seconds": seconds}
+
+
+def _sampled_trial(arguments: argparse.Namespace, text: Path, out: str, workers: int) -> dict[str, float]:
+    """Prepare in a process of its own, whose memory and that of its workers is watched."""
+    command = [sys.executable, __file__, "memory", str(text), "--trial", "prepare", "--vocab", arguments.vocab]
+    command += ["--workers", str(workers), "--out", out, *(["--drop"] if arguments.drop else [])]
+    # One thread a process: a core a worker is what is compared.
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        sampler = _MemorySampler(process.pid)
+        sampler.start()
+        output = process.communicate()[0]
+        sampler.join()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return {**json.loads(output), "peak_sum": sampler.peak_sum, "peak_process": sampler.peak_process}
+
+
 def _run_prepare(arguments: argparse.Namespace) -> dict[str, float]:
+    from bertkit.data.duplicate_options import DuplicateOptions
     from bertkit.data.prepare import PrepareOptions, prepare
     from bertkit.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_pretrained(arguments.vocab)
+    options = PrepareOptions(
+        workers=arguments.workers, duplicates=DuplicateOptions(drop_duplicates="both" if arguments.drop else None)
+    )
     start = time.perf_counter()
-    prepare(arguments.corpus, tokenizer, arguments.out, PrepareOptions(workers=arguments.workers))
-    return {"seconds": time.perf_counter() - start}
+    manifest = prepare(arguments.corpus, tokenizer, arguments.out, options)
+    seconds = time.perf_counter() - start
+    assert manifest.duplicates is not None
+    return {"seconds": seconds, "tokens": manifest.tokens, "repeated": manifest.duplicates.documents}
 
 
 class _MemorySampler(threading.Thread):
