@@ -13,6 +13,7 @@ from bertkit.foundation.errors import InputError
 from bertkit.recipes import finetune_seed
 from bertkit.recipes.finetune import finetune
 from bertkit.recipes.finetune_options import FinetuneOptions
+from bertkit.recipes.finetune_setup import FinetuneSetup
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.evaluation import evaluate
 from bertkit.tasks.folder import load_task_model
@@ -162,6 +163,8 @@ def _bad_model(tiny_model: Path, folder: Path, **config: int) -> Path:
         (replace(OPTIONS, max_length=41), DATA, "max_length 41 is over the model's 40 positions"),
         (replace(OPTIONS, select_by="pearson"), DATA, "select_by 'pearson'"),
         (replace(OPTIONS, freeze=("layers:0-2",)), DATA, "layers are 0-1"),
+        (replace(OPTIONS, gradual_unfreezing=True, epochs=1), DATA, "gradual_unfreezing needs 2 epochs"),
+        (replace(OPTIONS, class_weights=("new=2",)), DATA, r"class_weights 'new=2'.*of 'neg', 'pos'"),
         (replace(OPTIONS, reinitialize_layers=3), DATA, "over the model's 2 layers"),
         (replace(OPTIONS, reinitialize_layers=1, freeze=("layers:1",)), DATA, "layer 1 is frozen and drawn anew"),
         (OPTIONS, replace(DATA, train=_examples(1)), "at least 2 labels"),
@@ -182,7 +185,18 @@ def test_a_vocabulary_larger_than_the_model_is_refused(tmp_path: Path, tiny_mode
 
 
 @pytest.mark.parametrize(
-    "change", [{"epochs": 0}, {"seeds": 0}, {"dev_share": 0.0}, {"learning_rate": -1.0}, {"layer_decay": 1.1}]
+    "change",
+    [
+        {"epochs": 0},
+        {"seeds": 0},
+        {"dev_share": 0.0},
+        {"learning_rate": -1.0},
+        {"layer_decay": 1.1},
+        {"patience": 0},
+        {"min_steps": 0},
+        {"label_smoothing": 1.0},
+        {"parallel_seeds": 0},
+    ],
 )
 def test_options_out_of_range_are_refused(change: dict[str, float]):
     with pytest.raises(InputError, match=next(iter(change))):
@@ -210,3 +224,72 @@ def test_lower_layers_move_less_with_layer_decay(tmp_path: Path, tiny_model: Pat
     names += ["bert.embeddings.position_embeddings.weight"]
     moved = [float((after[name] - before[name]).abs().max()) for name in names]
     assert all(lower < 0.1 * upper for upper, lower in pairwise(moved)), moved
+
+
+def test_seeds_side_by_side_have_the_bits_of_seeds_one_after_another(tmp_path: Path, tiny_model: Path, capfd):
+    options = replace(OPTIONS, epochs=1, seeds=2, patience=5)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        alone = finetune(tiny_model, DATA, tmp_path / "alone", options)
+        beside = finetune(tiny_model, DATA, tmp_path / "beside", replace(options, parallel_seeds=2))
+    finally:
+        torch.set_num_threads(before)
+    assert [seed.dev for seed in beside.seeds] == [seed.dev for seed in alone.seeds]
+    for seed in (0, 1):
+        weights = [_weights(tmp_path / run / f"seed-{seed}/model") for run in ("alone", "beside")]
+        assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    said = capfd.readouterr().err
+    assert "seed 0: step 6: accuracy" in said
+    assert "seed 1: step 6: accuracy" in said
+
+
+def test_nothing_but_the_model_and_the_figures_of_a_seed_stays(tmp_path: Path, tiny_model: Path):
+    finetune(tiny_model, DATA, tmp_path, replace(OPTIONS, epochs=1))
+    left = {path.name for path in (tmp_path / "seed-0").iterdir()}
+    assert left == {"model", "metrics.jsonl", "tensorboard", "result.json"}
+
+
+def test_a_seed_that_learns_nothing_is_called_failed_and_still_counts(tmp_path: Path, tiny_model: Path, capsys):
+    examples = _examples(24)
+    assert examples.labels is not None
+    stuck = replace(examples, labels=tuple("neg" if index % 3 else "pos" for index in range(24)))
+    options = replace(OPTIONS, epochs=1, learning_rate=1e-12, seeds=2)
+    result = finetune(tiny_model, replace(DATA, train=stuck, dev=stuck, test=None), tmp_path, options)
+    written = json.loads((tmp_path / "results.json").read_text())
+    assert [seed.failed for seed in result.seeds] == [seed.dev["accuracy"] <= 16 / 24 for seed in result.seeds]
+    assert result.failed
+    assert written["chance"] == pytest.approx(16 / 24)
+    assert written["failed_seeds"] == [seed.seed for seed in result.failed]
+    assert len(written["seeds"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "of 2 seeds failed: dev accuracy of seed" in said
+    assert "--min-steps 1000" in said
+
+
+def test_layers_join_from_the_top_an_epoch_each_and_new_ones_learn_at_once(tiny_model: Path):
+    options = replace(OPTIONS, gradual_unfreezing=True)
+    assert FinetuneSetup.of(tiny_model, DATA, options).first_steps() == [6, 12, 18]
+    assert FinetuneSetup.of(tiny_model, DATA, replace(options, reinitialize_layers=1)).first_steps() == [0, 6, 12]
+    assert FinetuneSetup.of(tiny_model, DATA, replace(options, epochs=2)).first_steps() == [6, 6, 6]
+
+
+def test_the_head_alone_learns_in_the_first_epoch_of_gradual_unfreezing(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    accuracies = iter([0.9, 0.8, 0.7])  # so that the weights after the first epoch are kept
+    monkeypatch.setattr(finetune_seed, "evaluate", lambda *_, **__: {"accuracy": next(accuracies)})
+    options = replace(OPTIONS, epochs=2, gradual_unfreezing=True)
+    before, after = _weights(tiny_model), _weights(finetune(tiny_model, DATA, tmp_path, options).model)
+    for name in before:
+        if name.startswith(("bert.embeddings", "bert.encoder")):
+            assert torch.equal(before[name], after[name]), name
+    assert not torch.equal(before["bert.pooler.dense.weight"], after["bert.pooler.dense.weight"])
+
+
+def test_small_sets_get_more_epochs_unless_epochs_are_given():
+    assert FinetuneOptions().epochs_of(2000) == 3
+    assert FinetuneOptions().epochs_of(100) == 5
+    assert FinetuneOptions(epochs=3).epochs_of(100) == 3
+    assert FinetuneOptions(epochs=3, min_steps=1000).epochs_of(100) == 10
+    assert FinetuneOptions(min_steps=1).epochs_of(100) == 3

@@ -167,3 +167,10 @@ def test_the_tags_of_training_are_completed_for_entities_and_taken_as_they_are_o
         _define("O", "O")
     with pytest.raises(InputError, match="measure accuracy"):
         Tagging(classes=("NN", "VB"), max_length=9)
+
+
+def test_tags_by_chance_are_one_for_all_words(tokenizer: Tokenizer):
+    examples = _document([("fox", "B-PER"), ("the", "O"), ("zoo", "B-LOC")], [("zoo", "B-LOC")])
+    chance = TASK.chance(TASK.encode(examples, tokenizer))
+    # Always B-LOC finds four entities, of which two are right.
+    assert chance == pytest.approx({"f1": 4 / 7, "precision": 0.5, "recall": 2 / 3, "accuracy": 0.5})

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+
+import torch
 
 from bertkit.foundation.console import note
 from bertkit.foundation.devices import tune_allocator
 from bertkit.foundation.files import atomic_folder, exclusive, write_json
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.finetune_result import FinetuneResult
-from bertkit.recipes.finetune_seed import seed_result, train_seed
+from bertkit.recipes.finetune_seed import run_seed, seed_result
 from bertkit.recipes.finetune_setup import FinetuneSetup
+from bertkit.recipes.seed_processes import run_side_by_side
+from bertkit.recipes.seeds_at_once import seeds_at_once
 from bertkit.tasks.task_data import TaskData
 from bertkit.training.run_config import settle_config
 
@@ -33,21 +36,25 @@ def finetune(
         for remark in setup.remarks():
             note(remark)
         folders = {seed: out / f"seed-{seed}" for seed in range(options.seed, options.seed + options.seeds)}
-        results = [seed_result(run) or train_seed(setup, seed, run) for seed, run in folders.items()]
+        at_once = seeds_at_once(setup)
+        if at_once > 1:
+            threads = max(1, torch.get_num_threads() // at_once)
+            note(f"{at_once} seeds at a time with {threads} threads each")
+            pending = {seed: run for seed, run in folders.items() if seed_result(run) is None}
+            run_side_by_side(setup, pending, at_once=at_once, threads=threads)
+        results = [run_seed(setup, seed, run) for seed, run in folders.items()]
         result = FinetuneResult(
             name=data.name,
             model=out / "model",
             dev=setup.dev_name,
             dev_instances=setup.dev,
             select_by=setup.select_by,
+            chance=setup.chance,
             seeds=tuple(results),
         )
         with atomic_folder(result.model) as folder:
             shutil.copytree(folders[result.best.seed] / "model", folder, dirs_exist_ok=True)
         write_json(out / "results.json", result.to_json())
+    if (advice := result.advice()) is not None:
+        note(advice)
     return result
-
-
-def run_config(model: Path, data: TaskData, options: FinetuneOptions) -> dict[str, Any]:
-    """All that decides the result of each seed, as `config.yaml` has it."""
-    return FinetuneSetup.of(model, data, options).config()

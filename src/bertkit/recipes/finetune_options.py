@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.precision import Precision
@@ -36,6 +37,9 @@ class FinetuneOptions:
     """Runs that differ in the head's first weights, the order of the data and dropout."""
     seed: int = 0
     """The first run's; the others follow."""
+    parallel_seeds: int | Literal["auto"] = "auto"
+    """How many seeds train at a time, in processes that share the cores; auto is as many as memory and cores allow,
+    but one on a GPU and where seeds take no time."""
     freeze: tuple[str, ...] = ()
     """What is not trained: embeddings, layers:0-5, layers:3, encoder; several by commas."""
     layer_decay: float = 1.0
@@ -75,6 +79,8 @@ class FinetuneOptions:
         for name in ("batch_size", "seeds", "evaluations_per_epoch", "micro_batch_tokens"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.parallel_seeds != "auto" and self.parallel_seeds < 1:
+            raise InputError(f"parallel_seeds must be at least 1, or auto, got {self.parallel_seeds}")
         for name in ("epochs", "min_steps", "patience"):
             if (given := getattr(self, name)) is not None and given < 1:
                 raise InputError(f"{name} must be at least 1, got {given}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from scipy import stats
 
 from bertkit.tasks.instances import TaskInstances
 
@@ -23,6 +25,11 @@ class SeedResult:
     """None where no labelled test set was given."""
     seconds: float
     """Of training, evaluation left out."""
+    steps: int
+    """Updates that it took, fewer than planned where it ended early."""
+    failed: bool
+    """Whether it is no better on dev than predictions that do not depend on the texts (Mosbach et al. 2021, section 4,
+    whose measure is the largest class)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +42,8 @@ class FinetuneResult:
     """What the dev figures were measured on."""
     dev_instances: TaskInstances[Any]
     select_by: str
+    chance: float
+    """The highest `select_by` on dev of predictions that do not depend on the texts."""
     seeds: tuple[SeedResult, ...]
 
     @property
@@ -47,12 +56,26 @@ class FinetuneResult:
         results = [figures for result in self.seeds if (figures := getattr(result, split)) is not None]
         return {name: [figures[name] for figures in results] for name in (results[0] if results else ())}
 
+    @property
+    def failed(self) -> tuple[SeedResult, ...]:
+        """Seeds that have learnt nothing; they count in all figures."""
+        return tuple(result for result in self.seeds if result.failed)
+
+    def advice(self) -> str | None:
+        """What to do about seeds that failed, in one line; None where there are none."""
+        if not self.failed:
+            return None
+        names = ", ".join(f"{result.seed} ({result.dev[self.select_by]:.4f})" for result in self.failed)
+        return (
+            f"{len(self.failed)} of {len(self.seeds)} seeds failed: dev {self.select_by} of seed {names} is no better "
+            f"than {self.chance:.4f}, which predictions get that do not depend on the texts; they count in the mean. "
+            f"Try a lower --learning-rate, more steps (--min-steps 1000), --layer-decay 0.9 or --reinitialize-layers 1"
+        )
+
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
-        """Mean and standard deviation (of a sample; 0 for one seed) by split and metric."""
+        """Mean, standard deviation (of a sample; 0 for one seed) and, of several, 95 % interval by split and metric."""
         return {
-            split: {
-                name: {"mean": statistics.fmean(v), "standard_deviation": deviation(v)} for name, v in figures.items()
-            }
+            split: {name: _spread(values) for name, values in figures.items()}
             for split in ("dev", "test")
             if (figures := self.figures(split))
         }
@@ -64,6 +87,8 @@ class FinetuneResult:
             "dev_examples": self.dev,
             "selected_by": self.select_by,
             "best_seed": self.best.seed,
+            "chance": self.chance,
+            "failed_seeds": [result.seed for result in self.failed],
         }
         return {**shared, "seeds": [asdict(result) for result in self.seeds], **self.summary()}
 
@@ -71,14 +96,32 @@ class FinetuneResult:
         """Seeds as rows, metrics as columns, mean and standard deviation below."""
         columns = [(split, name) for split in ("dev", "test") for name in self.figures(split)]
         table = Table(title=f"{self.name} (dev: {self.dev})", show_footer=True)
-        table.add_column("seed", "mean ± sd")
+        several = len(self.seeds) > 1
+        table.add_column("seed", "mean ± sd\n95 % interval" if several else "mean ± sd")
         for split, name in columns:
             values = self.figures(split)[name]
-            table.add_column(f"{split} {name}", f"{statistics.fmean(values):.4f} ± {deviation(values):.4f}")
+            spread = f"{statistics.fmean(values):.4f} ± {deviation(values):.4f}"
+            if several:
+                spread += "\n{:.4f} to {:.4f}".format(*confidence_interval(values))
+            table.add_column(f"{split} {name}", spread)
         for result in self.seeds:
-            mark = " (best)" if result is self.best else ""
+            mark = (" (best)" if result is self.best else "") + (" (failed)" if result.failed else "")
             table.add_row(f"{result.seed}{mark}", *(f"{getattr(result, split)[name]:.4f}" for split, name in columns))
         return table
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    spread = {"mean": statistics.fmean(values), "standard_deviation": deviation(values)}
+    if len(values) > 1:
+        spread["confidence_95_low"], spread["confidence_95_high"] = confidence_interval(values)
+    return spread
+
+
+def confidence_interval(values: list[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Ends of the interval for the mean over all seeds that there could be, from two values or more (Student's t)."""
+    mean, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
+    reach = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
+    return mean - reach, mean + reach
 
 
 def deviation(values: list[float]) -> float:

@@ -21,7 +21,7 @@ from bertkit.tasks.folder import save_task_model
 from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.model import TaskModel
 from bertkit.training.layer_paces import layer_paces
-from bertkit.training.loop import train
+from bertkit.training.loop import BEST_FILE, train
 from bertkit.training.options import TrainingOptions
 
 _RESULT = "result.json"
@@ -32,8 +32,15 @@ def seed_result(run: Path) -> SeedResult | None:
     return SeedResult(**read_json(run / _RESULT)) if (run / _RESULT).is_file() else None
 
 
-def train_seed(setup: FinetuneSetup, seed: int, run: Path) -> SeedResult:
-    """Train, measure and write `run/model`; goes on where it was stopped."""
+def run_seed(setup: FinetuneSetup, seed: int, run: Path) -> SeedResult:
+    """Train, measure and write `run/model`, going on where that was stopped; what only training needs is removed."""
+    result = seed_result(run) or _train(setup, seed, run)
+    shutil.rmtree(run / "checkpoints", ignore_errors=True)
+    (run / BEST_FILE).unlink(missing_ok=True)
+    return result
+
+
+def _train(setup: FinetuneSetup, seed: int, run: Path) -> SeedResult:
     options = setup.options
     model = starting_model(setup.folder, setup.model_config, setup.task, options, seed).to(setup.device)
     loader = FinetuneLoader(
@@ -76,9 +83,15 @@ def train_seed(setup: FinetuneSetup, seed: int, run: Path) -> SeedResult:
         results={"dev": trained.best} | ({} if test is None else {"test": test}),
     )
     save_task_model(run / "model", model, task, setup.tokenizer, card)
-    result = SeedResult(seed=seed, dev=trained.best, test=test, seconds=trained.seconds)
+    result = SeedResult(
+        seed=seed,
+        dev=trained.best,
+        test=test,
+        seconds=trained.seconds,
+        steps=trained.steps,
+        failed=trained.best[setup.select_by] <= setup.chance,
+    )
     write_json(run / _RESULT, asdict(result))
-    shutil.rmtree(run / "checkpoints")
     return result
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,11 @@ class FinetuneSetup:
         """As asked for, or as many as a small training set needs."""
         return self.options.epochs_of(self.steps_per_epoch)
 
+    @cached_property
+    def chance(self) -> float:
+        """The highest `select_by` on dev of predictions that do not depend on the texts."""
+        return self.task.chance(self.dev)[self.select_by]
+
     def first_steps(self) -> list[int] | None:
         """When the layers from the top down and the embeddings begin to learn; those drawn anew do so at once."""
         if not self.options.gradual_unfreezing:
@@ -113,9 +119,9 @@ class FinetuneSetup:
         return [0] * new + [epoch * self.steps_per_epoch for epoch in epochs]
 
     def config(self) -> dict[str, Any]:
-        """All that decides a seed's result; how many seeds there are does not."""
+        """All that decides a seed's result; how many seeds there are does not, nor how many at a time."""
         options = asdict(self.options) | {"epochs": self.epochs}
-        del options["seeds"]
+        del options["seeds"], options["parallel_seeds"]
         return {
             "model": self.folder.path.resolve(),
             "weights": [sha256(part) for part in weight_parts(self.folder.weights)],

@@ -1,0 +1,55 @@
+"""How many seeds train at a time."""
+# H hidden, I intermediate.
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from bertkit.recipes.finetune_setup import FinetuneSetup
+from bertkit.tasks.folder import new_task_model
+from bertkit.training.flops import training_flops
+
+_PROCESS_BYTES = 700 << 20
+"""Of a process that has loaded torch."""
+_COPIES_OF_WEIGHTS = 7
+"""Weights, gradients, two moments, and the copies that are written as a checkpoint."""
+_TOKEN_BYTES = 32
+"""Of an encoded token with its offsets."""
+_WORTH_A_PROCESS = 1e12
+"""Operations of a seed that take longer than starting a process."""
+
+
+def seeds_at_once(setup: FinetuneSetup) -> int:
+    """As asked for; else as many as there are threads, and as half of the machine's memory holds.
+
+    One where seeds are over sooner than a process has started, and on a GPU, which one seed keeps busy. The same on
+    every start, for the threads of a seed decide its last bits.
+    """
+    options = setup.options
+    if options.parallel_seeds != "auto":
+        return min(options.parallel_seeds, options.seeds)
+    if setup.device.type != "cpu" or _operations(setup) < _WORTH_A_PROCESS:
+        return 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return max(1, min(options.seeds, torch.get_num_threads(), memory // _bytes(setup)))
+
+
+def _operations(setup: FinetuneSetup) -> float:
+    lengths = torch.from_numpy(setup.train.lengths)
+    starts = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    return setup.epochs * training_flops(setup.model_config, starts, 0)
+
+
+def _bytes(setup: FinetuneSetup) -> int:
+    """What a seed's process needs, about."""
+    config = setup.model_config
+    with torch.device("meta"):
+        model = new_task_model(setup.task, config)
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    # Kept for the backward pass of a token: inputs and outputs of each layer's products, norms and dropouts.
+    kept = config.num_hidden_layers * (14 * config.hidden_size + 3 * config.intermediate_size)
+    data = sum(int(part.lengths.sum()) for part in setup.parts().values()) * _TOKEN_BYTES
+    floats = _COPIES_OF_WEIGHTS * weights + setup.options.micro_batch_tokens * kept
+    return _PROCESS_BYTES + data + 4 * floats
