@@ -4,13 +4,13 @@
 
 DATA and the held-out folders are what `bertkit prepare` wrote, SST2 is the benchmark's folder. Both train one model of
 the same size on the same tokens with the same vocabulary, and stop when the minutes are over. Transformers runs the
-Trainer with DataCollatorForLanguageModeling on full sequences (nothing is padded), with sdpa, fused AdamW and a rate that
-rises and falls within the time; batch, rate, initial deviation, dropout and share of masked tokens are what won here on
-little text (docs/results.md), and it keeps freed memory as bertkit does. Its clock starts with the Trainer, bertkit's
-with the command: opening the data, counting words and every evaluation on the way are in its minutes.
+Trainer with DataCollatorForLanguageModeling on full sequences (nothing is padded), with sdpa, fused AdamW and a rate
+that rises and falls within the time; batch, rate, initial deviation, dropout and share of masked tokens are what won
+here on little text (docs/results.md), and it keeps freed memory as bertkit does. Its clock starts with the Trainer,
+bertkit's with the command: opening the data, counting words and every evaluation on the way are in its minutes.
 
-Both models are measured on the same held-out sequences with the same masks and fine-tuned alike by bertkit. A second run
-of bertkit has a fifth of the time. Work that is done is not done again.
+Both models are measured on the same held-out sequences with the same masks and fine-tuned alike by bertkit. A second
+run of bertkit has a fifth of the time. Work that is done is not done again.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--preset", default="mini")
     parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning")
     parser.add_argument("--sequences", type=int, default=1024, help="of each held-out corpus")
-    parser.add_argument("--evaluate-every", type=int, default=250, help="steps between bertkit's evaluations on the way")
+    parser.add_argument(
+        "--evaluate-every", type=int, default=250, help="steps between bertkit's evaluations on the way"
+    )
     parser.add_argument("--peer-batch-size", type=int, default=8)
     parser.add_argument("--peer-learning-rate", type=float, default=1e-3)
     parser.add_argument("--peer-mask-share", type=float, default=0.3)
@@ -245,9 +247,7 @@ def _held_out_losses(arguments: argparse.Namespace, model: Path) -> dict[str, fl
         source = DrawnInstances(PreparedCorpus.open(path), instances, MaskingOptions(), seed=1, purpose="benchmark")
         figures = StepFigures()
         with torch.no_grad():
-            for batch in evaluation_batches(
-                source, micro_batch_tokens=4096, seed=1, max_sequences=arguments.sequences
-            ):
+            for batch in evaluation_batches(source, micro_batch_tokens=4096, seed=1, max_sequences=arguments.sequences):
                 figures.add(objective, batch, objective.terms(batch, module))
         losses[path.name] = figures.take(ProcessGroup())["masked_lm_loss"]
     return losses
@@ -278,7 +278,9 @@ def _report(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
         if row["name"] != PEER:
             at = next((seconds / 60 for seconds, loss in row["curve"] if loss <= peer_loss), None)
             end = "not" if at is None else f"after {at:.1f} minutes"
-            lines.append(f"- in the run of {row['minutes']:g} minutes: {end} (as measured on the way, on 256 sequences)")
+            lines.append(
+                f"- in the run of {row['minutes']:g} minutes: {end} (as measured on the way, on 256 sequences)"
+            )
     write_results("time_to_quality", "\n".join(lines), rows)
 
 

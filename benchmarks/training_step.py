@@ -6,6 +6,9 @@ Both train on rows of exactly 128 tokens (so nothing is gained from padding) wit
 30,522, hidden dropout 0.1, bf16, gradient clipping and a fused AdamW; Transformers with sdpa attention under bf16
 autocast. bertkit keeps freed memory in its process (`tune_allocator`), which Transformers does not do by itself, so
 there is a column with that for Transformers too; `--compiled` adds Transformers under torch.compile, with it as well.
+
+The share of the matrix peak is that of bertkit's matrix products, forward and backward, in the fastest of its steps,
+against square products that are measured in the same process between the steps: other work on the machine slows both.
 """
 
 from __future__ import annotations
@@ -43,8 +46,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.contender:
         step = _bertkit if arguments.contender == OURS else _transformers
-        seconds = _measure(step, arguments)
-        print(json.dumps(seconds))
+        print(json.dumps(_measure(step, arguments)))
         return
     contenders = [OURS, *PEERS] + [COMPILED] * arguments.compiled
     figures = []
@@ -56,14 +58,35 @@ def main() -> None:
 
 def _compare(size: str, dropout: float, contenders: list[str], arguments: argparse.Namespace) -> dict[str, object]:
     seconds: dict[str, list[float]] = defaultdict(list)
+    peaks: list[float] = []
     for _ in range(arguments.rounds):
         for contender in contenders:
             command = [sys.executable, __file__, "--contender", contender, "--sizes", size]
             command += ["--attention-dropout", str(dropout), "--steps", str(arguments.steps)]
-            seconds[contender] += json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            seconds[contender] += measured["seconds"]
+            peaks += measured["peaks"]
     medians = {contender: statistics.median(values) for contender, values in seconds.items()}
     print(size, dropout, {name: round(value * 1000) for name, value in medians.items()}, file=sys.stderr, flush=True)
-    return {"size": size, "rows": ROWS[size], "attention_dropout": dropout, "seconds": seconds, "median": medians}
+    share = _operations(size) / min(seconds[OURS]) / max(peaks)
+    return {
+        "size": size,
+        "rows": ROWS[size],
+        "attention_dropout": dropout,
+        "seconds": seconds,
+        "median": medians,
+        "share_of_matrix_peak": share,
+    }
+
+
+def _operations(size: str) -> float:
+    import torch
+
+    from bertkit.model.presets import PRESETS
+    from bertkit.training.flops import training_flops
+
+    bounds = torch.arange(0, ROWS[size] * LENGTH + 1, LENGTH)
+    return training_flops(replace(PRESETS[size], vocab_size=VOCABULARY), bounds, ROWS[size] * MASKED)
 
 
 def _report(figures: list[dict[str, object]], contenders: list[str]) -> None:
@@ -73,8 +96,8 @@ def _report(figures: list[dict[str, object]], contenders: list[str]) -> None:
         f"{describe_machine('torch', 'transformers')}. `python benchmarks/training_step.py`; milliseconds are medians,",
         "the factor in brackets is how many times as long as bertkit's.",
         "",
-        "| size | batch | attention dropout | " + " | ".join(contenders) + " |",
-        "| --- " * (len(contenders) + 3) + "|",
+        "| size | batch | attention dropout | share of the matrix peak | " + " | ".join(contenders) + " |",
+        "| --- " * (len(contenders) + 4) + "|",
     ]
     for row in figures:
         medians = row["median"]
@@ -82,21 +105,29 @@ def _report(figures: list[dict[str, object]], contenders: list[str]) -> None:
         cells = [f"{medians[OURS] * 1000:,.0f} ms"]
         cells += [f"{medians[name] * 1000:,.0f} ms ({medians[name] / medians[OURS]:.1f}x)" for name in contenders[1:]]
         lines.append(
-            f"| {row['size']} | {row['rows']} x {LENGTH} | {row['attention_dropout']} | " + " | ".join(cells) + " |"
+            f"| {row['size']} | {row['rows']} x {LENGTH} | {row['attention_dropout']} | "
+            f"{row['share_of_matrix_peak']:.0%} | " + " | ".join(cells) + " |"
         )
     write_results("training_step", "\n".join(lines), figures)
 
 
-def _measure(make_step: Callable[[str, float, str], Callable[[], None]], arguments: argparse.Namespace) -> list[float]:
+def _measure(
+    make_step: Callable[[str, float, str], Callable[[], None]], arguments: argparse.Namespace
+) -> dict[str, list[float]]:
+    import torch
+
+    from bertkit.training.matrix_peak import measure_matrix_peak
+
     step = make_step(arguments.sizes[0], arguments.attention_dropout[0], arguments.contender)
     for _ in range(WARMUP_STEPS):
         step()
-    seconds = []
+    seconds, peaks = [], []
     for _ in range(arguments.steps):
+        peaks.append(measure_matrix_peak(torch.device("cpu"), "bf16"))
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
-    return seconds
+    return {"seconds": seconds, "peaks": peaks}
 
 
 def _rows(size: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -116,8 +147,8 @@ def _bertkit(size: str, attention_dropout: float, _: str) -> Callable[[], None]:
     from bertkit.model.initialization import initialize
     from bertkit.model.presets import PRESETS
     from bertkit.model.pretraining import PretrainingModel
-    from bertkit.training.gradients import accumulate_gradients
     from bertkit.training.adamw import AdamW
+    from bertkit.training.gradients import accumulate_gradients
     from bertkit.training.options import OptimizerOptions, TrainingOptions
     from bertkit.training.pretraining_objective import PretrainingObjective
     from bertkit.training.replicas import Replicas

@@ -24,7 +24,8 @@ def plan(
 ) -> None:
     """Foretell a pre-training run of some time: size, batch, tokens, steps, loss, memory, energy and money.
 
-    Runs some passes of every size that comes into question, a few seconds each. Takes the options of `bertkit pretrain`.
+    Runs some passes of every size that comes into question, a few seconds each. The other options are those of
+    `bertkit pretrain`.
 
     Parameters
     ----------

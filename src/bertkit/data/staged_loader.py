@@ -35,7 +35,7 @@ class StagedLoader:
     ) -> None:
         smallest = min(stage.batch_size for stage in stages)
         if smallest < size:
-            raise InputError(f"a batch of {smallest} leaves some of {size} processes without a sequence: raise it")
+            raise InputError(f"batch_size {smallest} leaves some of {size} processes without a sequence: raise it")
         self._stages, self._starts, self._pin_memory = stages, starts, pin_memory
         self._loaders = {
             length: PretrainingLoader(

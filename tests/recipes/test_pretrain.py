@@ -1,0 +1,160 @@
+"""Pre-training runs of a tiny model, and what they leave in their folder."""
+
+import json
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from bertkit.data.instances import InstanceOptions
+from bertkit.data.prepare import prepare
+from bertkit.data.stages import StageOptions
+from bertkit.foundation.process_group import ProcessGroup
+from bertkit.model.config import BertConfig
+from bertkit.recipes.pretrain import pretrain
+from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.recipes.pretrain_plan import plan_run
+from bertkit.recipes.pretrain_setup import PretrainSetup
+from bertkit.text.tokenizer import Tokenizer
+from bertkit.training.gradients import accumulate_gradients
+from bertkit.training.halves import halves
+from bertkit.training.metrics_log import read_metrics
+from bertkit.training.options import OptimizerOptions, TrainingOptions
+from bertkit.training.replicas import Replicas
+from bertkit.training.step_figures import StepFigures
+
+WORDS = ["wind", "river", "stone", "light", "over", "under", "runs", "falls", "keeps", "green", "old", "quiet"]
+OPTIONS = PretrainOptions(
+    model=BertConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        initializer_range=0.1,
+    ),
+    training=TrainingOptions(
+        steps=12, optimizer=OptimizerOptions(learning_rate=1e-3), precision="float32", log_every=4, checkpoint_every=5
+    ),
+    instances=InstanceOptions(seq_length=16),
+    batch_size=8,
+    micro_batch_tokens=64,
+    held_out_share=0.2,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    rng = torch.Generator().manual_seed(1)
+    draw = lambda low, high: int(torch.randint(low, high, (), generator=rng))  # noqa: E731
+    documents = [
+        "\n".join(" ".join(WORDS[draw(0, 12)] for _ in range(draw(3, 12))) + "." for _ in range(draw(3, 9)))
+        for _ in range(40)
+    ]
+    (folder / "text.txt").write_text("\n\n".join(documents) + "\n")
+    prepare([folder / "text.txt"], Tokenizer.train(WORDS * 9, vocab_size=70), folder / "data")
+    return folder / "data"
+
+
+def _weights(run: Path) -> bytes:
+    return (run / "model/model.safetensors").read_bytes()
+
+
+def _half_done(run: Path, copy: Path, checkpoint: int) -> Path:
+    """The run as it was when it had been killed after a checkpoint."""
+    shutil.copytree(run, copy)
+    for later in (copy / "checkpoints").iterdir():
+        if int(later.name.removeprefix("step-")) > checkpoint:
+            shutil.rmtree(later)
+    shutil.rmtree(copy / "model")
+    return copy
+
+
+@pytest.mark.parametrize("full_sentences", [False, True])
+def test_a_run_that_grows_ends_with_the_same_bits_when_it_is_killed(data: Path, tmp_path: Path, full_sentences: bool):
+    options = replace(
+        OPTIONS,
+        training=replace(OPTIONS.training, keep_checkpoints=9),
+        instances=replace(OPTIONS.instances, next_sentence=not full_sentences),
+        full_sentences=full_sentences,
+        stages=StageOptions(ramp_from=2, ramp_share=0.5, long_seq_length=32, long_share=0.25),
+    )
+    pretrain(data, tmp_path / "whole", options)
+    for checkpoint in (5, 10):
+        half = _half_done(tmp_path / "whole", tmp_path / f"half-{checkpoint}", checkpoint)
+        pretrain(data, half, options)
+        assert _weights(half) == _weights(tmp_path / "whole")
+    lines = [line for line in read_metrics(tmp_path / "whole") if line["kind"] == "train"]
+    tokens = [line["tokens_per_second"] * line["seconds_per_step"] for line in lines]
+    assert tokens == sorted(tokens), "batches grow, then sequences"
+    assert tokens[-1] > 2 * tokens[0]
+    assert all(0 < line["share_of_matrix_peak"] < 1 for line in lines)
+
+
+def test_a_budget_is_kept_and_held_against_what_was_foretold(data: Path, tmp_path: Path):
+    seconds = 4.0
+    training = replace(OPTIONS.training, steps=None, budget_seconds=seconds, log_every=1, evaluate_every=10**6)
+    options = replace(OPTIONS, training=training, initial_weights="informed")
+    result = pretrain(data, tmp_path, options)
+    line = [line for line in read_metrics(tmp_path) if line["kind"] == "train"][-1]
+    last = [line for line in read_metrics(tmp_path) if line["kind"] == "evaluation"][-1]
+    assert line["learning_rate"] < 0.1 * 1e-3, "the rate ends with the time"
+    plan = json.loads((tmp_path / "plan.json").read_text())
+    assert plan["came_out"]["steps"] == line["step"] > 3
+    assert plan["came_out"]["loss"] == result.evaluation["held_out/masked_lm_loss"]
+    assert plan["foretold"]["steps"] > 0 and plan["foretold"]["loss"] > 0
+    steps_before = line["step"]
+    assert last["wall_seconds"] >= seconds - line["seconds_per_step"]
+
+    shutil.rmtree(tmp_path / "model")
+    started = time.monotonic()
+    pretrain(data, tmp_path, options)
+    assert time.monotonic() - started < seconds, "the time is used up already"
+    assert read_metrics(tmp_path)[-1]["step"] == steps_before
+
+
+def test_layers_that_are_computed_twice_give_the_same_gradients(data: Path):
+    gradients = []
+    for twice in (False, True):
+        setup = PretrainSetup.of(data, replace(OPTIONS, activation_checkpointing=twice), ProcessGroup())
+        module = setup.objective.module
+        module.train()
+        torch.manual_seed(3)
+        accumulate_gradients(setup.objective, setup.loader.batch(0), OPTIONS.training, StepFigures(), Replicas(module))
+        gradients.append({name: p.grad for name, p in module.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    assert all(torch.equal(gradient, gradients[1][name]) for name, gradient in gradients[0].items())
+
+
+def test_the_halves_of_a_micro_batch_are_its_sequences(data: Path):
+    whole = max(PretrainSetup.of(data, OPTIONS, ProcessGroup()).loader.batch(0), key=lambda b: b.inputs.num_sequences)
+    first, second = halves(whole)
+    assert first.inputs.num_sequences + second.inputs.num_sequences == whole.inputs.num_sequences > 2
+    assert torch.equal(torch.cat([first.inputs.input_ids, second.inputs.input_ids]), whole.inputs.input_ids)
+    assert torch.equal(torch.cat([first.masked_labels, second.masked_labels]), whole.masked_labels)
+    moved = torch.cat([first.masked_positions, second.masked_positions + first.inputs.num_tokens])
+    assert torch.equal(moved, whole.masked_positions)
+    assert second.inputs.cu_seqlens[0] == 0 and second.inputs.cu_seqlens[-1] == second.inputs.num_tokens
+    assert second.inputs.max_seqlen == int(second.inputs.cu_seqlens.diff().max())
+    lone = halves(halves(halves(whole)[0])[0])[0]
+    assert lone.inputs.num_sequences == 1 and halves(lone) == [lone]
+
+
+def test_a_profile_is_a_table_and_a_trace(data: Path, tmp_path: Path):
+    pretrain(data, tmp_path, OPTIONS, profile=True)
+    assert "addmm" in (tmp_path / "profile/table.txt").read_text()
+    assert json.loads((tmp_path / "profile/trace.json").read_text())["traceEvents"]
+
+
+def test_a_plan_takes_the_largest_size_that_sees_a_token_a_parameter(data: Path):
+    sizes = {f"{width}": replace(OPTIONS.model, hidden_size=width, intermediate_size=2 * width) for width in (16, 512)}
+    options = replace(OPTIONS, training=replace(OPTIONS.training, steps=None, budget_seconds=20.0))
+    (only,) = plan_run(data, options, sizes)
+    assert (only.size, only.loss) == ("16", None)
+    assert only.batch_size >= 8 and only.tokens > only.steps > 0
+    assert any("1.25" in line for line in only.lines(price_per_hour=225.0, watts=300.0))
+    assert only.to_json(watts=180.0)["kilowatt_hours"] == pytest.approx(0.001)
