@@ -46,7 +46,7 @@ class ShardSet:
 def find_duplicates(shards: ShardSet, options: DuplicateOptions, left_out: Path) -> Duplicates:
     """Count what is repeated and, if something is to be left out, write which lines to `left_out`: bool (S,).
 
-    Memory holds two bytes a document and a bucket of hashes; the disk 16 bytes a line, for a while.
+    Memory holds three bytes a document and a bucket of hashes; the disk 16 bytes a line, for a while.
     """
     with full_disk_named(shards.work):
         same = _repeated_documents(shards)  # (D,)
