@@ -12,22 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.foundation.errors import InputError
-from bertkit.text.byte_level import ByteLevelPairs
 from bertkit.text.chunk_pieces import encode_chunks
 from bertkit.text.encoded_example import EncodedExample
 from bertkit.text.pieces import Pieces
 from bertkit.text.reference import Reference
 from bertkit.text.sequence import SequenceBuilder
-from bertkit.text.tokenizer_folder import read_subwords, write_subwords
+from bertkit.text.tokenizer_folder import Subwords, read_subwords, write_subwords
 from bertkit.text.valid_unicode import check_unicode
 from bertkit.text.vocabulary_training import VocabularyOptions, train_vocabulary
 from bertkit.text.wordpiece import CONTINUATION, WordPiece, WordPieceRules
 
 
 class Tokenizer:
-    """BERT's WordPiece tokenizer, or RoBERTa's of bytes, over the `tokenizers` library."""
+    """BERT's WordPiece tokenizer, or RoBERTa's or ModernBERT's of bytes, over the `tokenizers` library."""
 
-    def __init__(self, subwords: WordPiece | ByteLevelPairs) -> None:
+    def __init__(self, subwords: Subwords) -> None:
         self.subwords = subwords
         self._ids = {token: index for index, token in enumerate(subwords.vocabulary)}
         self._library = subwords.library_tokenizer(subwords.added_tokens)
@@ -71,8 +70,8 @@ class Tokenizer:
 
         `lowercase` and `follow` None take what the files say; a `vocab.txt` alone is cased if an entry has a capital
         letter, and follows Hugging Face.
-        RoBERTa's folders, with `vocab.json` and `merges.txt`, are read too. Raises `InputError` for what is missing,
-        broken or of another kind.
+        RoBERTa's folders, with `vocab.json` and `merges.txt`, and ModernBERT's are read too. Raises `InputError` for
+        what is missing, broken or of another kind.
         """
         return cls(read_subwords(Path(path), lowercase, follow))
 
@@ -84,7 +83,7 @@ class Tokenizer:
     def wordpiece(self) -> WordPiece:
         """The vocabulary of WordPieces; `InputError` where there are none."""
         if not isinstance(self.subwords, WordPiece):
-            raise InputError("this is RoBERTa's tokenizer of bytes, not BERT's WordPiece: give a BERT tokenizer")
+            raise InputError("this is a tokenizer of bytes, not BERT's WordPiece: give a BERT tokenizer")
         return self.subwords
 
     def encode(

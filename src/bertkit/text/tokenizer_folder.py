@@ -18,27 +18,30 @@ from bertkit.text.byte_level_folder import (
     write_byte_level,
 )
 from bertkit.text.reference import Reference
+from bertkit.text.special_tokens import BERT
+from bertkit.text.stored_byte_pairs import StoredBytePairs
 from bertkit.text.wordpiece import CONTINUATION, SPECIAL_TOKENS, WordPiece, WordPieceRules
 
 MODEL_MAX_LENGTH = 512
 
 
-def read_subwords(
-    path: Path, lowercase: bool | None = None, follow: Reference | None = None
-) -> WordPiece | ByteLevelPairs:
+Subwords = WordPiece | ByteLevelPairs | StoredBytePairs
+
+
+def read_subwords(path: Path, lowercase: bool | None = None, follow: Reference | None = None) -> Subwords:
     """Read a folder (`tokenizer.json` first, else `vocab.txt` or RoBERTa's files) or one such file.
 
     `lowercase` and `follow` of WordPieces come from the files where None.
     """
     subwords = _read(path)
-    if isinstance(subwords, ByteLevelPairs):
+    if not isinstance(subwords, WordPiece):
         return subwords
     asked = {"lowercase": lowercase, "follow": follow}
     changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     return replace(subwords, rules=replace(subwords.rules, **changes))
 
 
-def _read(path: Path) -> WordPiece | ByteLevelPairs:
+def _read(path: Path) -> Subwords:
     if path.is_dir():
         if (path / "tokenizer.json").is_file():
             return _read_tokenizer_json(path / "tokenizer.json")
@@ -55,9 +58,11 @@ def _read(path: Path) -> WordPiece | ByteLevelPairs:
     return _read_vocab_txt(path, {})
 
 
-def write_subwords(subwords: WordPiece | ByteLevelPairs, folder: Path) -> None:
+def write_subwords(subwords: Subwords, folder: Path) -> None:
     """Write the files so that Hugging Face's `AutoTokenizer` gives the same ids."""
-    if isinstance(subwords, ByteLevelPairs):
+    if isinstance(subwords, StoredBytePairs):
+        subwords.write(folder)
+    elif isinstance(subwords, ByteLevelPairs):
         write_byte_level(subwords, folder)
     else:
         _write_wordpiece(subwords, folder)
@@ -106,12 +111,14 @@ def _read_vocab_txt(path: Path, config: dict[str, Any]) -> WordPiece:
     return _checked(path, vocabulary, rules, SPECIAL_TOKENS)
 
 
-def _read_tokenizer_json(path: Path) -> WordPiece | ByteLevelPairs:
+def _read_tokenizer_json(path: Path) -> Subwords:
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict) or "vocab" not in content["model"]:
         raise InputError(f"{path} is not a tokenizer.json: it has no model with a vocab")
     model, normalizer, splitter = (content.get(part) or {} for part in ("model", "normalizer", "pre_tokenizer"))
     if (model.get("type"), splitter.get("type")) == ("BPE", "ByteLevel"):
+        if any(token["content"] == BERT.cls for token in content.get("added_tokens", [])):
+            return _read_stored_pairs(path, content)
         return read_byte_level_json(path, content)
     rules = _google_rules(normalizer, splitter) or _huggingface_rules(path, normalizer, splitter)
     # Files of early versions name no type: WordPiece is the one with a continuation prefix and a word length.
@@ -131,6 +138,15 @@ def _read_tokenizer_json(path: Path) -> WordPiece | ByteLevelPairs:
         raise InputError(f"{path} has gaps or repeats in its ids: they must run from 0 to the vocabulary's size - 1")
     extra = tuple(token for token in sorted(added, key=added.__getitem__) if token not in SPECIAL_TOKENS)
     return _checked(path, tuple(by_id[i] for i in range(len(by_id))), rules, SPECIAL_TOKENS + extra)
+
+
+def _read_stored_pairs(path: Path, content: dict[str, Any]) -> StoredBytePairs:
+    config = path.with_name("tokenizer_config.json")
+    longest = read_json(config).get("model_max_length") if config.is_file() else None
+    try:
+        return StoredBytePairs(content=content, max_length=longest or MODEL_MAX_LENGTH)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _huggingface_rules(path: Path, normalizer: dict[str, Any], splitter: dict[str, Any]) -> WordPieceRules:

@@ -1,0 +1,85 @@
+"""ModernBERT's pairs of bytes, kept as the `tokenizer.json` that describes them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import tokenizers
+from tokenizers import processors
+
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import atomic_path, write_json
+from bertkit.text.special_tokens import BERT, SpecialTokens
+
+_DECIDING = ("normalizer", "pre_tokenizer", "model", "added_tokens")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredBytePairs:
+    """Byte pairs with BERT's special tokens; Unicode's normal form and entries for runs of spaces are in the file."""
+
+    special_tokens: ClassVar[SpecialTokens] = BERT
+    lowercase: ClassVar[bool] = False
+
+    content: Mapping[str, Any]
+    """Of `tokenizer.json`."""
+    max_length: int
+    """That Hugging Face's tokenizer cuts to."""
+
+    def __post_init__(self) -> None:
+        ids = self._ids
+        if missing := [token for token in BERT.all if token not in ids]:
+            raise InputError(f"the vocabulary has no {' '.join(missing)}: ModernBERT's has {' '.join(BERT.all)}")
+        if sorted(ids.values()) != list(range(len(ids))):
+            raise InputError("there are gaps or repeats in the ids: they must run from 0 to the vocabulary's size - 1")
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        added = {token["content"]: token["id"] for token in self.content["added_tokens"]}
+        return dict(self.content["model"]["vocab"]) | added
+
+    @cached_property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Entries in the order of their ids."""
+        return tuple(sorted(self._ids, key=self._ids.__getitem__))
+
+    @property
+    def added_tokens(self) -> tuple[str, ...]:
+        """Those that mean something to the model."""
+        return tuple(token["content"] for token in self.content["added_tokens"] if token["special"])
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides the ids."""
+        parts = [self.content.get(name) for name in _DECIDING]
+        return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
+
+    def library_tokenizer(self, added_tokens: Sequence[str]) -> Any:
+        """A `tokenizers.Tokenizer` that keeps `added_tokens` whole and reads other special ones as plain text."""
+        kept = [each for each in self.content["added_tokens"] if not each["special"] or each["content"] in added_tokens]
+        library = tokenizers.Tokenizer.from_str(
+            json.dumps({**self.content, "added_tokens": kept, "post_processor": None})
+        )
+        library.no_truncation()
+        library.no_padding()
+        # It takes the spaces from the offsets; bertkit itself adds [CLS] and [SEP] in `sequence`.
+        library.post_processor = processors.ByteLevel(trim_offsets=True)
+        return library
+
+    def write(self, folder: Path) -> None:
+        """Write the files so that Hugging Face's `AutoTokenizer` gives the same ids."""
+        with atomic_path(folder / "tokenizer.json") as temporary:
+            temporary.write_text(json.dumps(self.content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        config: dict[str, Any] = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": self.max_length,
+            "model_input_names": ["input_ids", "attention_mask"],
+        }
+        names = {"pad": BERT.pad, "unk": BERT.unk, "cls": BERT.cls, "sep": BERT.sep, "mask": BERT.mask}
+        write_json(folder / "tokenizer_config.json", config | {f"{name}_token": token for name, token in names.items()})

@@ -1,0 +1,104 @@
+"""ModernBERT's tokenizer, from a file in its layout, against Hugging Face's."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tokenizers
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from bertkit.foundation.errors import InputError
+from bertkit.foundation.files import read_json, write_json
+from bertkit.text.tokenizer import Tokenizer
+
+LINES = [
+    "The old wind runs over green stones, and the river falls.",
+    "  two spaces   three    four\ttab\nline ",
+    "cafe\u0301 caf\u00e9 \u212b \ufb01n na\u00efve \u4e2d\u6587 \U0001f642",
+    "It's [MASK] or [SEP] and [unused0], don't they?",
+    "",
+    " ",
+    "x" * 300,
+]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vocabulary of bytes with a few merges, entries for runs of spaces, and BERT's special tokens behind it."""
+    folder = tmp_path_factory.mktemp("pairs")
+    library = tokenizers.Tokenizer(models.BPE())
+    library.normalizer = normalizers.NFC()
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    library.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=330, initial_alphabet=alphabet, show_progress=False)
+    library.train_from_iterator(LINES * 3, trainer)
+    library.add_tokens([AddedToken(" " * count, normalized=True) for count in (4, 3, 2)])
+    library.add_special_tokens(["[UNK]", "[CLS]", "[SEP]", "[PAD]", AddedToken("[MASK]", lstrip=True)])
+    library.add_tokens([AddedToken("[unused0]", normalized=False)])
+    ends = [(name, library.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    library.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", "[CLS] $A [SEP] $B [SEP]", ends)
+    library.save(str(folder / "tokenizer.json"))
+    names = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 8192}
+    write_json(folder / "tokenizer_config.json", config | {f"{name}_token": token for name, token in names.items()})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def theirs(saved: Path):
+    return transformers.AutoTokenizer.from_pretrained(saved)
+
+
+@pytest.fixture(scope="module")
+def ours(saved: Path) -> Tokenizer:
+    return Tokenizer.from_pretrained(saved)
+
+
+def test_texts_and_pairs_have_the_ids_of_hugging_face(ours: Tokenizer, theirs):
+    for first, second in zip(LINES, reversed(LINES), strict=True):
+        assert ours.encode(first).input_ids.tolist() == theirs(first)["input_ids"]
+        if second:  # Transformers takes an empty second text for none
+            assert ours.encode(first, second).input_ids.tolist() == theirs(first, second)["input_ids"]
+
+
+@settings(max_examples=60)
+@given(text=st.text(st.characters(codec="utf-8"), max_size=40))
+def test_any_text_has_the_ids_of_hugging_face_and_pieces_lie_in_it(ours: Tokenizer, theirs, text: str):
+    found = ours.encode(text)
+    assert found.input_ids.tolist() == theirs(text)["input_ids"]
+    for start, end in found.offsets[1:-1].tolist():
+        assert 0 <= start <= end <= len(text)
+
+
+def test_offsets_leave_out_the_space_before_a_word(ours: Tokenizer):
+    text = "the river falls"
+    starts = {text[start:end] for start, end in ours.encode(text).offsets.tolist()}
+    assert not any(piece.startswith(" ") for piece in starts)
+
+
+def test_a_special_token_can_be_read_as_text(ours: Tokenizer):
+    found = ours.encode("a [MASK]", split_special_tokens=True)
+    assert ours.mask_token_id not in found.input_ids
+    assert ours.decode(found.input_ids) == "a [MASK]"
+
+
+def test_saved_and_read_again_it_is_the_same(ours: Tokenizer, theirs, tmp_path: Path):
+    ours.save_pretrained(tmp_path)
+    again, back = Tokenizer.from_pretrained(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert again.fingerprint == ours.fingerprint and again.vocab_size == ours.vocab_size == len(theirs)
+    assert back.model_max_length == 8192 and back.mask_token == "[MASK]"
+    for line in LINES:
+        np.testing.assert_array_equal(again.encode(line).input_ids, ours.encode(line).input_ids)
+        assert back(line, LINES[0])["input_ids"] == theirs(line, LINES[0])["input_ids"]
+
+
+def test_a_vocabulary_without_a_mask_is_refused(saved: Path, tmp_path: Path):
+    content = read_json(saved / "tokenizer.json")
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] != "[MASK]"]
+    write_json(tmp_path / "tokenizer.json", content)
+    with pytest.raises(InputError, match=r"tokenizer\.json: the vocabulary has no \[MASK\]"):
+        Tokenizer.from_pretrained(tmp_path)
