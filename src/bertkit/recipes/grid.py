@@ -74,5 +74,3 @@ def _run(model: Path, data: TaskData, folder: Path, setting: FinetuneOptions, de
 def _remove_weights(folder: Path) -> None:
     for path in [*folder.glob("seed-*/model"), folder / "model"]:
         shutil.rmtree(path, ignore_errors=True)
-    for path in folder.glob("seed-*/best.safetensors"):
-        path.unlink()
