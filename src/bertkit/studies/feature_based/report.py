@@ -11,8 +11,9 @@ from bertkit.studies.report import Fact, Paragraph, Report, Section, Table
 
 def feature_report(result: FeatureStudyResult, options: FeatureStudyOptions) -> Report:
     """Lay out the table and what was learned of the layers."""
-    best = max(result.rows, key=lambda row: sum(row.values("dev", result.metric)) / len(row.seeds))
-    cells = dict(zip(result.rows, result.cells(), strict=False))
+    means = [sum(row.values("dev", result.metric)) / len(row.seeds) for row in result.rows]
+    place = means.index(max(means))
+    best, figure = result.rows[place], result.cells()[place][result.head().index(f"dev {result.metric}")]
     sections = [Section(title="The table", blocks=[_table(result), Paragraph(text=_how(result, options))])]
     learned = [row for row in result.rows if row.seeds[0].layer_weights is not None]
     if learned:
@@ -23,7 +24,7 @@ def feature_report(result: FeatureStudyResult, options: FeatureStudyOptions) -> 
             f"The encoder `{result.model}` is never trained; only what stands on its hidden states is. "
             f"{', '.join(f'{count:,} {name}' for name, count in result.examples.items())} examples (dev: {result.dev})."
         ),
-        facts=[Fact(value=cells[best][3], label=f"dev {result.metric}, {best.features} of {best.pooling}, the best")],
+        facts=[Fact(value=f"{figure} %", label=f"dev {result.metric}, {best.features} of {best.pooling}, the best")],
         sections=sections,
         footer="Written by `bertkit study features`. Every training's figures are in `results.json`.",
     )

@@ -18,6 +18,8 @@ from bertkit.studies.feature_based.layer_mix import LayerMix
 
 _Vectors = NDArray[np.float32]
 _MAX_ITERATIONS = 1000
+_MIX_ITERATIONS = 50
+"""Enough for the layers' weights, which are all that is kept of this fit."""
 
 
 class TextClassifier:
@@ -65,7 +67,7 @@ def learned_weights(
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     optimizer = torch.optim.LBFGS(
-        [*mix.parameters(), *linear.parameters()], max_iter=_MAX_ITERATIONS, line_search_fn="strong_wolfe"
+        [*mix.parameters(), *linear.parameters()], max_iter=_MIX_ITERATIONS, line_search_fn="strong_wolfe"
     )
 
     def loss() -> Tensor:
