@@ -71,8 +71,8 @@ class AttentionBlocks:
         tile = self.tile
         hidden = None
         if tile.unattended is not None or self.reach:
-            unattended = torch.zeros(1, tile.length, dtype=torch.bool, device=device)
-            unattended = unattended if tile.unattended is None else tile.unattended
+            all_seen = torch.zeros(1, tile.length, dtype=torch.bool, device=device)
+            unattended = all_seen if tile.unattended is None else tile.unattended
             # Rows that are none are hidden from all.
             surrounded = F.pad(unattended, (self.reach, self.reach + self._surplus), value=True)
             hidden = surrounded.unfold(1, self.size + 2 * self.reach, self.size)[:, None, :, None]
