@@ -58,7 +58,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning")
     parser.add_argument("--sequences", type=int, default=1024, help="of each held-out corpus")
     parser.add_argument(
-        "--evaluate-every", type=int, default=250, help="steps between bertkit's evaluations on the way"
+        "--evaluate-every", type=int, default=300, help="steps between bertkit's evaluations on the way"
     )
     parser.add_argument("--peer-batch-size", type=int, default=8)
     parser.add_argument("--peer-learning-rate", type=float, default=1e-3)
@@ -78,7 +78,7 @@ def _train_ours(arguments: argparse.Namespace, name: str, minutes: float) -> Pat
     if not (run / "model").is_dir():
         command = ["pretrain", arguments.data, "--preset", arguments.preset, "--recipe", "budget", "--out", run]
         command += ["--budget", f"{60 * minutes}s", "--evaluate-every", arguments.evaluate_every]
-        command += ["--evaluation-sequences", 256, "--log-every", 50]
+        command += ["--evaluation-sequences", 128, "--log-every", 50]
         _bertkit(*command, *(part for path in arguments.held_out for part in ("--held-out", path)))
         lines = _lines(run)
         train = [line for line in lines if line["kind"] == "train"]
@@ -279,7 +279,7 @@ def _report(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
             at = next((seconds / 60 for seconds, loss in row["curve"] if loss <= peer_loss), None)
             end = "not" if at is None else f"after {at:.1f} minutes"
             lines.append(
-                f"- in the run of {row['minutes']:g} minutes: {end} (as measured on the way, on 256 sequences)"
+                f"- in the run of {row['minutes']:g} minutes: {end} (as measured on the way, on 128 sequences)"
             )
     write_results("time_to_quality", "\n".join(lines), rows)
 

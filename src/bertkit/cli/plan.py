@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from cyclopts import Parameter
 
@@ -46,8 +46,10 @@ def plan(
     options = choices.options(size)
     from bertkit.recipes.pretrain_plan import plan_run
 
-    sizes = {name: choices.options(name).model for name in ("tiny", "mini", "small", "medium", "base", "large")}
-    planned = plan_run(data, options, sizes if preset == "auto" else {size: options.model})
+    sizes = {size: options.model}
+    if preset == "auto" and choices.initial_model is None:
+        sizes = {name: choices.options(name).model for name in get_args(Size)}
+    planned = plan_run(data, options, sizes)
     chosen = planned[-1]
     if json_output:
         print(json.dumps([one.to_json(price_per_hour=price_per_hour, watts=watts) for one in planned], indent=2))

@@ -72,7 +72,7 @@ def pretrain(
         if setup.options.initial_weights == "informed" and not has_checkpoint(out / "checkpoints"):
             setup.inform()
         yardsticks = _yardsticks(setup, out)
-        prediction = _foretold(setup, out, started)
+        prediction = _foretold(setup, yardsticks, out, started)
         replicas = Replicas(setup.objective.module, group, setup.options.parallel)
         result = train(
             setup.objective,
@@ -95,7 +95,7 @@ def pretrain(
     return PretrainResult(out / "model", result.evaluation, result.seconds)
 
 
-def _foretold(setup: PretrainSetup, run: Path, started: float) -> dict[str, float] | None:
+def _foretold(setup: PretrainSetup, yardsticks: Yardsticks, run: Path, started: float) -> dict[str, float] | None:
     """What a run with a budget will come to; of one that goes on, what was foretold at its start.
 
     Several processes foretell nothing: what they exchange is not in the cost of a step.
@@ -105,7 +105,8 @@ def _foretold(setup: PretrainSetup, run: Path, started: float) -> dict[str, floa
         return None
     if not has_checkpoint(run / "checkpoints"):
         cost = measure_step(setup, min(_MEASURED_SECONDS, _MEASURED_SHARE * budget))
-        foretold = foretell(setup, cost, used=time.perf_counter() - started)
+        assert yardsticks.unigram_entropy is not None
+        foretold = foretell(setup, cost, yardsticks.unigram_entropy, used=time.perf_counter() - started)
         write_json(run / _PLAN_FILE, {"foretold": {name: getattr(foretold, name) for name in _COMPARED}})
         note(f"foretold: {_in_words(read_json(run / _PLAN_FILE)['foretold'])}")
     known: dict[str, float] | None = read_json(run / _PLAN_FILE)["foretold"] if (run / _PLAN_FILE).exists() else None

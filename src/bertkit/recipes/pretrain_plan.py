@@ -30,18 +30,18 @@ def plan_run(data: Path, options: PretrainOptions, sizes: Mapping[str, BertConfi
     """
     tune_allocator()
     predictions: list[Prediction] = []
-    preparations = None
+    preparations, entropy = None, 0.0
     for size, model in sizes.items():
         tried = replace(options, model=model)
         setup = PretrainSetup.of(data, tried, ProcessGroup())
         note(f"measuring {size}")
         if preparations is None:
-            preparations = _seconds_to_prepare(setup)
+            preparations, entropy = _seconds_to_prepare(setup), setup.unigram_entropy()
         cost = measure_step(setup)
         if len(sizes) > 1:
             tried = _with_batch(setup.options, cost, preparations)
             setup = PretrainSetup.of(data, tried, ProcessGroup())
-        prediction = foretell(setup, cost, size=size, used=preparations)
+        prediction = foretell(setup, cost, entropy, size=size, used=preparations)
         layers = sum(parameter.numel() for parameter in setup.objective.module.bert.layers.parameters())
         if predictions and prediction.tokens < layers:
             break
@@ -49,7 +49,9 @@ def plan_run(data: Path, options: PretrainOptions, sizes: Mapping[str, BertConfi
     return predictions
 
 
-def foretell(setup: PretrainSetup, cost: StepCost, *, used: float, size: str = "") -> Prediction:
+def foretell(
+    setup: PretrainSetup, cost: StepCost, unigram_entropy: float, *, used: float, size: str = ""
+) -> Prediction:
     """What the run will come to when `used` seconds of its budget are over before its first step."""
     budget = setup.options.training.budget_seconds
     assert budget is not None
@@ -62,7 +64,7 @@ def foretell(setup: PretrainSetup, cost: StepCost, *, used: float, size: str = "
         cost,
         seconds_left=max(0.0, budget - used),
         corpus_tokens=prepared.num_tokens if isinstance(prepared, PreparedCorpus) else prepared.manifest.tokens,
-        unigram_entropy=setup.unigram_entropy(),
+        unigram_entropy=unigram_entropy,
     )
 
 
