@@ -126,6 +126,7 @@ def test_choices_and_entities_are_json_in_a_table(folder: Callable[[str], str], 
     assert run(["predict", folder("tags"), "--input", source, "--output", str(tmp_path / "out.csv")]) == 0
     (row,) = _table(tmp_path / "out.csv")
     assert json.loads(row["words"]) == text.split()
+    assert len(json.loads(row["probabilities"])) == len(text.split())
     for one in json.loads(row["entities"]):
         assert text[one["start"] : one["end"]] == one["text"]
 
@@ -182,7 +183,7 @@ def test_a_terminal_shows_what_is_said_in_its_text():
     writer.write(Predicted({"id": "7", "question": "who?"}, context, answer))
     writer.write(Predicted({"id": "8", "question": "why?"}, context, AnswerPrediction("", None, None, 0.9, ())))
     entities = (EntitySpan("PER", "Ann", 0, 3, 0.9), EntitySpan("LOC", "Rome", 9, 13, 0.8))
-    tags = TagsPrediction(("Ann", "left", "Rome"), ("B-PER", "O", "B-LOC"), entities)
+    tags = TagsPrediction(("Ann", "left", "Rome"), ("B-PER", "O", "B-LOC"), (0.9, 0.9, 0.8), entities)
     writer.write(Predicted({"text": "Ann left Rome."}, "Ann left Rome.", tags))
     lines = file.getvalue().splitlines()
     assert lines[0] == "good  0.7500  fine"

@@ -116,6 +116,7 @@ def test_entities_are_given_in_the_characters_of_the_text(tokenizer: Tokenizer):
     assert prediction == TagsPrediction(
         ("the", "Fox", ",", "zoo"),
         ("B-PER", "I-PER", "O", "B-LOC"),
+        (1.0,) * 4,
         (EntitySpan("PER", "the  Fox", 0, 8, 1.0), EntitySpan("LOC", "zoo", 11, 14, 1.0)),
     )
     assert prediction.fields() == ["the  Fox (PER, 0-8), zoo (LOC, 11-14)"]
@@ -124,9 +125,10 @@ def test_entities_are_given_in_the_characters_of_the_text(tokenizer: Tokenizer):
 def test_an_empty_text_has_no_words(tokenizer: Tokenizer):
     instances = TASK.encode(TASK.examples(["", "fox"]), tokenizer, labelled=False)
     first, second = TASK.decode(torch.zeros(5, len(CLASSES)), instances)
-    assert first == TagsPrediction((), (), ())
+    assert first == TagsPrediction((), (), (), ())
     assert isinstance(second, TagsPrediction)
     assert second.tags == ("O",)
+    assert second.probabilities == pytest.approx((1 / len(CLASSES),))
 
 
 def test_lists_of_words_stay_as_they_are(tokenizer: Tokenizer):

@@ -71,6 +71,7 @@ def predict(
     given = PredictInput(predictor.task, texts, source)
     remarks = _Remarks()
     on_terminal = output is None and sys.stdout.isatty()
+    writer: PredictionWriter
     with ExitStack() as stack:
         if output is None:
             writer = (JsonLines if json_output else Highlighted if on_terminal else Lines)(sys.stdout)

@@ -136,6 +136,8 @@ class TagsPrediction(Prediction):
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    """Of each word's tag."""
     entities: tuple[EntitySpan, ...]
 
     def fields(self) -> list[str]:
@@ -145,8 +147,13 @@ class TagsPrediction(Prediction):
         return [", ".join(f"{one.text} ({one.label}, {one.start}-{one.end})" for one in self.entities)]
 
     def row(self) -> dict[str, Any]:
-        """A column each for entities, words and tags."""
-        return {"entities": [asdict(one) for one in self.entities], "words": self.words, "tags": self.tags}
+        """A column each for the entities, the words, and their tags with the probabilities of these."""
+        return {
+            "entities": [asdict(one) for one in self.entities],
+            "words": self.words,
+            "tags": self.tags,
+            "probabilities": self.probabilities,
+        }
 
     @property
     def marks(self) -> tuple[Mark, ...]:

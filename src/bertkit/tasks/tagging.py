@@ -229,10 +229,10 @@ def _prediction(
     sentence: Sentence, tags: tuple[str, ...], chances: Sequence[float], means_entities: bool
 ) -> TagsPrediction:
     if not means_entities:
-        return TagsPrediction(sentence.words, tags, ())
+        return TagsPrediction(sentence.words, tags, tuple(chances), ())
     found = []
     for entity in entities(tags):
         start, end = sentence.spans[entity.first][0], sentence.spans[entity.last - 1][1]
         chance = float(np.prod(chances[entity.first : entity.last]))
         found.append(EntitySpan(entity.label, sentence.text[start:end], start, end, chance))
-    return TagsPrediction(sentence.words, to_iob2(tags), tuple(found))
+    return TagsPrediction(sentence.words, to_iob2(tags), tuple(chances), tuple(found))

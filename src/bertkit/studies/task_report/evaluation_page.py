@@ -25,7 +25,7 @@ def evaluation_page(found: Evaluated, *, model: Path, data: str) -> Report:
     return Report(
         title=f"{model} on {data}",
         lead=f"{found.task.benchmark or found.task.kind}, {found.task.summary}: {len(found.predictions):,} examples.",
-        notice="\n".join(found.instances.all_remarks),
+        notice=" ".join(f"{remark}." for remark in found.instances.all_remarks),
         facts=[
             Fact(value=f"{value:.4f}", label=name.replace("_", " "))
             for name, value in list(figures.items())[:_MOST_FACTS]

@@ -11,7 +11,7 @@ from typing import Any
 
 from bertkit.foundation.devices import default_device
 from bertkit.recipes.finetune_options import FinetuneOptions
-from bertkit.recipes.finetune_result import FinetuneResult, deviation
+from bertkit.recipes.finetune_result import FinetuneResult, confidence_interval, deviation
 from bertkit.studies.machine import describe_machine
 from bertkit.studies.report import Commands, Fact, Report, Section, Table, write_report
 from bertkit.studies.task_report.evaluated import Evaluated
@@ -54,7 +54,7 @@ def run_page(found: Evaluated, result: FinetuneResult, out: Path) -> Report:
     return Report(
         title=f"{result.name}: {found.task.summary}",
         lead=lead,
-        notice="\n".join(found.instances.all_remarks),
+        notice=" ".join(f"{remark}." for remark in (result.advice(), *found.instances.all_remarks) if remark),
         facts=_facts(result),
         sections=[
             _seeds(result),
@@ -85,10 +85,13 @@ def _seeds(result: FinetuneResult) -> Section:
     rows = []
     for one in result.seeds:
         cells = (f"{getattr(one, split)[name]:.4f}" for split, name in columns)
-        rows.append((f"{one.seed}{' (best)' if one is result.best else ''}", *cells, f"{one.seconds:.0f} s"))
+        mark = (" (best)" if one is result.best else "") + (" (failed)" if one.failed else "")
+        rows.append((f"{one.seed}{mark}", *cells, f"{one.steps:,}", f"{one.seconds:.0f} s"))
     if len(result.seeds) > 1:
-        rows.append(("mean ± sd", *(_mean(result.figures(split)[name]) for split, name in columns), ""))
-    head = ("seed", *(f"{split} {name.replace('_', ' ')}" for split, name in columns), "training")
+        rows.append(("mean ± sd", *(_mean(result.figures(split)[name]) for split, name in columns), "", ""))
+        ends = (confidence_interval(result.figures(split)[name]) for split, name in columns)
+        rows.append(("95 % interval", *(f"{low:.4f} to {high:.4f}" for low, high in ends), "", ""))
+    head = ("seed", *(f"{split} {name.replace('_', ' ')}" for split, name in columns), "updates", "training")
     return Section(title="Seeds", blocks=[Table(head=head, rows=rows, caption=f"{describe_machine()}.")])
 
 
