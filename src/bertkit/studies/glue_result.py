@@ -72,7 +72,7 @@ class GlueResult:
         for name in _HEADER:
             table.add_column(name)
         for row in self.rows():
-            table.add_row(*row, end_section=row[0] == GLUE[-1].name)
+            table.add_row(*row)
         return table
 
     def markdown(self) -> str:

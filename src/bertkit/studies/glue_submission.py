@@ -89,6 +89,8 @@ def _values(entry: GlueEntry, examples: Examples | None, predictor: Predictor | 
         remarks.append(f"NO MODEL of {entry.model_of}: every row says {entry.fallback}, which is no prediction")
         return [entry.fallback] * len(examples), remarks
     _check(entry, predictor)
+    if predictor.task.benchmark not in (None, entry.model_of):
+        remarks.append(f"predicted by a model that was fine-tuned on {predictor.task.benchmark}")
     values = []
     for prediction in predictor.predict_examples(examples):
         if isinstance(prediction, ScorePrediction):
