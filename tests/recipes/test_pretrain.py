@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,11 @@ from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.gradients import accumulate_gradients
 from bertkit.training.halves import halves
 from bertkit.training.metrics_log import read_metrics
+from bertkit.training.optimizers import new_optimizer
 from bertkit.training.options import OptimizerOptions, TrainingOptions
 from bertkit.training.replicas import Replicas
 from bertkit.training.step_figures import StepFigures
+from bertkit.training.step_guard import StepGuard
 
 WORDS = ["wind", "river", "stone", "light", "over", "under", "runs", "falls", "keeps", "green", "old", "quiet"]
 OPTIONS = PretrainOptions(
@@ -158,3 +161,23 @@ def test_a_plan_takes_the_largest_size_that_sees_a_token_a_parameter(data: Path)
     assert only.batch_size >= 8 and only.tokens > only.steps > 0
     assert any("1.25" in line for line in only.lines(price_per_hour=225.0, watts=300.0))
     assert only.to_json(watts=180.0)["kilowatt_hours"] == pytest.approx(0.001)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_step_on_a_gpu_waits_for_nothing(data: Path):
+    training = replace(OPTIONS.training, precision="bf16", spike_deviations=6.0)
+    options = replace(OPTIONS, model=replace(OPTIONS.model, attention_probs_dropout_prob=0.0), training=training)
+    setup = PretrainSetup.of(data, options, ProcessGroup())
+    module = setup.objective.module.train()
+    optimizer = new_optimizer(module.named_parameters(), training.optimizer)
+    guard, figures, replicas = StepGuard(setup.group, 6.0), StepFigures(), Replicas(module)
+    for step, micro_batches in enumerate(setup.loader.batches(0, 4)):
+        assert all(micro_batch.masked_labels.is_pinned() for micro_batch in micro_batches)
+        torch.cuda.set_sync_debug_mode("default" if step == 0 else "error")
+        try:
+            loss = accumulate_gradients(setup.objective, micro_batches, training, figures, replicas).loss
+            optimizer.step(1e-3, partial(guard.veto, step, loss))
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert guard.report(4, 1e-3)["steps_not_finite"] == 0

@@ -44,9 +44,10 @@ def plan(
         raise InputError("a plan is for some time: give --budget, such as 30m")
     size: Size = "tiny" if preset == "auto" else preset
     options = choices.options(size)
+    from bertkit.model.config import BertConfig
     from bertkit.recipes.pretrain_plan import plan_run
 
-    sizes = {size: options.model}
+    sizes: dict[str, BertConfig] = {size: options.model}
     if preset == "auto" and choices.initial_model is None:
         sizes = {name: choices.options(name).model for name in get_args(Size)}
     planned = plan_run(data, options, sizes)

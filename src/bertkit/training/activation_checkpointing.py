@@ -15,4 +15,4 @@ def recompute_layers(bert: BertModel) -> None:
     Losses and gradients are the same bits.
     """
     for layer in bert.layers:
-        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)  # type: ignore[method-assign]
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -55,7 +56,7 @@ class MetricsLog:
         self._tensorboard.close()
 
 
-def read_metrics(run: Path) -> list[dict[str, float]]:
+def read_metrics(run: Path) -> list[dict[str, Any]]:
     """The lines of a run's `metrics.jsonl`; a last line that was cut is left out."""
     path = run / "metrics.jsonl"
     if not path.exists():
