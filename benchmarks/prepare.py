@@ -2,7 +2,7 @@
 
     python benchmarks/prepare.py speed TEXT --vocab TOKENIZER --google-bert CHECKOUT
     python benchmarks/prepare.py memory CORPUS... --vocab TOKENIZER --times 0.25 1 10
-    python benchmarks/prepare.py workers CORPUS... --vocab TOKENIZER
+    python benchmarks/prepare.py workers CORPUS... --vocab TOKENIZER --times 1 4
 
 `speed`: `prepare` and one epoch of masked instances against `create_pretraining_data.py` of google-research/bert
 (`git clone https://github.com/google-research/bert CHECKOUT`) on the same text and vocabulary, each run a process of
@@ -63,7 +63,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--megabytes", type=float, default=30.0, help="size of the text sample of `speed`")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="worker processes of `memory`; most of `workers`")
-    parser.add_argument("--times", type=float, nargs="+", default=[0.25, 0.5, 1.0], help="sizes of `memory`")
+    parser.add_argument("--times", type=float, nargs="+", default=[0.25, 0.5, 1.0], help="sizes, in corpora")
     parser.add_argument("--drop", action="store_true", help="leave out repeated text in `memory`")
     parser.add_argument("--trial", choices=["ours", "peer", "prepare"], help=argparse.SUPPRESS)
     parser.add_argument("--out", help=argparse.SUPPRESS)
@@ -209,11 +209,7 @@ def _measure_memory(arguments: argparse.Namespace) -> dict[str, Any]:
         text = Path(folder) / "1.txt"
         whole = _write_sample(arguments.corpus, text, sys.maxsize)
         for times in arguments.times:
-            sample = Path(folder) / f"{times:g}.txt"
-            if times > 1:
-                _write_shuffled(text, sample, times=round(times))
-            elif times < 1:
-                _write_sample(arguments.corpus, sample, int(times * whole))
+            sample = _resized(arguments, text, whole, times)
             size = sample.stat().st_size
             made = _sampled_trial(arguments, sample, f"{folder}/out{times:g}", arguments.workers)
             rows.append(
@@ -235,6 +231,16 @@ def _measure_memory(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"rows": rows}
 
 
+def _resized(arguments: argparse.Namespace, text: Path, whole: int, times: float) -> Path:
+    """A part of the corpus beside `text`, or several times its documents."""
+    sample = text.with_name(f"{times:g}.txt")
+    if times > 1:
+        _write_shuffled(text, sample, times=round(times))
+    elif times < 1:
+        _write_sample(arguments.corpus, sample, int(times * whole))
+    return sample
+
+
 def _write_shuffled(text: Path, path: Path, times: int) -> None:
     """Write all documents of `text`, `times` times over, each time in another order."""
     documents = text.read_text(encoding="utf-8").removesuffix("\n\n").split("\n\n")
@@ -247,27 +253,34 @@ def _write_shuffled(text: Path, path: Path, times: int) -> None:
 
 
 def _compare_workers(arguments: argparse.Namespace) -> dict[str, Any]:
-    seconds: dict[int, list[float]] = {1: [], arguments.workers: []}
+    rows = []
+    runs = {}
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "1.txt"
-        size = _write_sample(arguments.corpus, text, sys.maxsize)
-        for number in range(arguments.rounds):
-            for workers, trials in seconds.items():
-                out = f"{folder}/{workers}-{number}"
-                trials.append(_sampled_trial(arguments, text, out, workers)["seconds"])
-                shutil.rmtree(out)
-                print(workers, trials[-1], file=sys.stderr)
-    medians = {workers: statistics.median(trials) for workers, trials in seconds.items()}
-    rows = [
-        {
-            "workers": workers,
-            "seconds": round(median, 1),
-            "MB/s": round(size / MEGABYTE / median, 2),
-            "times one worker": round(medians[1] / median, 2),
-        }
-        for workers, median in medians.items()
-    ]
-    return {"rows": rows, "bytes": size, "seconds": seconds}
+        whole = _write_sample(arguments.corpus, text, sys.maxsize)
+        for times in arguments.times:
+            sample = _resized(arguments, text, whole, times)
+            seconds: dict[int, list[float]] = {1: [], arguments.workers: []}
+            for number in range(arguments.rounds):
+                for workers, trials in seconds.items():
+                    out = f"{folder}/{workers}-{number}"
+                    trials.append(_sampled_trial(arguments, sample, out, workers)["seconds"])
+                    shutil.rmtree(out)
+                    print(times, workers, trials[-1], file=sys.stderr)
+            medians = {workers: statistics.median(trials) for workers, trials in seconds.items()}
+            megabytes = sample.stat().st_size / MEGABYTE
+            rows += [
+                {
+                    "MB of text": round(megabytes, 1),
+                    "workers": workers,
+                    "seconds": round(median, 1),
+                    "MB/s": round(megabytes / median, 2),
+                    "times one worker": round(medians[1] / median, 2),
+                }
+                for workers, median in medians.items()
+            ]
+            runs[f"{times:g}"] = seconds
+    return {"rows": rows, "seconds": runs}
 
 
 def _sampled_trial(arguments: argparse.Namespace, text: Path, out: str, workers: int) -> dict[str, float]:

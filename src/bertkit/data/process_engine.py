@@ -48,6 +48,8 @@ def process_engine(workers: int) -> Iterator[_ThisProcess | _Pool]:
         yield _ThisProcess()
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker)
+    for _ in range(workers):
+        pool.submit(int)  # a process starts when something is submitted: all at once, while the first text is read
     try:
         yield _Pool(pool, workers)
     finally:
