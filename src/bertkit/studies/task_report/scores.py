@@ -12,6 +12,8 @@ from bertkit.studies.task_report.marking import excerpt
 
 _ERRORS = 20
 _BINS = 30
+_MOST_POINTS = 2000
+"""Of the scatter plot: more are not told apart and make the page heavy."""
 
 
 def score_sections(found: Evaluated) -> list[Section]:
@@ -19,9 +21,10 @@ def score_sections(found: Evaluated) -> list[Section]:
     said, labels = found.logits.double().squeeze(-1).numpy(), found.targets.double().numpy()  # (N,)
     errors = said - labels
     ends = [float(min(said.min(), labels.min())), float(max(said.max(), labels.max()))]
+    some = np.unique(np.linspace(0, len(said) - 1, _MOST_POINTS).astype(np.int64))
     scatter = plot(
         [
-            Points(label="", x=labels.tolist(), y=said.tolist(), colour=0),
+            Points(label="", x=labels[some].tolist(), y=said[some].tolist(), colour=0),
             Series(label="where both agree", x=ends, y=ends, dashed=True, colour=1),
         ],
         Axis(label="label"),
@@ -53,7 +56,10 @@ def score_sections(found: Evaluated) -> list[Section]:
     return [
         Section(
             title="Predictions against labels",
-            blocks=[Plots(svgs=[scatter, residuals], caption="Each point an example."), Paragraph(text=text)],
+            blocks=[
+                Plots(svgs=[scatter, residuals], caption=f"Each point an example ({len(some):,} of {len(said):,})."),
+                Paragraph(text=text),
+            ],
         ),
         Section(title="The largest errors", blocks=[Passages(passages=passages)]),
     ]
