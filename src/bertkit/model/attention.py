@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.attention.varlen import varlen_attn
+from torch.nn.functional import scaled_dot_product_attention
 
 from bertkit.model.attention_blocks import AttentionBlocks
 from bertkit.model.dropout import keep_mask, kept_share
@@ -57,33 +58,28 @@ def _probabilities(query: Tensor, key: Tensor, blocks: AttentionBlocks) -> Tenso
     scores = torch.matmul(query * (1.0 / math.sqrt(query.shape[-1])), key.transpose(-1, -2))
     hidden = blocks.hidden(scores.device)
     if hidden is not None:
-        scores.masked_fill_(hidden, _least(scores))
+        # Finite, as rows of padding may see nothing else.
+        scores.masked_fill_(hidden, torch.finfo(scores.dtype).min)
     return torch.softmax(scores, -1)
 
 
-def _least(scores: Tensor) -> float:
-    """The score of what is not attended to: finite, as padding rows may see nothing else."""
-    return torch.finfo(scores.dtype).min
-
-
 def _forward_alone(query_key_value: Tensor, layout: SequenceLayout, window: int | None) -> Tensor:
-    """What `_TileAttention` computes; keeps nothing, and scales and masks inside the product of queries and keys."""
-    size = query_key_value.shape[-1]
+    """What `_TileAttention` computes, by torch's own kernel, which never holds the probabilities."""
     context = torch.zeros_like(query_key_value[:, 0])
     for tile in layout.tiles:
         blocks = AttentionBlocks.of(tile, window)
-        query, key, value = _heads(blocks, query_key_value)
-        bias = query.new_zeros(1, 1, 1, 1, key.shape[-2])
-        hidden = blocks.hidden(bias.device)
-        if hidden is not None:
-            bias = bias.masked_fill(hidden, _least(bias))
-        bias = bias.expand(*query.shape[:3], *bias.shape[-2:]).flatten(0, 2)
-        scores = torch.baddbmm(
-            bias, query.flatten(0, 2), key.flatten(0, 2).transpose(1, 2), alpha=1.0 / math.sqrt(size)
-        )
-        result = torch.bmm(torch.softmax(scores, -1), value.flatten(0, 2)).view(query.shape)
-        tile.put(context, blocks.rows_of_queries(result).transpose(1, 2))
+        query, key, value = (_folded(part) for part in _heads(blocks, query_key_value))
+        hidden = blocks.hidden(context.device)
+        seen = None if hidden is None else _folded(~hidden.expand(tile.sequences, 1, blocks.count, -1, -1))
+        result = scaled_dot_product_attention(query, key, value, attn_mask=seen)
+        rows = result.view(tile.sequences, blocks.count, *result.shape[1:]).transpose(1, 2)  # (n, A, N, Q, D)
+        tile.put(context, blocks.rows_of_queries(rows).transpose(1, 2))
     return context
+
+
+def _folded(blocks: Tensor) -> Tensor:
+    """(n, A, N, ...) to (n * N, A, ...): the kernel takes four dimensions."""
+    return blocks.transpose(1, 2).flatten(0, 1)
 
 
 class _TileAttention(torch.autograd.Function):

@@ -67,7 +67,7 @@ class AttentionBlocks:
         return padded[:, :, size : size + self.tile.length]
 
     def hidden(self, device: torch.device) -> Tensor | None:
-        """True where a query does not see a key, broadcast to (n, A, N, Q, K); None where all see all."""
+        """True where a query does not see a key, broadcast to (n, 1, N, Q, K); None where all see all."""
         tile = self.tile
         hidden = None
         if tile.unattended is not None or self.reach:
@@ -79,7 +79,7 @@ class AttentionBlocks:
         if self.window is not None and tile.length > self.window + 1:
             queries = torch.arange(self.size, device=device)[:, None] + self.reach
             keys = torch.arange(self.size + 2 * self.reach, device=device)
-            outside = (queries - keys).abs() > self.window
+            outside = ((queries - keys).abs() > self.window)[None, None, None]
             hidden = outside if hidden is None else hidden | outside
         return hidden
 
