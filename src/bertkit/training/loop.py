@@ -74,14 +74,15 @@ def train(
     with (
         loop.checkpoints,
         MetricsLog(run, steps_before, group) as log,
-        progress(description, options.steps, "steps", done=steps_before) as bar,
+        progress(description, clock.total, clock.unit, done=(shown := clock.done(steps_before))) as bar,
         StepProfile(run) if profile and group.leads else nullcontext() as recorder,
     ):
         feed = batches(steps_before, clock.stop)
         loop.figures.start_clock()
         while not loop.is_out_of_patience and (share := clock.progress(loop.result.steps)) is not None:
             loop.step(next(feed), share)
-            bar.advance()
+            bar.advance(clock.done(loop.result.steps) - shown)
+            shown = clock.done(loop.result.steps)
             if recorder is not None:
                 recorder.step()
             loop.record(log, bar, evaluate, is_last=False)

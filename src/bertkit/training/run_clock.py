@@ -53,6 +53,22 @@ class RunClock:
         """A step that the run does not reach."""
         return sys.maxsize if self._options.steps is None else self._options.steps
 
+    @property
+    def total(self) -> float:
+        """Steps of the run, or seconds."""
+        steps, budget = self._options.steps, self._options.budget_seconds
+        assert steps is not None or budget is not None
+        return steps if steps is not None else budget or 0.0
+
+    @property
+    def unit(self) -> str:
+        """What `total` counts."""
+        return "s" if self._options.steps is None else "steps"
+
+    def done(self, steps: int) -> float:
+        """How much of `total` is over after so many steps."""
+        return self.seconds() if self._options.steps is None else steps
+
     def seconds(self) -> float:
         """Since the run was started, those between its starts left out."""
         return self._before + time.perf_counter() - self._started
