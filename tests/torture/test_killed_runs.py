@@ -93,10 +93,13 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tokenizer"
 
 
-def test_killed_preparation_gives_the_same_bytes(tmp_path: Path, tokenizer: Path, rng: random.Random):
+@pytest.mark.parametrize("options", [[], ["--drop-duplicates", "both"]], ids=["all", "dropping"])
+def test_killed_preparation_gives_the_same_bytes(
+    tmp_path: Path, tokenizer: Path, rng: random.Random, options: list[str]
+):
     corpus = tmp_path / "corpus.txt"
     _write_corpus(corpus, 20_000)
-    prepare = ["prepare", corpus, "--tokenizer", tokenizer, "--workers", "2", "--out"]
+    prepare = ["prepare", corpus, "--tokenizer", tokenizer, "--workers", "2", *options, "--out"]
     seconds = _run([*prepare, tmp_path / "whole"])
     kills = 0
     while kills < KILLS:

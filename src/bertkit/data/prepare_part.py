@@ -73,11 +73,11 @@ def prepare_part(
     out = Path(out)
     found = resolve_sources(sources)
     own = _folder(out, part)
-    with exclusive(out, shared=True), exclusive(own):
+    with exclusive(out, shared=True):
         claim(out, corpus_fingerprint(found, tokenizer, options), options.overwrite)
         if finished_folder(out, Manifest.read) is not None:
             return []
-        with options.engine.open(options.workers) as engine:
+        with exclusive(own), options.engine.open(options.workers) as engine:
             written = write_shards(
                 found,
                 tokenizer,
