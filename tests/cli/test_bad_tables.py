@@ -104,6 +104,11 @@ def test_a_file_without_labels_is_sent_to_predict(
     assert run(["predict", model(kind), "--input", path]) == 0
 
 
+def test_a_report_is_a_page(model: Callable[[str], str], tmp_path: Path, capsys):
+    arguments = ["evaluate", model("regression"), "--data", "in.csv", "--report", str(tmp_path)]
+    assert "must end in .html" in _refused(capsys, arguments)
+
+
 def test_a_broken_file_is_not_sent_to_predict(model: Callable[[str], str], tmp_path: Path, capsys):
     path = _write(tmp_path / "in.jsonl", [{"text": 3, "label": "good"}])
     assert "predict" not in _refused(capsys, ["evaluate", model("classification"), "--data", path])
@@ -224,4 +229,4 @@ def test_ten_rows_are_enough(tiny_model: Path, tmp_path: Path, kind: str):
     options = ["--epochs", "1", "--max-length", "12", "--out", str(out)]
     path = _write(tmp_path / name, records)
     assert run(["finetune", str(tiny_model), "--kind", kind, "--train", path, *options]) == 0
-    assert "1 dev examples (1 of 10 training examples held out)" in (out / "report.html").read_text(encoding="utf-8")
+    assert "(1 of 10 training examples held out)" in (out / "report.html").read_text(encoding="utf-8")

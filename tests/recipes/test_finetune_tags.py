@@ -67,7 +67,7 @@ def test_the_command_line_goes_from_column_files_to_entities(
     assert run(["predict", model, "--input", str(tmp_path / "eng.testb"), "--json"]) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(records) == 12
-    assert {"text", "words", "tags", "entities"} == set(records[0])
+    assert {"text", "words", "tags", "probabilities", "entities"} == set(records[0])
     (tmp_path / "raw.txt").write_text("the plot\ngood film\n")
     assert run(["predict", model, "--input", str(tmp_path / "raw.txt")]) == 0
     assert [line.split("\t")[-1] for line in capsys.readouterr().out.splitlines()] == ["the plot", "good film"]

@@ -68,6 +68,9 @@ def evaluate(
     json_output
         Print the figures as JSON.
     """
+    if report is not None and report.suffix != ".html":
+        raise InputError(f"{report} must end in .html: the report is a page")
+
     from bertkit.foundation.console import note
     from bertkit.foundation.devices import default_device, tune_allocator
     from bertkit.studies.report import write_report

@@ -40,15 +40,17 @@ def class_table_section(said: NDArray[np.int64], labels: NDArray[np.int64], name
     """Precision, recall and F1 by class, and which is taken for which."""
     places = range(len(names))
     scores = np.stack(precision_recall_fscore_support(labels, said, labels=places, zero_division=0.0), -1)  # (C, 4)
+    predicted = np.bincount(said, minlength=len(names))
     rows = [
         (name, *(f"{score:.3f}" for score in row[:3]), f"{row[3]:.0f}", f"{count:,}")
-        for name, row, count in zip(names, scores, np.bincount(said, minlength=len(names)), strict=True)
+        for name, row, count in zip(names, scores, predicted, strict=True)
     ]
-    rows.append(("mean", *(f"{score:.3f}" for score in scores[:, :3].mean(0)), "", ""))
+    occurs = (scores[:, 3] > 0) | (predicted > 0)
+    rows.append(("mean", *(f"{score:.3f}" for score in scores[occurs, :3].mean(0)), "", ""))
     table = Table(
         head=(what, "precision", "recall", "F1", "there are", "predicted"),
         rows=rows,
-        caption="The mean counts each of them alike (macro average).",
+        caption="The mean counts each that occurs alike (macro average).",
     )
     blocks: list[Block] = [table, _matrix(said, labels, names)]
     pairs = Counter(
