@@ -27,7 +27,7 @@ _COMMANDS = {
     "glue": "Fine-tune on every task of GLUE; a table beside the paper's.",
     "glue-submission": "Make the zip that the GLUE leaderboard takes.",
     "evaluate": "Measure a fine-tuned model on labelled data.",
-    "predict": "Label texts or pairs of texts.",
+    "predict": "Apply a fine-tuned model: labels, scores, answers, choices, entities.",
     "fill-mask": "Fill in [MASK].",
     "embed": "Turn texts into vectors.",
     "features": "Write any layers' hidden states as features of texts or tokens.",
