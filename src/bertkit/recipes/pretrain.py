@@ -138,7 +138,7 @@ def _yardsticks(setup: PretrainSetup, run: Path) -> Yardsticks:
     with group.together():
         if group.leads and (run / _YARDSTICKS_FILE).exists():
             known = read_json(run / _YARDSTICKS_FILE)
-    known = group.gather(known)[0]
+    known, on = group.gather((known, on))[0]  # so that all decide alike
     if known.get("on") == on:
         return Yardsticks(**known["yardsticks"])
     peak = group.sum({"peak": measure_matrix_peak(group.device, precision)})["peak"]
