@@ -75,7 +75,7 @@ def test_it_learns_and_fills_masks_as_transformers_does(run: Path):
     theirs, info = transformers.AutoModelForMaskedLM.from_pretrained(run / "model", output_loading_info=True)
     assert type(theirs).__name__ == "ModernBertForMaskedLM"
     assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
-    inputs = tokenizer(TEXT, return_tensors="pt", return_token_type_ids=False)
+    inputs = tokenizer(TEXT, return_tensors="pt")
     with torch.no_grad():
         logits = theirs.eval()(**inputs).logits[inputs["input_ids"] == tokenizer.mask_token_id]
         hidden = theirs.model(**inputs).last_hidden_state
@@ -104,7 +104,7 @@ def test_its_classifier_starts_from_the_masked_lms_transform_and_predicts_as_tra
     start = transformers.AutoModelForMaskedLM.from_pretrained(run / "model")
     torch.testing.assert_close(theirs.head.dense.weight, start.head.dense.weight, rtol=0, atol=1e-9)
     tokenizer = transformers.AutoTokenizer.from_pretrained(result.model)
-    inputs = tokenizer(list(texts), padding=True, return_tensors="pt", return_token_type_ids=False)
+    inputs = tokenizer(list(texts), padding=True, return_tensors="pt")
     with torch.no_grad():
         expected = theirs.eval()(**inputs).logits.softmax(-1)
     for row, prediction in zip(expected, bertkit.load(result.model).predict(list(texts)), strict=True):

@@ -87,10 +87,11 @@ def test_a_special_token_can_be_read_as_text(ours: Tokenizer):
 
 
 def test_saved_and_read_again_it_is_the_same(ours: Tokenizer, theirs, tmp_path: Path):
-    ours.save_pretrained(tmp_path)
+    ours.save_pretrained(tmp_path, max_length=8192, token_types=False)
     again, back = Tokenizer.from_pretrained(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert again.fingerprint == ours.fingerprint and again.vocab_size == ours.vocab_size == len(theirs)
     assert back.model_max_length == 8192 and back.mask_token == "[MASK]"
+    assert list(back("a")) == ["input_ids", "attention_mask"]
     for line in LINES:
         np.testing.assert_array_equal(again.encode(line).input_ids, ours.encode(line).input_ids)
         assert back(line, LINES[0])["input_ids"] == theirs(line, LINES[0])["input_ids"]

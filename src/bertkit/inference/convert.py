@@ -55,7 +55,8 @@ def convert(
         else:
             model.save_pretrained(temporary, card=card, sentences=sentences)
         if tokenizer is not None:
-            tokenizer.save_pretrained(temporary)
+            config = folder.config
+            tokenizer.save_pretrained(temporary, max_length=config.max_length, token_types=config.type_vocab_size > 0)
         if (folder.path / TASK_FILE).is_file():
             shutil.copy(folder.path / TASK_FILE, temporary)
         if source_card.is_file():

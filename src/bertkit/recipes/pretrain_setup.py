@@ -194,7 +194,8 @@ class PretrainSetup:
                 architecture="BertForPreTraining" if next_sentence else "BertForMaskedLM",
                 card=pretraining_card(options, corpus=self.folder, contents=prepared.describe(), evaluation=evaluation),
             )
-            prepared.tokenizer.save_pretrained(folder)
+            token_types = options.model.type_vocab_size > 0
+            prepared.tokenizer.save_pretrained(folder, max_length=options.model.max_length, token_types=token_types)
 
 
 def _new_module(options: PretrainOptions, prepared: Prepared) -> PretrainingModel:

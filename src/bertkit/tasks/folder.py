@@ -40,7 +40,8 @@ def save_task_model(
             regression=task.kind == Regression.kind,
             card=card,
         )
-        tokenizer.save_pretrained(temporary)
+        config = model.bert.config
+        tokenizer.save_pretrained(temporary, max_length=config.max_length, token_types=config.type_vocab_size > 0)
         write_json(temporary / TASK_FILE, task.description())
 
 

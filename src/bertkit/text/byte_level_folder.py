@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_path, read_json, write_json
+from bertkit.foundation.files import atomic_path, read_json
 from bertkit.text.byte_level import ByteLevelPairs
 from bertkit.text.special_tokens import ROBERTA
 
 VOCABULARY_FILE, MERGES_FILE = "vocab.json", "merges.txt"
-MODEL_MAX_LENGTH = 512
 _MERGES_VERSION = "#version: 0.2"
 
 
@@ -53,8 +52,8 @@ def read_byte_level_json(path: Path, content: Mapping[str, Any]) -> ByteLevelPai
     )
 
 
-def write_byte_level(pairs: ByteLevelPairs, folder: Path) -> None:
-    """Write the files so that Hugging Face's `AutoTokenizer` gives the same ids."""
+def write_byte_level(pairs: ByteLevelPairs, folder: Path) -> dict[str, Any]:
+    """Write what decides the ids; return the rest of `tokenizer_config.json`."""
     library = pairs.library_tokenizer(pairs.added_tokens)
     entries = {token: index for index, token in enumerate(pairs.vocabulary)}
     merges = "".join(f"{first} {second}\n" for first, second in pairs.merges)
@@ -68,15 +67,13 @@ def write_byte_level(pairs: ByteLevelPairs, folder: Path) -> None:
     names = {"bos": ROBERTA.cls, "eos": ROBERTA.sep, "cls": ROBERTA.cls, "sep": ROBERTA.sep}
     names |= {"unk": ROBERTA.unk, "pad": ROBERTA.pad}
     mask = {"content": ROBERTA.mask, "lstrip": pairs.mask_takes_space, "normalized": False, "rstrip": False}
-    config = {
+    return {
         "tokenizer_class": "RobertaTokenizer",
         "add_prefix_space": pairs.add_prefix_space,
         "trim_offsets": True,
-        "model_max_length": MODEL_MAX_LENGTH,
         **{f"{name}_token": token for name, token in names.items()},
         "mask_token": {"__type": "AddedToken", **mask, "single_word": False, "special": True},
     }
-    write_json(folder / "tokenizer_config.json", config)
 
 
 def _checked(path: Path, entries: Any, merges: list[str] | list[list[str]], **options: Any) -> ByteLevelPairs:

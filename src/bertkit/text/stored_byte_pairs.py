@@ -14,7 +14,7 @@ import tokenizers
 from tokenizers import processors
 
 from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_path, write_json
+from bertkit.foundation.files import atomic_path
 from bertkit.text.special_tokens import BERT, SpecialTokens
 
 _DECIDING = ("normalizer", "pre_tokenizer", "model", "added_tokens")
@@ -29,8 +29,6 @@ class StoredBytePairs:
 
     content: Mapping[str, Any]
     """Of `tokenizer.json`."""
-    max_length: int
-    """That Hugging Face's tokenizer cuts to."""
 
     def __post_init__(self) -> None:
         ids = self._ids
@@ -72,14 +70,9 @@ class StoredBytePairs:
         library.post_processor = processors.ByteLevel(trim_offsets=True)
         return library
 
-    def write(self, folder: Path) -> None:
-        """Write the files so that Hugging Face's `AutoTokenizer` gives the same ids."""
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Write what decides the ids; return the rest of `tokenizer_config.json`."""
         with atomic_path(folder / "tokenizer.json") as temporary:
             temporary.write_text(json.dumps(self.content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        config: dict[str, Any] = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": self.max_length,
-            "model_input_names": ["input_ids", "attention_mask"],
-        }
         names = {"pad": BERT.pad, "unk": BERT.unk, "cls": BERT.cls, "sep": BERT.sep, "mask": BERT.mask}
-        write_json(folder / "tokenizer_config.json", config | {f"{name}_token": token for name, token in names.items()})
+        return {"tokenizer_class": "PreTrainedTokenizerFast"} | {f"{name}_token": each for name, each in names.items()}

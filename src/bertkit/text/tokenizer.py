@@ -17,7 +17,7 @@ from bertkit.text.encoded_example import EncodedExample
 from bertkit.text.pieces import Pieces
 from bertkit.text.reference import Reference
 from bertkit.text.sequence import SequenceBuilder
-from bertkit.text.tokenizer_folder import Subwords, read_subwords, write_subwords
+from bertkit.text.tokenizer_folder import MODEL_MAX_LENGTH, Subwords, read_subwords, write_subwords
 from bertkit.text.valid_unicode import check_unicode
 from bertkit.text.vocabulary_training import VocabularyOptions, train_vocabulary
 from bertkit.text.wordpiece import CONTINUATION, WordPiece, WordPieceRules
@@ -75,9 +75,14 @@ class Tokenizer:
         """
         return cls(read_subwords(Path(path), lowercase, follow))
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write `tokenizer.json`, `tokenizer_config.json` and `vocab.txt` as Hugging Face's `AutoTokenizer` reads."""
-        write_subwords(self.subwords, Path(folder))
+    def save_pretrained(
+        self, folder: str | Path, *, max_length: int = MODEL_MAX_LENGTH, token_types: bool = True
+    ) -> None:
+        """Write `tokenizer.json`, `tokenizer_config.json` and `vocab.txt` as Hugging Face's `AutoTokenizer` reads.
+
+        `max_length` is the longest sequence of the model beside them, `token_types` whether that model takes them.
+        """
+        write_subwords(self.subwords, Path(folder), max_length=max_length, token_types=token_types)
 
     @property
     def wordpiece(self) -> WordPiece:

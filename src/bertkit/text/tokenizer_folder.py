@@ -23,6 +23,7 @@ from bertkit.text.stored_byte_pairs import StoredBytePairs
 from bertkit.text.wordpiece import CONTINUATION, SPECIAL_TOKENS, WordPiece, WordPieceRules
 
 MODEL_MAX_LENGTH = 512
+"""Where no model stands beside a tokenizer."""
 
 
 Subwords = WordPiece | ByteLevelPairs | StoredBytePairs
@@ -58,17 +59,22 @@ def _read(path: Path) -> Subwords:
     return _read_vocab_txt(path, {})
 
 
-def write_subwords(subwords: Subwords, folder: Path) -> None:
-    """Write the files so that Hugging Face's `AutoTokenizer` gives the same ids."""
-    if isinstance(subwords, StoredBytePairs):
-        subwords.write(folder)
+def write_subwords(subwords: Subwords, folder: Path, *, max_length: int, token_types: bool) -> None:
+    """Write the files so that Hugging Face's `AutoTokenizer` gives the same ids, and what the model takes with them."""
+    if isinstance(subwords, WordPiece):
+        config = _write_wordpiece(subwords, folder)
     elif isinstance(subwords, ByteLevelPairs):
-        write_byte_level(subwords, folder)
+        config = write_byte_level(subwords, folder)
     else:
-        _write_wordpiece(subwords, folder)
+        config = subwords.write(folder)
+    config["model_max_length"] = max_length
+    if not token_types:
+        config["model_input_names"] = ["input_ids", "attention_mask"]
+    write_json(folder / "tokenizer_config.json", config)
 
 
-def _write_wordpiece(wordpiece: WordPiece, folder: Path) -> None:
+def _write_wordpiece(wordpiece: WordPiece, folder: Path) -> dict[str, Any]:
+    """Write what decides the ids; return the rest of `tokenizer_config.json`."""
     library = wordpiece.library_tokenizer(wordpiece.added_tokens)
     for name, text in {
         "vocab.txt": "".join(f"{token}\n" for token in wordpiece.vocabulary),
@@ -77,7 +83,7 @@ def _write_wordpiece(wordpiece: WordPiece, folder: Path) -> None:
         with atomic_path(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
     rules = wordpiece.rules
-    config = {
+    config: dict[str, Any] = {
         # BertTokenizer makes its own cleaning from the lines below; the other class takes tokenizer.json as it is.
         "tokenizer_class": "BertTokenizer" if rules.follow == "huggingface" else "PreTrainedTokenizerFast",
         "follow": rules.follow,
@@ -85,10 +91,8 @@ def _write_wordpiece(wordpiece: WordPiece, folder: Path) -> None:
         "strip_accents": rules.strip_accents,
         "tokenize_chinese_chars": rules.handle_chinese_chars,
         "clean_text": rules.clean_text,
-        "model_max_length": MODEL_MAX_LENGTH,
     }
-    config |= {f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS}
-    write_json(folder / "tokenizer_config.json", config)
+    return config | {f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS}
 
 
 def _read_vocab_txt(path: Path, config: dict[str, Any]) -> WordPiece:
@@ -141,10 +145,8 @@ def _read_tokenizer_json(path: Path) -> Subwords:
 
 
 def _read_stored_pairs(path: Path, content: dict[str, Any]) -> StoredBytePairs:
-    config = path.with_name("tokenizer_config.json")
-    longest = read_json(config).get("model_max_length") if config.is_file() else None
     try:
-        return StoredBytePairs(content=content, max_length=longest or MODEL_MAX_LENGTH)
+        return StoredBytePairs(content=content)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
