@@ -10,9 +10,8 @@ benchmarks/results as JSON and a Markdown table.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ class Kind:
 
     name: str
     instances: InstanceOptions
-    masking: MaskingOptions = MaskingOptions()
+    masking: MaskingOptions = field(default_factory=MaskingOptions)
     batch_size: int = 256
 
 
@@ -53,10 +52,12 @@ def main() -> None:
     arguments = parser.parse_args()
     corpus = PreparedCorpus.open(arguments.data, verify=False)
     rows = [_measure(corpus, kind, arguments.steps) for kind in KINDS]
-    result = {"machine": describe_machine("numpy"), "command": " ".join(["python", *sys.argv]), "rows": rows}
+    command = f"OMP_NUM_THREADS=1 python benchmarks/instances.py {arguments.data.name} --steps {arguments.steps}"
+    about = f"{corpus.num_tokens:,} tokens in {len(corpus.manifest.shards)} shards"
+    result = {"machine": describe_machine("numpy"), "command": command, "corpus": about, "rows": rows}
     head = "| " + " | ".join(rows[0]) + " |\n" + "| --- " * len(rows[0]) + "|\n"
     table = "".join(f"| {' | '.join(str(value) for value in row.values())} |\n" for row in rows)
-    write_results("instances", f"`{result['command']}` on {result['machine']}\n\n{head}{table}".rstrip("\n"), result)
+    write_results("instances", f"`{command}` ({about}) on {result['machine']}\n\n{head}{table}".rstrip("\n"), result)
 
 
 def _measure(corpus: PreparedCorpus, kind: Kind, steps: int) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def corpus_report(examined: CorpusExamination) -> Report:
     facts = [
         Fact(value=f"{f.tokens / 1e6:,.1f} M", label=f"tokens in {f.documents:,} documents"),
         Fact(value=f"{f.fertility:.2f}", label="pieces a word (fertility)"),
-        Fact(value=f"{f.unknown_share:.3%}", label="of tokens are [UNK]"),
+        Fact(value=f"{f.unknown_share:.2g}", label="share of [UNK] among the tokens"),
         Fact(value=f"{f.duplicates.sentences / f.sentences:.1%}", label="of sentences stood before"),
         Fact(value=f"{f.unigram_entropy:.2f}", label="unigram entropy: a loss that stays here is a broken run"),
         Fact(value=f"{longest.padding:.0%}", label=f"padding that others would have at {longest.seq_length}"),
