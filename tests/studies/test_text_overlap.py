@@ -53,6 +53,11 @@ def test_short_texts_overlap_as_whole_sentences_only(corpus, documents, tmp_path
     assert (found.texts, found.overlapping, found.examples) == (3, 1 + (len(sentence) == 12), tuple(texts[:1]))
 
 
+def test_a_file_of_short_texts_is_not_judged(corpus, tmp_path):
+    found = overlapping(corpus, tmp_path, ["barin tol", "", "durin"])
+    assert (found.texts, found.overlapping, found.share) == (0, 0, 0)
+
+
 def test_overlap_is_that_found_by_looking(corpus, documents, tmp_path):
     draw = np.random.default_rng(2)
     streams = [[word for words in document for word in words] for document in documents]

@@ -18,8 +18,7 @@ class DuplicateOptions:
     """Leave out "lines" that stood anywhere before, "documents" with the very lines of an earlier one, or "both"."""
 
     drop_near_duplicates: float | None = None
-    """Leave out documents of which about this share, or more, is an earlier one's: Jaccard similarity of the sets of
-    five tokens in a row, by MinHash."""
+    """Leave out documents that share about so much with an earlier one: Jaccard similarity of windows, by MinHash."""
 
     def __post_init__(self) -> None:
         if self.drop_duplicates not in (None, *get_args(Repeated)):

@@ -51,7 +51,7 @@ def text_overlap(corpus: PreparedCorpus, files: Sequence[Path]) -> list[FileOver
     wanted = np.unique(np.concatenate([keys for _, (_, keys, _) in against]))
     found = np.zeros(len(wanted), bool)
     with progress("overlap", corpus.num_tokens, "tokens") as bar:
-        for shard in range(len(corpus.manifest.shards)):
+        for shard in range(len(corpus.manifest.shards) if len(wanted) else 0):
             keys = np.sort(reader.shard_keys(corpus, shard))
             places = np.searchsorted(wanted, keys)
             places[places == len(wanted)] = 0
