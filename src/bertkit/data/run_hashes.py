@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,18 @@ def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return values
 
 
+def _spread(values: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.uint64]:
+    """Mix numbers; of small ones each is mixed once for all."""
+    if values.dtype == np.uint16:
+        return _spread_table()[values]
+    return mixed(values.astype(np.uint64) + _GAMMA)
+
+
+@lru_cache(maxsize=1)
+def _spread_table() -> NDArray[np.uint64]:
+    return mixed(np.arange(1 << 16, dtype=np.uint64) + _GAMMA)
+
+
 def _block_hashes(values: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Sum the numbers of a run, each mixed with its place, over all 64 bits."""
     lengths = np.diff(bounds)
@@ -46,7 +59,8 @@ def _block_hashes(values: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.i
     places *= _GAMMA
     sums = np.zeros(len(values) + 1, np.uint64)
     # Mixed twice: a number and a place that are exchanged give something else.
-    np.cumsum(mixed(mixed(values.astype(np.uint64) + _GAMMA) + places), out=sums[1:])
+    places += _spread(values)
+    np.cumsum(mixed(places), out=sums[1:])
     stops = bounds[1:] - bounds[0]
     return mixed(sums[stops] - sums[starts] + lengths.astype(np.uint64))
 
@@ -54,7 +68,7 @@ def _block_hashes(values: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.i
 def window_hashes(values: NDArray[np.unsignedinteger[Any]], width: int) -> NDArray[np.uint64]:
     """Hash every `width` numbers in a row: (n,) -> (max(0, n - width + 1),)."""
     count = max(0, len(values) - width + 1)
-    spread = mixed(values.astype(np.uint64) + _GAMMA)
+    spread = _spread(values)
     hashes = np.zeros(count, np.uint64)
     for place in range(width):
         hashes *= _GAMMA
