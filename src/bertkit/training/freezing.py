@@ -29,7 +29,7 @@ def _modules(bert: BertModel, part: str) -> list[nn.Module]:
     if part == "embeddings":
         return [bert.embeddings]
     if part == "encoder":
-        return [bert.embeddings, *layers]
+        return [bert.embeddings, *layers, bert.final_norm]
     match = _LAYERS.fullmatch(part)
     if match is None:
         raise InputError(f"freeze {part!r} is unknown: use embeddings, encoder, layers:3 or layers:0-5")
