@@ -4,15 +4,22 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import transformers
 
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import write_json
+from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.model.described_model import describe_model
 from bertkit.model.description import ModelDescription
-from bertkit.model.initialization import initialize
+from bertkit.model.initialization import (
+    initialize,
+    position_dimensions,
+    start_with_neighbours,
+    start_with_word_vectors,
+)
 from bertkit.model.modern_config import ModernBertConfig
 from bertkit.model.parameter_counts import ParameterCounts
 from bertkit.model.presets import MODERN_PRESETS, PRESETS
@@ -92,6 +99,23 @@ def test_what_is_added_to_the_residual_stream_starts_smaller():
             assert float(parameter.detach().std()) == pytest.approx(expected, rel=0.03), name
         else:
             assert torch.equal(parameter, torch.full_like(parameter, 0.0 if "bias" in name else 1.0)), name
+
+
+def test_heads_that_start_with_neighbours_find_them_whatever_the_words_are():
+    config = replace(MODERN_PRESETS["mini"], vocab_size=500)
+    model = PretrainingModel(config, next_sentence=False)
+    initialize(model, config.initializer_range, seed=0)
+    start_with_neighbours(model.bert, config.initializer_range)
+    vectors = torch.randn(500, config.hidden_size - position_dimensions(config))
+    start_with_word_vectors(model.bert, torch.nn.functional.normalize(vectors, dim=1))
+    ids = np.random.default_rng(0).integers(1, 500, 200)
+    batch = PackedBatch.from_arrays(ids, np.zeros_like(ids), np.array([200]))
+    with torch.no_grad():
+        found = model.bert(batch, output_attentions=True).attentions[0][0]  # (A, S, S)
+    places = torch.arange(2, 198)
+    for head, shift in enumerate((-1, 1, -2, 2)):
+        assert (found[head].argmax(-1)[places] == places + shift).float().mean() > 0.99
+        assert found[head, places, places + shift].mean() > 0.6
 
 
 def test_next_sentence_prediction_has_no_place_in_it():

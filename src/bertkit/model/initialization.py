@@ -14,16 +14,18 @@ from bertkit.model.config import BertConfig
 from bertkit.model.embeddings import BertEmbeddings
 from bertkit.model.encoder import BertLayer
 from bertkit.model.modern_config import ModernBertConfig
+from bertkit.model.modern_embeddings import ModernEmbeddings
+from bertkit.model.modern_layer import ModernLayer
+from bertkit.model.neighbour_heads import NOISE_BESIDE, SLOWEST, shift_of
 from bertkit.model.residual_linear import ResidualLinear
+from bertkit.model.rotary_neighbours import CONSTANT_DIMENSIONS, start_with_rotary_neighbours
 
 _SHARE_FOR_POSITIONS = 4
 """A quarter of the width, or a head's size where that is less, is kept for positions."""
-_FASTEST, _SLOWEST = 2.0, 0.1
-"""Radians a token of the sines: the fast ones tell neighbours apart, the slow ones tokens 60 apart."""
+_FASTEST = 2.0
+"""Radians a token of the fastest sine, which tells neighbours apart."""
 _PEAK_SCORE = 8.0
 """Score of the token a head looks for, before softmax; tokens far from it score about 0."""
-_NOISE_BESIDE = 0.2
-"""What is left of the random weights, so that heads and rows differ."""
 
 
 def initialize(module: nn.Module, standard_deviation: float, seed: int) -> None:
@@ -51,7 +53,7 @@ def initialize(module: nn.Module, standard_deviation: float, seed: int) -> None:
 def position_dimensions(config: BertConfig) -> int:
     """How many of the first dimensions `start_with_neighbours` keeps for positions."""
     if isinstance(config, ModernBertConfig):
-        raise InputError("a modern encoder has no position embeddings to start from: use the paper's initial weights")
+        return CONSTANT_DIMENSIONS
     free = 2 * (min(config.head_size, config.hidden_size // _SHARE_FOR_POSITIONS) // 2)
     if not free:
         raise InputError(f"hidden_size {config.hidden_size} has no room for positions: use the paper's initial weights")
@@ -68,11 +70,15 @@ def start_with_neighbours(bert: BertModel, standard_deviation: float) -> None:
     millions of tokens before its heads find the neighbours, and until then it predicts from frequency alone.
     """
     config = bert.config
+    embeddings, first = bert.embeddings, bert.layers[0]
+    if isinstance(config, ModernBertConfig):
+        assert isinstance(embeddings, ModernEmbeddings) and isinstance(first, ModernLayer)
+        start_with_rotary_neighbours(embeddings, first, config)
+        return
     hidden, heads, size = config.hidden_size, config.num_attention_heads, config.head_size
     free = position_dimensions(config)
-    embeddings, first = bert.embeddings, bert.layers[0]
     assert isinstance(embeddings, BertEmbeddings) and isinstance(first, BertLayer)
-    frequencies = torch.logspace(math.log10(_FASTEST), math.log10(_SLOWEST), free // 2)  # radians a token
+    frequencies = torch.logspace(math.log10(_FASTEST), math.log10(SLOWEST), free // 2)  # radians a token
     embeddings.word_embeddings.weight[:, :free] = 0
     if embeddings.token_type_embeddings is not None:
         embeddings.token_type_embeddings.weight[:, :free] = 0
@@ -86,9 +92,8 @@ def start_with_neighbours(bert: BertModel, standard_deviation: float) -> None:
     gain = math.sqrt(_PEAK_SCORE * math.sqrt(size) / (hidden / 2))
     query, key, _ = first.attention.query_key_value.weight.view(3, heads, size, hidden)
     for head in range(heads):
-        shift = (head // 2 + 1) * (1 if head % 2 else -1)
-        for part, angle in ((query, frequencies * shift), (key, torch.zeros_like(frequencies))):
-            part[head] *= _NOISE_BESIDE
+        for part, angle in ((query, frequencies * shift_of(head)), (key, torch.zeros_like(frequencies))):
+            part[head] *= NOISE_BESIDE
             rows = torch.arange(0, free, 2)
             part[head, rows, rows] += gain * torch.cos(angle)
             part[head, rows, rows + 1] += gain * torch.sin(angle)
