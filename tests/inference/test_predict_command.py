@@ -4,9 +4,12 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bertkit.cli.main import run
@@ -84,6 +87,14 @@ def test_ids_stay_with_their_texts_in_every_format(classifier: Path, tmp_path: P
     for one, row, prediction in zip(records, rows, expected, strict=True):
         assert one["probabilities"] == pytest.approx(prediction.probabilities, abs=1e-5)
         assert float(row["probability_bad"]) == pytest.approx(prediction.probabilities["bad"], abs=1e-5)
+
+
+def test_ids_may_be_what_json_has_no_type_for(classifier: Path, tmp_path: Path):
+    table = pa.table({"day": [date(2026, 1, 2)], "text": ["the cat"]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    arguments = ["predict", str(classifier), "--input", str(tmp_path / "in.parquet"), "--id", "day"]
+    assert run([*arguments, "--output", str(tmp_path / "out.jsonl")]) == 0
+    assert json.loads((tmp_path / "out.jsonl").read_text())["id"] == "2026-01-02"
 
 
 def test_a_long_table_is_read_in_parts_and_gives_the_same(

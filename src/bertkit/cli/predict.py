@@ -54,7 +54,7 @@ def predict(
     precision
         bf16 is faster where the processor has it; auto takes it there.
     json_output
-        Print a JSON object a line, with every probability and place.
+        Print a JSON object a line, with every probability and place; a file's suffix says what is in it.
     """
     if output is not None and output.suffix not in _FILES:
         raise InputError(f"{output} must end in {', '.join(_FILES)}: the suffix chooses the format")
@@ -78,7 +78,7 @@ def predict(
         else:
             temporary = stack.enter_context(atomic_path(output))
             file = stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
-            writer = (JsonLines if json_output else _FILES[output.suffix])(file)
+            writer = _FILES[output.suffix](file)
         # Predictions that scroll by are progress enough.
         bar = None if on_terminal else stack.enter_context(progress("predicting", None, "texts"))
         count = 0
@@ -88,14 +88,17 @@ def predict(
             share = given.share_read()
             if bar is not None and share:
                 bar.expect((count + len(part.examples)) / share)
-            found = predictor.predictions(part.examples, max_length=max_length, say=remarks.say)
+            found = predictor.predictions(
+                part.examples,
+                max_length=max_length,
+                say=remarks.say,
+                advance=(lambda done: None) if bar is None else bar.advance,
+            )
             for index, prediction in enumerate(found):
                 named = {} if part.ids is None else {"id": part.ids[index]}
                 record = named | part.examples.record(index) | named
                 writer.write(Predicted(record, part.examples.marked_text(index), prediction))
-                count += 1
-                if bar is not None:
-                    bar.advance()
+            count += len(part.examples)
         sys.stdout.flush()
     remarks.close()
     if output is not None:

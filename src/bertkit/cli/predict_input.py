@@ -47,11 +47,7 @@ class PredictInput:
         self._read_bytes += count
 
 
-def _parts(
-    task: Task[Any], texts: Sequence[str], options: TaskInputOptions, bytes_seen: BytesSeen
-) -> Iterator[Part]:
-    if texts and options.input is not None:
-        raise InputError("texts were given both as arguments and with --input: give one of them")
+def _parts(task: Task[Any], texts: Sequence[str], options: TaskInputOptions, bytes_seen: BytesSeen) -> Iterator[Part]:
     named = [f"--{name}" for name in ("text", "text-pair", "choices", "id") if getattr(options, name.replace("-", "_"))]
     if texts or options.input in (None, "-"):
         if named:
@@ -70,9 +66,7 @@ def _parts(
     return _tables(task, options, bytes_seen)
 
 
-def _lines(
-    task: Task[Any], texts: Sequence[str], options: TaskInputOptions, bytes_seen: BytesSeen
-) -> Iterator[Part]:
+def _lines(task: Task[Any], texts: Sequence[str], options: TaskInputOptions, bytes_seen: BytesSeen) -> Iterator[Part]:
     for chunk in read_text_chunks(texts, options, bytes_seen):
         yield Part(task.examples([task.parse_line(text) if isinstance(text, str) else text for text in chunk]))
 

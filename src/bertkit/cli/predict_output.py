@@ -50,7 +50,8 @@ class JsonLines(PredictionWriter):
 
     def write(self, one: Predicted) -> None:
         """A line."""
-        print(json.dumps({**one.record, **asdict(one.prediction)}, ensure_ascii=False), file=self._file)  # type: ignore[call-overload]
+        fields = {**one.record, **asdict(one.prediction)}  # type: ignore[call-overload]
+        print(_json(fields), file=self._file)
 
 
 class Delimited(PredictionWriter):
@@ -75,7 +76,7 @@ class Delimited(PredictionWriter):
         if isinstance(value, float):
             return f"{value:.6g}"
         if isinstance(value, list | tuple | dict):
-            value = json.dumps(value, ensure_ascii=False)
+            value = _json(value)
         return " ".join(value.split()) if self._tabs and isinstance(value, str) else value
 
 
@@ -134,6 +135,11 @@ class Highlighted(PredictionWriter):
 
     def _colour(self, label: str) -> str:
         return self._colours.setdefault(label, _COLOURS[len(self._colours) % len(_COLOURS)])
+
+
+def _json(value: object) -> str:
+    """As text what JSON has no type for, such as a table's dates."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _joined(parts: Sequence[Text]) -> Text:

@@ -134,9 +134,14 @@ class Predictor:
         return list(self.predictions(examples, max_length=max_length))
 
     def predictions(
-        self, examples: Examples, *, max_length: int | None = None, say: Callable[[str], None] = lambda remark: None
+        self,
+        examples: Examples,
+        *,
+        max_length: int | None = None,
+        say: Callable[[str], None] = lambda remark: None,
+        advance: Callable[[float], None] = lambda count: None,
     ) -> Iterator[Prediction]:
-        """The same one after another; `say` is told what was found odd on encoding."""
+        """The same one after another; `say` is told what was found odd on encoding, `advance` of how many are done."""
         head = self.model.head
         assert head is not None
         task = replace(self.task, max_length=self.model.longest(max_length, self.task.max_length))
@@ -149,7 +154,11 @@ class Predictor:
             instances = task.encode(chunk, self.model.tokenizer, labelled=False)
             for remark in instances.remarks:
                 say(remark)
-            batches, parts = zip(*run_sequences(self.model, self._streams, instances.sequences, answer), strict=True)
+            batches, parts = [], []
+            for batch, part in run_sequences(self.model, self._streams, instances.sequences, answer):
+                batches.append(batch)
+                parts.append(part)
+                advance(len(chunk) * len(batch) / len(instances.sequences))
             yield from task.decode(in_order(batches, parts, instances.sequence_rows), instances)
 
     def embed(
