@@ -4,6 +4,7 @@ from torch import nn
 
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
+from bertkit.model.modern_config import ModernBertConfig
 from bertkit.training.layer_paces import layer_paces
 from bertkit.training.optimizers import new_optimizer
 from bertkit.training.options import OptimizerName, OptimizerOptions
@@ -33,6 +34,15 @@ def test_rates_fall_from_the_head_to_the_embeddings():
     }
     for name, factor in factors.items():
         assert factor == next(wanted for part, wanted in by_part.items() if name.startswith(part)), name
+
+
+def test_the_norm_behind_the_layers_of_modernbert_learns_with_the_last_one():
+    sizes = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2}
+    bert = BertModel(ModernBertConfig(**sizes, intermediate_size=12))
+    paces = layer_paces(bert, bert, decay=0.5, first_steps=[3, 2, 1, 0])
+    assert paces["final_norm.weight"] == Pace(rate_factor=0.5, first_step=3)
+    top = [name for name, _ in bert.named_parameters() if name.startswith("layers.2.")]
+    assert {paces[name] for name in top} == {paces["final_norm.weight"]}
 
 
 def _learn(optimizer_name: OptimizerName, rate: float, pace: Pace, idle: int = 0) -> torch.Tensor:

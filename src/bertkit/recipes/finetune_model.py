@@ -59,8 +59,9 @@ def check_layers(config: BertConfig, options: FinetuneOptions) -> None:
 
 
 def _top_weights(model: TaskModel, layers: int) -> dict[str, Tensor]:
-    """Copies of the pooler's and the last `layers` layers' weights; nothing for no layers."""
+    """Copies of the last `layers` layers' weights and of what stands between them and the head; none for no layers."""
     first = len(model.bert.layers) - layers
-    prefixes = (_POOLER, *(f"bert.layers.{place}." for place in range(first, len(model.bert.layers))))
+    last = tuple(f"bert.layers.{place}." for place in range(first, len(model.bert.layers)))
+    prefixes = (*last, "bert.final_norm.", _POOLER, _TRANSFORM)
     weights = model.state_dict() if layers else {}
     return {name: tensor.clone() for name, tensor in weights.items() if name.startswith(prefixes)}
