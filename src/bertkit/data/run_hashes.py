@@ -41,7 +41,8 @@ def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def _spread(values: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.uint64]:
     """Mix numbers; of small ones each is mixed once for all."""
     if values.dtype == np.uint16:
-        return _spread_table()[values]
+        spread: NDArray[np.uint64] = _spread_table()[values]
+        return spread
     return mixed(values.astype(np.uint64) + _GAMMA)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +106,7 @@ class _Reader:
         return np.concatenate([_windows(words, document_words)[0], _wholes(words, sentence_words)[0]])
 
     def _words(
-        self, ids: NDArray[np.integer], bounds: NDArray[np.int64]
+        self, ids: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.int64]
     ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
         """Hash the words (w,) of runs of tokens, and say at which word each run starts."""
         pieces, word_bounds, places = self.entries.words(ids)
