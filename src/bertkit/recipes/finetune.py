@@ -39,7 +39,7 @@ def finetune(
         at_once = seeds_at_once(setup)
         if at_once > 1:
             threads = max(1, torch.get_num_threads() // at_once)
-            note(f"{at_once} seeds at a time with {threads} threads each")
+            note(f"{at_once} seeds at a time, threads of each: {threads}")
             pending = {seed: run for seed, run in folders.items() if seed_result(run) is None}
             run_side_by_side(setup, pending, at_once=at_once, threads=threads)
         results = [run_seed(setup, seed, run) for seed, run in folders.items()]

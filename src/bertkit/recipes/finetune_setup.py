@@ -139,9 +139,10 @@ class FinetuneSetup:
         start = "random weights" if options.from_random else str(self.folder.path)
         if options.reinitialize_layers:
             start += f" with its last {options.reinitialize_layers} layers and its pooler drawn anew"
+        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
         return (
             f"{self.name}: {self.task.summary}, {sizes} ({self.dev_name}), {cut:.1%} of the sequences at "
-            f"max_length {self.task.max_length}, {self.epochs} epochs of {self.steps_per_epoch:,} steps, {start}, "
+            f"max_length {self.task.max_length}, {epochs} of {self.steps_per_epoch:,} steps, {start}, "
             f"{resolve_precision(options.precision, self.device)} on {self.device.type}"
         )
 
