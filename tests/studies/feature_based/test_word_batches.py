@@ -32,15 +32,15 @@ def test_a_batch_lies_as_torch_packs_sequences(lengths: list[int]):
 
 
 def test_an_epoch_has_every_sentence_once_in_an_order_of_its_own():
-    tagged = words([3, 0, 1, 2, 4])
-    assert tagged.steps_per_epoch(3) == 2
-    batches = [batch for (batch,) in tagged.shuffled(3, seed=5, start=0, stop=4)]
-    epochs = [np.concatenate([batch.rows for batch in batches[first : first + 2]]) for first in (0, 2)]
-    assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 2
+    tagged = words([3, 0, 1, 2, 4, 2, 5, 1, 2])
+    assert tagged.steps_per_epoch(3) == 3
+    batches = [batch for (batch,) in tagged.shuffled(3, seed=5, start=0, stop=6)]
+    epochs = [np.concatenate([batch.rows for batch in batches[first : first + 3]]) for first in (0, 3)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(20))] * 2
     assert epochs[0].tolist() != epochs[1].tolist()
-    (again,) = next(tagged.shuffled(3, seed=5, start=3, stop=4))
-    assert again.rows.tolist() == batches[3].rows.tolist()
-    assert sorted(np.concatenate([batch.rows for batch in tagged.in_order(2)])) == list(range(10))
+    (again,) = next(tagged.shuffled(3, seed=5, start=5, stop=6))
+    assert again.rows.tolist() == batches[5].rows.tolist()
+    assert sorted(np.concatenate([batch.rows for batch in tagged.in_order(2)])) == list(range(20))
 
 
 def test_a_sentence_is_read_alone_whatever_its_neighbours():

@@ -52,8 +52,8 @@ def study_features(
     A run that was stopped goes on when it is started again with the same options.
     """
     loaded = load(model, precision=options.precision).model
-    studied = StudyData.of(data, loaded, options)
     chosen, skipped = _sets(options, loaded)
+    studied = StudyData.of(data, loaded, options)
     layers = tuple(sorted({layer for found in chosen.values() for layer in found}))
     with exclusive(out):
         settle_config(out, _config(loaded, studied, options), resume)

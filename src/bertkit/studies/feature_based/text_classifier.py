@@ -45,8 +45,8 @@ class TextClassifier:
     def logits(self, layers: Sequence[_Vectors]) -> Tensor:
         """Logarithms of probabilities (N, C); classes that training rows lack have none."""
         logits = torch.full((len(layers[0]), self._num_classes), -torch.inf)
-        chances = self._regression.predict_log_proba(self._combined(layers))
-        logits[:, torch.from_numpy(self._regression.classes_)] = torch.from_numpy(chances).float()
+        chances = torch.from_numpy(self._regression.predict_proba(self._combined(layers)))
+        logits[:, torch.from_numpy(self._regression.classes_)] = chances.log().float()
         return logits
 
     def _combined(self, layers: Sequence[_Vectors]) -> _Vectors:
