@@ -3,6 +3,7 @@
     python benchmarks/prepare.py speed TEXT --vocab TOKENIZER --google-bert CHECKOUT
     python benchmarks/prepare.py memory CORPUS... --vocab TOKENIZER --times 0.25 1 10
     python benchmarks/prepare.py workers CORPUS... --vocab TOKENIZER --times 1 4
+    python benchmarks/prepare.py reading CORPUS... --vocab TOKENIZER
 
 `speed`: `prepare` and one epoch of masked instances against `create_pretraining_data.py` of google-research/bert
 (`git clone https://github.com/google-research/bert CHECKOUT`) on the same text and vocabulary, each run a process of
@@ -13,6 +14,8 @@ record files is not counted. Seconds are the process's CPU seconds.
 again, shuffled anew each time. With `--drop` repeated lines and documents are left out.
 
 `workers`: seconds of `prepare` with one worker and with two, A B A B.
+
+`reading`: CPU seconds of what one process has to do for all workers: read, decompress and cut into documents.
 Results go to benchmarks/results as JSON and a Markdown table.
 """
 
@@ -47,8 +50,13 @@ def main() -> None:
         seconds_and_counts = {"ours": _run_ours, "peer": _run_peer, "prepare": _run_prepare}[arguments.trial](arguments)
         print(json.dumps(seconds_and_counts))
         return
-    measure = {"speed": _compare_speed, "memory": _measure_memory, "workers": _compare_workers}[arguments.what]
-    result = measure(arguments)
+    measure = {
+        "speed": _compare_speed,
+        "memory": _measure_memory,
+        "workers": _compare_workers,
+        "reading": _measure_reading,
+    }
+    result = measure[arguments.what](arguments)
     result = {"machine": describe_machine("tokenizers", "numpy"), "command": " ".join(["python", *sys.argv]), **result}
     text = f"`{result['command']}` on {result['machine']}\n\n{_markdown(result['rows'])}"
     write_results(f"prepare_{arguments.what}", text.rstrip("\n"), result)
@@ -56,7 +64,7 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "memory", "workers"])
+    parser.add_argument("what", choices=["speed", "memory", "workers", "reading"])
     parser.add_argument("corpus", nargs="+")
     parser.add_argument("--vocab", required=True, help="tokenizer folder")
     parser.add_argument("--google-bert", help="checkout of google-research/bert")
@@ -281,6 +289,19 @@ def _compare_workers(arguments: argparse.Namespace) -> dict[str, Any]:
             ]
             runs[f"{times:g}"] = seconds
     return {"rows": rows, "seconds": runs}
+
+
+def _measure_reading(arguments: argparse.Namespace) -> dict[str, Any]:
+    from bertkit.data.corpus import CorpusOptions, read_raw_documents
+    from bertkit.data.sources import resolve_sources
+
+    rows = []
+    for source in resolve_sources(arguments.corpus):
+        start = time.process_time()
+        size = sum(len(document.text) for document in read_raw_documents([source], CorpusOptions()))
+        seconds = time.process_time() - start
+        rows.append({"file": source.describe()["name"], "M characters/s": round(size / 1e6 / seconds, 1)})
+    return {"rows": rows}
 
 
 def _sampled_trial(arguments: argparse.Namespace, text: Path, out: str, workers: int) -> dict[str, float]:
