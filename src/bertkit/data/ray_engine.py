@@ -17,6 +17,7 @@ TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
 
 _ANSWER_SECONDS = 10.0
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
 
 class _RayTasks:
@@ -59,18 +60,17 @@ def ray_engine(workers: int, address: str | None) -> Iterator[_RayTasks]:
         import ray  # noqa: PLC0415  # an extra
     except ImportError:
         raise InputError("--engine ray needs Ray, which is not installed: pip install 'bertkit[ray]'") from None
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
-            ray.init("local", num_cpus=workers, include_dashboard=False, **quiet)
+            ray.init("local", num_cpus=workers, include_dashboard=False, **_QUIET)
         except Exception as error:  # a bare one where its processes take longer than it waits
             reason = str(error).splitlines()[0]
             raise ResourceError(f"Ray could not be started here ({reason}): try again when less is running") from None
     else:
         _check_reachable(address)
         try:
-            ray.init(address, **quiet)
+            ray.init(address, **_QUIET)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise _unreachable(address, str(error).splitlines()[0]) from None
     try:
