@@ -80,21 +80,12 @@ def _train_ours(arguments: argparse.Namespace, name: str, minutes: float) -> Pat
         command += ["--budget", f"{60 * minutes}s", "--evaluate-every", arguments.evaluate_every]
         command += ["--evaluation-sequences", 128, "--log-every", 50]
         _bertkit(*command, *(part for path in arguments.held_out for part in ("--held-out", path)))
-        lines = _lines(run)
-        train = [line for line in lines if line["kind"] == "train"]
-        # Lines have the tokens of a second of training and their seconds; an interval lies between two lines.
-        tokens = sum(
-            line["tokens_per_second"] * (line["seconds"] - before)
-            for line, before in zip(train, [0.0, *(line["seconds"] for line in train)], strict=False)
-        )
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        tokens = json.loads((run / "plan.json").read_text(encoding="utf-8"))["came_out"]["tokens"]
         curve = [(line["wall_seconds"], _mean_loss(line)) for line in lines if line["kind"] == "evaluation"]
         figures = {"minutes": minutes, "wall_seconds": time.perf_counter() - start, "tokens": tokens, "curve": curve}
         (run / "figures.json").write_text(json.dumps(figures), encoding="utf-8")
     return run
-
-
-def _lines(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def _mean_loss(line: dict[str, Any]) -> float:
