@@ -44,12 +44,16 @@ def run_page(found: Evaluated, result: FinetuneResult, out: Path) -> Report:
     """Lay out what was learnt, and what the best seed's model gets right and wrong on dev."""
     config = read_config(out)
     runs = {f"seed {one.seed}": out / f"seed-{one.seed}" for one in result.seeds}
-    seeds = f"{len(result.seeds)} seeds" if len(result.seeds) > 1 else "one seed"
+    best = (
+        f"{len(result.seeds)} seeds; seed {result.best.seed}, the best on dev,"
+        if len(result.seeds) > 1
+        else "one seed; it"
+    )
     chosen_on = "the test set does not" if result.figures("test") else "a test set would not"
     lead = (
-        f"`{config['model']}` fine-tuned with {seeds}. Seed {result.best.seed}, the best on dev, is in "
-        f"`{result.model}`. What stands below the curves is of that model on the {len(found.predictions):,} dev "
-        f"examples ({result.dev}). Its weights were chosen on these, so they flatter a little; {chosen_on}."
+        f"`{config['model']}` fine-tuned with {best} is in `{result.model}`. What stands below "
+        f"the curves is of that model on the {len(found.predictions):,} dev examples ({result.dev}). Its weights were "
+        f"chosen on these, so they flatter a little; {chosen_on}."
     )
     return Report(
         title=f"{result.name}: {found.task.summary}",
