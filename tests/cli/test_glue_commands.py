@@ -30,7 +30,7 @@ def test_the_row_that_contributing_shows_is_all_that_a_new_task_needs(
     tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     text = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"```python\n(Benchmark\(.*?\n\)),\n```", text, re.DOTALL)
+    (shown,) = re.findall(r"```python\n(Benchmark\(.*?\n\))\n```", text, re.DOTALL)
     row = eval(shown, {"Benchmark": Benchmark, "Columns": Columns, "Split": Split})
     monkeypatch.setattr(benchmarks, "BENCHMARKS", (*benchmarks.BENCHMARKS, row))
     for split in ("train", "dev", "test"):

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,7 @@ def test_a_run_that_guesses_is_told_now_and_then(level: float):
     told = _steps_told(losses)
     assert told
     assert told[0] <= 1000
-    assert all(later >= 2 * earlier for earlier, later in zip(told, told[1:], strict=False))
+    assert all(later >= 2 * earlier for earlier, later in pairwise(told))
 
 
 def test_a_run_that_learns_is_not_disturbed():

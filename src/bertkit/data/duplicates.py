@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +131,6 @@ def _repeated_lines(shards: ShardSet, dropped: NDArray[np.bool_], left_out: Path
     return count
 
 
-def _parts(shards: ShardSet, part: str) -> Iterator[tuple[ShardRecord, NDArray[np.uint64]]]:
+def _parts(shards: ShardSet, part: str) -> Iterator[tuple[ShardRecord, NDArray[Any]]]:
     for record in shards.records:
         yield record, np.load(shards.work / shard_file(record.name, part))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count, islice
 from typing import TypeVar
@@ -14,7 +14,7 @@ AHEAD = 3
 """Steps whose batches are being made while one is taken."""
 
 
-def made_ahead(make: Callable[[int], T], start: int, stop: int | None = None) -> Iterator[T]:
+def made_ahead(make: Callable[[int], T], start: int, stop: int | None = None) -> Generator[T, None, None]:
     """What `make` gives for every step from `start` on, made in a background thread a few steps ahead."""
     steps = iter(range(start, stop)) if stop is not None else count(start)
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:

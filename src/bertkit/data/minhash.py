@@ -49,9 +49,10 @@ def band_hashes(signature: NDArray[np.uint32], rows: int) -> NDArray[np.uint64]:
     bands = PERMUTATIONS // rows
     used = np.ascontiguousarray(signature[:, : bands * rows])
     hashes = run_hashes(used.ravel(), np.arange(0, used.size + 1, rows)).reshape(len(signature), bands)
-    return mixed(hashes + np.arange(bands, dtype=np.uint64))
+    hashes += np.arange(bands, dtype=np.uint64)
+    return mixed(hashes)
 
 
 def similarities(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> NDArray[np.float64]:
     """Estimated Jaccard similarity of pairs of signatures, (n, P) each -> (n,)."""
-    return np.mean(first == second, axis=1)
+    return np.asarray(np.mean(first == second, axis=1))

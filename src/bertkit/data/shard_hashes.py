@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bertkit.data.minhash import signatures
 from bertkit.data.run_hashes import run_hashes
@@ -25,7 +27,7 @@ def write_shard_hashes(folder: Path, work: Path, name: str, *, near: bool) -> No
         return
     tokens, sentences, documents = (np.load(folder / shard_file(name, part)) for part in (TOKENS, SENTENCES, DOCUMENTS))
     lines = run_hashes(tokens, sentences)
-    arrays = {LINE_HASHES: lines, DOCUMENT_HASHES: run_hashes(lines, documents)}
+    arrays: dict[str, NDArray[Any]] = {LINE_HASHES: lines, DOCUMENT_HASHES: run_hashes(lines, documents)}
     if near:
         arrays[SIGNATURES] = signatures(tokens, sentences[documents])
     for part, array in arrays.items():

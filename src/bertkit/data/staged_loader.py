@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 from bertkit.data.instance_source import InstanceSource
 from bertkit.data.loader import PretrainingLoader
@@ -62,7 +62,7 @@ class StagedLoader:
         batches = self._loaders[stage.seq_length].take(before, stage.batch_size)
         return [batch.pin_memory() for batch in batches] if self._pin_memory else batches
 
-    def batches(self, start_step: int, stop_step: int | None = None) -> Iterator[list[PretrainingBatch]]:
+    def batches(self, start_step: int, stop_step: int | None = None) -> Generator[list[PretrainingBatch], None, None]:
         """Batches of the steps from `start_step` on, made in a background thread a few steps ahead."""
         return made_ahead(self.batch, start_step, stop_step)
 

@@ -20,10 +20,13 @@ def training_flops(config: BertConfig, cu_seqlens: Tensor, masked_positions: int
     """
     lengths = cu_seqlens.diff().double()
     hidden, intermediate = config.hidden_size, config.intermediate_size
-    is_modern = isinstance(config, ModernBertConfig)
-    layer = 4 * hidden * hidden + (3 if is_modern else 2) * hidden * intermediate  # a gate is a third matrix
+    depths = range(config.num_hidden_layers)
+    if isinstance(config, ModernBertConfig):
+        matrices_of_network, windows = 3, [config.window(depth) for depth in depths]  # a gate is a third matrix
+    else:
+        matrices_of_network, windows = 2, [None for _ in depths]
+    layer = 4 * hidden * hidden + matrices_of_network * hidden * intermediate
     matrices = float(lengths.sum()) * layer * config.num_hidden_layers
-    windows = [config.window(depth) if is_modern else None for depth in range(config.num_hidden_layers)]
     attention = sum(_pairs(lengths, window) for window in windows) * 2 * hidden
     pooler = len(lengths) * hidden * hidden if config.has_pooler else 0
     masked_lm = masked_positions * (hidden * hidden + hidden * config.vocab_size)

@@ -27,7 +27,8 @@ class Lamb(Optimizer):
         first_share = 1 - options.beta1**group.updates if options.corrects_bias else 1.0
         second_share = 1 - options.beta2**group.updates if options.corrects_bias else 1.0
         roots = torch._foreach_sqrt(shards.second_moments)
-        torch._foreach_add_(torch._foreach_div_(roots, math.sqrt(second_share)), options.epsilon)
+        torch._foreach_div_(roots, math.sqrt(second_share))
+        torch._foreach_add_(roots, options.epsilon)
         updates = list(torch._foreach_div(shards.first_moments, roots))
         torch._foreach_div_(updates, first_share)
         torch._foreach_add_(updates, shards.parameters, alpha=self._weight_decay(group))

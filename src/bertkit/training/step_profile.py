@@ -42,10 +42,10 @@ class StepProfile:
         note(f"profile of {_RECORDED} steps: {self._folder}/table.txt and trace.json")
 
     def __enter__(self) -> StepProfile:
-        self._profile.__enter__()
+        self._profile.__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._profile.__exit__(kind, error, trace)
+        self._profile.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
