@@ -43,7 +43,7 @@ def read_questions(
     questions = [question for question, _ in found]
     remarks = _remarks(questions, [given for _, given in found])
     if labelled and not any(question.answers for question in questions):
-        remarks = (f"none of {len(questions):,} questions has an answer: is {source} a file without labels?", *remarks)
+        remarks = (*remarks, f"none of {len(questions):,} questions has an answer: is {source} a file without labels?")
     return Questions(tuple(questions), remarks)
 
 
