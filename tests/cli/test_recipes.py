@@ -90,3 +90,8 @@ def test_what_does_not_fit_is_one_line(capsys, arguments: list[str], words: tupl
     assert run(["pretrain", "data", "--out", "run", "--dry-run", *arguments]) == USER_ERROR
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bertkit: error: ")]
     assert all(word in line for word in words)
+
+
+def test_a_plan_without_a_time_is_refused(capsys):
+    assert run(["plan", "data", "--recipe", "budget", "--steps", "9"]) == USER_ERROR
+    assert "give --budget" in capsys.readouterr().err

@@ -13,6 +13,8 @@ from bertkit.training.metrics_log import read_metrics
 from bertkit.training.objective import LossTerm
 from bertkit.training.options import OptimizerOptions, TrainingOptions
 from bertkit.training.pace import Pace
+from bertkit.training.pretraining_objective import MASKED_LM
+from bertkit.training.yardsticks import Yardsticks
 
 OPTIONS = TrainingOptions(
     steps=12,
@@ -218,3 +220,27 @@ def test_a_run_ends_when_evaluations_get_no_better_and_stays_ended(tmp_path: Pat
     assert torch.equal(objective.module[1].weight, best[0])
     again = train(_Regression(), _batches, options, tmp_path, evaluate=lambda: evaluate_at(iter(())))
     assert (again.steps, again.best) == (14, {"score": 0.6})
+
+
+class _Guessing(_Regression):
+    """Has learned nothing but the frequencies, for a loss of 6.8."""
+
+    def counts(self, micro_batch: Tensor) -> Mapping[str, int]:
+        return {MASKED_LM: len(micro_batch)}
+
+    def terms(self, micro_batch: Tensor, model: nn.Module) -> Mapping[str, LossTerm]:
+        return {MASKED_LM: LossTerm(0 * model(micro_batch).sum() + 6.8 * len(micro_batch))}
+
+
+def test_a_run_that_only_guesses_is_told_once_whatever_kills_it(tmp_path: Path, capsys):
+    options = replace(OPTIONS, steps=520, log_every=40, checkpoint_every=200)
+    told = []
+    for kill in (None, 300, 430):
+        run = tmp_path / str(kill)
+        if kill is not None:
+            with pytest.raises(KeyboardInterrupt):
+                train(_Guessing(), _killed_at(kill), options, run, yardsticks=Yardsticks(unigram_entropy=6.8))
+        train(_Guessing(), _batches, options, run, yardsticks=Yardsticks(unigram_entropy=6.8))
+        told.append([line["step"] for line in read_metrics(run) if line["kind"] == "stuck"])
+    assert told == [[400]] * 3
+    assert "stands still near 6.80" in capsys.readouterr().err
