@@ -91,7 +91,7 @@ def _curve(result: DemoResult) -> Section:
         f"{gains}. Both networks have the same sizes, the same samples and the same settings: learning rate "
         f"{finetuning.learning_rate:g}, batches of {finetuning.batch_size}, {finetuning.epochs} epochs and at least "
         f"{finetuning.min_steps} updates, the weights after the last of them. TF-IDF chooses words, characters or "
-        f"both, and its penalty, by cross-validation."
+        f"both, and its penalty, on labels that it holds out."
     )
     return Section(
         title="How many labels it takes",
