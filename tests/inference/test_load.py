@@ -20,7 +20,8 @@ TEXTS = ["A cat sat on the mat.", "", "Unaffable naïveté, 3.14!", "word " * 40
 
 
 def test_minilm_gives_the_vectors_of_sentence_transformers():
-    sentence_transformers = pytest.importorskip("sentence_transformers")
+    import sentence_transformers
+
     folder = _minilm()
     expected = sentence_transformers.SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
     np.testing.assert_allclose(load(folder, device="cpu").embed(TEXTS), expected, atol=1e-5)

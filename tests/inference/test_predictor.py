@@ -91,7 +91,8 @@ def test_every_mask_gets_its_likeliest_entries(encoder: Predictor):
 
 
 def test_masks_are_filled_as_transformers_fills_them(encoder: Predictor, pretrained: Path):
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     theirs = transformers.BertForPreTraining.from_pretrained(pretrained).eval()
     text = "the [MASK] sat on a [MASK]"
     ids = torch.from_numpy(encoder.model.tokenizer.encode(text).input_ids.astype(np.int64))[None]
@@ -113,7 +114,8 @@ def test_a_text_without_a_mask_is_named(encoder: Predictor, text: str, words: st
 
 
 def test_classes_come_with_the_probabilities_of_transformers(classifier: Path):
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     theirs = transformers.AutoModelForSequenceClassification.from_pretrained(classifier).eval()
     predictor = load(classifier, device="cpu")
     pairs = [("the cat", "a dog ran far"), ("mat", "sat"), ("the dog and the cat", "on")]

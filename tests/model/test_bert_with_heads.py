@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from bertkit.foundation.packed_batch import PackedBatch
 from bertkit.model.bert import BertModel
 from bertkit.model.bert_with_heads import BertWithHeads
-
-transformers = pytest.importorskip("transformers")
 
 LENGTHS = (9, 3, 12, 1)
 VOCABULARY = 41

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import write_json
@@ -12,8 +13,6 @@ from bertkit.model.bert_with_heads import BertWithHeads
 from bertkit.model.described_model import describe_model
 from bertkit.model.parameter_counts import ParameterCounts
 from bertkit.model.presets import PRESETS
-
-transformers = pytest.importorskip("transformers")
 
 HEADS = ["Model", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification"]
 HEADS += ["ForQuestionAnswering", "ForMultipleChoice"]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 from bertkit.model.config import BertConfig
 from bertkit.model.initialization import initialize
@@ -16,8 +17,6 @@ from bertkit.tasks.multiple_choice import MultipleChoice
 from bertkit.tasks.span_extraction import SpanExtraction
 from bertkit.tasks.tagging import Tagging
 from bertkit.text.tokenizer import Tokenizer
-
-transformers = pytest.importorskip("transformers")
 
 PAIRS = [("what film", "the plot was so long the plot was so long"), ("was it", "a good film"), ("bad", "")]
 TASKS: dict[str, Task[Any]] = {

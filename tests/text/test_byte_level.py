@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import ByteLevelBPETokenizer
@@ -15,8 +16,6 @@ from bertkit.foundation.files import read_json, write_json
 from bertkit.text.chunk_encoder import ChunkEncoder
 from bertkit.text.special_tokens import ROBERTA
 from bertkit.text.tokenizer import Tokenizer
-
-transformers = pytest.importorskip("transformers")
 
 LINES = ["hello world, the quick brown fox don't stop", "Übung macht den Meister 12345", "naïve café — 東京 🙂"]
 NASTY = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,20 @@ class RawDocument:
         if self.is_split:
             return lines
         return [sentence for line in lines for sentence in split_sentences(line)]
+
+
+def in_portions(documents: Iterable[RawDocument], characters: int) -> Iterator[list[RawDocument]]:
+    """Group documents in their order, each group ending with the document that brings it to so many characters."""
+    portion: list[RawDocument] = []
+    size = 0
+    for document in documents:
+        portion.append(document)
+        size += len(document.text)
+        if size >= characters:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 def read_documents(sources: Sequence[str | Path], options: CorpusOptions) -> Iterator[list[str]]:

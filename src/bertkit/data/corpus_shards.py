@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertkit.data.corpus import CorpusOptions, RawDocument, read_raw_documents
+from bertkit.data.corpus import CorpusOptions, RawDocument, in_portions, read_raw_documents
 from bertkit.data.engine import Engine
 from bertkit.data.manifest import ShardRecord
 from bertkit.data.part import Part
@@ -51,7 +51,7 @@ def write_shards(
 
     def tasks(documents: Iterator[RawDocument]) -> Iterator[ShardTask]:
         nonlocal total
-        for chunk in _chunks(documents):
+        for chunk in in_portions(documents, SHARD_CHARS):
             index, total = total, total + 1
             if part.of > 1:  # a part of one needs not be compared with others
                 for document in chunk:
@@ -71,17 +71,3 @@ def write_shards(
         documents = read_raw_documents(sources, reading, bar.advance)
         records = list(engine.map(run_task, tasks(documents)))
     return WrittenShards(records=records, total=total, text_sha256=digest.hexdigest())
-
-
-def _chunks(documents: Iterator[RawDocument]) -> Iterator[list[RawDocument]]:
-    """Group documents into shards, by the text alone."""
-    chunk: list[RawDocument] = []
-    size = 0
-    for document in documents:
-        chunk.append(document)
-        size += len(document.text)
-        if size >= SHARD_CHARS:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk

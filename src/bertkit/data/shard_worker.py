@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bertkit.data.corpus import RawDocument
+from bertkit.data.corpus import RawDocument, in_portions
 from bertkit.data.manifest import ShardRecord
 from bertkit.data.shard import token_dtype, write_shard
 from bertkit.data.shard_hashes import write_shard_hashes
@@ -63,7 +62,7 @@ def finished_shard(folder: Path, work: Path, name: str) -> ShardRecord | None:
 def _write(task: ShardTask) -> ShardRecord:
     ids, sentence_lengths, document_lengths = [], [], []
     encoder, dtype = _encoder(task.tokenizer_folder, task.tokenizer_fingerprint)
-    for documents in _portions(task.documents):
+    for documents in in_portions(task.documents, _ENCODED_CHARS):
         portion = [document.sentences() for document in documents]
         portion_ids, lengths = encoder.encode_lines([sentence for sentences in portion for sentence in sentences])
         owner = np.repeat(np.arange(len(portion)), [len(sentences) for sentences in portion])
@@ -79,19 +78,6 @@ def _write(task: ShardTask) -> ShardRecord:
         np.concatenate(sentence_lengths),
         np.concatenate(document_lengths),
     )
-
-
-def _portions(documents: list[RawDocument]) -> Iterator[list[RawDocument]]:
-    portion: list[RawDocument] = []
-    size = 0
-    for document in documents:
-        portion.append(document)
-        size += len(document.text)
-        if size >= _ENCODED_CHARS:
-            yield portion
-            portion, size = [], 0
-    if portion:
-        yield portion
 
 
 @lru_cache(maxsize=1)
