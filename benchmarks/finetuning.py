@@ -1,12 +1,13 @@
 """Every task by its name: pre-trained models and random weights fine-tuned alike, as one table.
 
     python benchmarks/finetuning.py DATA --runs FOLDER --models MiniLM=MODEL [mini=MODEL] [--random MiniLM]
-        [--tasks SST-2-sentences CoLA ...] [--seeds 3]
+        [--learning-rates 1e-4 mini=3e-4] [--tasks SST-2-sentences CoLA ...] [--seeds 3]
 
 DATA holds the benchmarks' folders (`sst2/`, `glue/MRPC/`, ...); `benchmark_plans.py` says where, and how many epochs
-and examples each gets. `--random NAME` starts a network of that model's sizes from random weights, too. With several
-`--learning-rates` each start is shown at the rate that is best on dev, by the mean over its seeds. Runs go to FOLDER,
-so a stopped benchmark goes on where it was; the table in benchmarks/results is written after every task.
+and examples each gets. `--random NAME` starts a network of that model's sizes from random weights, too. A rate as
+NAME=RATE is for that model and its random weights alone. A start with several rates is shown at the one that is best on
+dev, by the mean over its seeds. Runs go to FOLDER, so a stopped benchmark goes on where it was; the table in
+benchmarks/results is written after every task.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ _USUAL = [name for name in PLANS if name not in ("SST-2", "WNLI")]
 def main() -> None:
     """Run, print and write the comparison."""
     arguments = _parse()
-    starts = [(name, model, False) for name, model in arguments.models.items()]
-    starts += [(f"random weights ({name})", arguments.models[name], True) for name in arguments.random]
+    starts = [(name, name, False) for name in arguments.models]
+    starts += [(f"random weights ({name})", name, True) for name in arguments.random]
     rows, runs = [], []
     for task in arguments.tasks:
         plan = _plan(arguments, task)
         data = read_planned(task, plan, arguments.data)
-        for start, model, from_random in starts:
+        for start, name, from_random in starts:
             results = {}
-            for rate in arguments.learning_rates:
+            for rate in arguments.learning_rates[name]:
                 run = arguments.runs / f"{task}-{start.replace(' ', '-')}-{rate:g}"
                 options = FinetuneOptions(
                     epochs=plan.epochs,
@@ -52,7 +53,7 @@ def main() -> None:
                     seeds=arguments.seeds,
                     from_random=from_random,
                 )
-                results[rate] = finetune(model, data, run, options)
+                results[rate] = finetune(arguments.models[name], data, run, options)
                 runs.append({"start": start, "learning_rate": rate, **results[rate].to_json()})
             rate = max(results, key=lambda rate: statistics.fmean(_values(results[rate], "dev")))
             rows.append(_row(data, plan, start, rate, results[rate]))
@@ -68,7 +69,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", default=_USUAL, choices=list(PLANS))
     parser.add_argument("--seeds", type=int, default=3)
     # google-research/bert recommends 3e-4 to 3e-5 for models below base.
-    parser.add_argument("--learning-rates", type=float, nargs="+", default=[1e-4])
+    parser.add_argument("--learning-rates", nargs="+", default=["1e-4"], metavar="[NAME=]RATE")
     parser.add_argument("--epochs", type=int, help="in place of the plan's")
     parser.add_argument("--train-examples", type=int, help="at most, in place of the plan's")
     arguments = parser.parse_args()
@@ -76,6 +77,12 @@ def _parse() -> argparse.Namespace:
     arguments.models = {name: Path(folder) for name, equals, folder in named if equals}
     if len(arguments.models) < len(named) or not set(arguments.random) <= set(arguments.models):
         parser.error("--models takes NAME=FOLDER, each name once, and --random such names")
+    rates = [entry.rpartition("=") for entry in arguments.learning_rates]
+    arguments.learning_rates = {
+        name: [float(rate) for owner, _, rate in rates if owner == name]
+        or [float(rate) for owner, _, rate in rates if not owner]
+        for name in arguments.models
+    }
     return arguments
 
 

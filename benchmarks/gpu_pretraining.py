@@ -82,7 +82,9 @@ def _operations(size: str, length: int) -> float:
 
     rows = TOKENS[size] // length
     bounds = torch.arange(0, rows * length + 1, length)
-    return training_flops(replace(PRESETS[size], vocab_size=VOCABULARY), bounds, rows * round(MASK_SHARE * length))
+    config = replace(PRESETS[size], vocab_size=VOCABULARY)
+    masked = rows * round(MASK_SHARE * length)
+    return training_flops(config, bounds, masked_positions=masked, last_rows=masked + rows)
 
 
 def _measure(step: Callable[[], None], steps: int) -> list[float]:

@@ -86,7 +86,8 @@ def _operations(size: str) -> float:
     from bertkit.training.flops import training_flops
 
     bounds = torch.arange(0, ROWS[size] * LENGTH + 1, LENGTH)
-    return training_flops(replace(PRESETS[size], vocab_size=VOCABULARY), bounds, ROWS[size] * MASKED)
+    config, masked = replace(PRESETS[size], vocab_size=VOCABULARY), ROWS[size] * MASKED
+    return training_flops(config, bounds, masked_positions=masked, last_rows=masked + ROWS[size])
 
 
 def _report(figures: list[dict[str, object]], contenders: list[str]) -> None:

@@ -86,15 +86,23 @@ class FeaturePlan:
         """Whether every token has a vector, and not every text."""
         return self.pooling == "tokens"
 
+    def tokens_read(self, batch: PackedBatch) -> Tensor | None:
+        """The tokens whose last hidden states become vectors; None for all."""
+        if self.pooling == "pooler":
+            return batch.cu_seqlens.new_empty(0)
+        return batch.cu_seqlens[:-1] if self.pooling == "cls" and not self.needs_hidden_states else None
+
     def vectors(self, batch: PackedBatch, output: EncoderOutput) -> Tensor:
-        """Float32 (B, F), or (T, F) of tokens."""
+        """Float32 (B, F), or (T, F) of tokens, of an encoder that read `tokens_read`."""
+        states = output.hidden_states
         if self.pooling == "pooler":
             made = output.pooler_output.float()
         else:
-            states = output.hidden_states
+            # Where [CLS] alone was read, every token that there is.
+            pool = all_tokens if states is None and self.pooling == "cls" else _POOLINGS[self.pooling]
             chosen = [output.last_hidden_state] if states is None else [states[layer] for layer in self.layers]
             # Pooling first: both are linear, and there are fewer sequences than tokens.
-            made = self._combined([_POOLINGS[self.pooling](hidden, batch) for hidden in chosen])
+            made = self._combined([pool(hidden, batch) for hidden in chosen])
         return F.normalize(made) if self.normalize else made
 
     def _combined(self, parts: Sequence[Tensor]) -> Tensor:

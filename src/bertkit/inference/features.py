@@ -69,7 +69,9 @@ def extract_features(
         found: NDArray[np.float32] = plan.vectors(batch, output).cpu().numpy()
         return found
 
-    batches = run_sequences(model, streams, examples, answer, output_hidden_states=plan.needs_hidden_states)
+    batches = run_sequences(
+        model, streams, examples, answer, read=plan.tokens_read, output_hidden_states=plan.needs_hidden_states
+    )
     for indices, found in batches:
         vectors[run_positions(starts[indices], rows[indices])] = found
         advance(len(indices))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, get_args, overload
 
 import numpy as np
@@ -26,7 +27,7 @@ from bertkit.tasks.contract import Task
 from bertkit.tasks.evaluation import in_order
 from bertkit.tasks.examples import Examples
 from bertkit.tasks.inputs import checked_texts, shortened
-from bertkit.tasks.model import head_outputs
+from bertkit.tasks.model import head_outputs, tokens_read
 from bertkit.tasks.prediction import Prediction
 
 Filling = tuple[str, float]
@@ -75,12 +76,14 @@ class Predictor:
         texts = checked_texts(texts)
         word_embeddings = self.model.bert.embeddings.word_embeddings.weight
 
+        def masks(batch: PackedBatch) -> Tensor:
+            return (batch.input_ids == tokenizer.mask_token_id).nonzero().squeeze(-1)  # (M,)
+
         def answer(batch: PackedBatch, output: EncoderOutput) -> list[list[list[Filling]]]:
-            positions = (batch.input_ids == tokenizer.mask_token_id).nonzero().squeeze(-1)  # (M,)
-            logits = masked_lm(output.last_hidden_state[positions], word_embeddings)  # (M, V)
+            logits = masked_lm(output.last_hidden_state, word_embeddings)  # (M, V)
             # A model's table may be longer than its vocabulary.
             best = logits[:, : tokenizer.vocab_size].float().softmax(-1).topk(top_k)
-            owners = torch.searchsorted(batch.cu_seqlens, positions, right=True) - 1
+            owners = torch.searchsorted(batch.cu_seqlens, masks(batch), right=True) - 1
             found: list[list[list[Filling]]] = [[] for _ in range(batch.num_sequences)]
             for owner, chances, entries in zip(
                 owners.tolist(), best.values.tolist(), best.indices.tolist(), strict=True
@@ -90,11 +93,12 @@ class Predictor:
             return found
 
         fillings: list[list[list[Filling]]] = [[] for _ in texts]
-        for indices, found in run_texts(self.model, self._streams, texts, self.model.longest(max_length), answer):
-            for index, masks in zip(indices, found, strict=True):
-                fillings[index] = masks
-        for index, masks in enumerate(fillings):
-            if not masks:
+        longest = self.model.longest(max_length)
+        for indices, found in run_texts(self.model, self._streams, texts, longest, answer, read=masks):
+            for index, filled in zip(indices, found, strict=True):
+                fillings[index] = filled
+        for index, filled in enumerate(fillings):
+            if not filled:
                 mask = tokenizer.special_tokens.mask
                 where = "lies beyond max_length" if mask in texts[index] else "is missing"
                 raise InputError(f"text {index}: {mask} {where} in {shortened(texts[index])}: write it for each gap")
@@ -146,6 +150,8 @@ class Predictor:
         assert head is not None
         task = replace(self.task, max_length=self.model.longest(max_length, self.task.max_length))
 
+        read = partial(tokens_read, reads_tokens=task.reads_tokens)
+
         def answer(batch: PackedBatch, output: EncoderOutput) -> Tensor:
             return head_outputs(head, output, reads_tokens=task.reads_tokens).float().cpu()
 
@@ -155,7 +161,7 @@ class Predictor:
             for remark in instances.remarks:
                 say(remark)
             batches, parts = [], []
-            for batch, part in run_sequences(self.model, self._streams, instances.sequences, answer):
+            for batch, part in run_sequences(self.model, self._streams, instances.sequences, answer, read=read):
                 batches.append(batch)
                 parts.append(part)
                 advance(len(chunk) * len(batch) / len(instances.sequences))

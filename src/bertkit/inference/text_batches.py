@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bertkit.data.packing import pack, token_budget_batches
 from bertkit.foundation.packed_batch import PackedBatch
@@ -24,6 +25,10 @@ _MAX_TOKENS = {"cpu": 2048, "cuda": 32768}
 Answer = TypeVar("Answer")
 
 
+def _all_tokens(batch: PackedBatch) -> None:
+    return None
+
+
 def run_texts(
     model: LoadedModel,
     streams: Streams,
@@ -31,17 +36,16 @@ def run_texts(
     max_length: int,
     answer: Callable[[PackedBatch, EncoderOutput], Answer],
     *,
-    output_hidden_states: bool = False,
+    read: Callable[[PackedBatch], Tensor | None],
 ) -> Iterator[tuple[NDArray[np.int64], Answer]]:
     """Encode all texts, cut to `max_length` tokens, and yield what `answer` makes of each batch.
 
-    Beside the answer stand the places (B,) of the batch's texts; the batches come in any order.
+    `read` names the tokens whose last hidden states it is made of, None for all. Beside the answer stand the places
+    (B,) of the batch's texts; the batches come in any order.
     """
     for first in range(0, len(texts), CHUNK_TEXTS):
         examples = model.tokenizer.encode_batch(texts[first : first + CHUNK_TEXTS], max_length=max_length)
-        for indices, result in run_sequences(
-            model, streams, examples, answer, output_hidden_states=output_hidden_states
-        ):
+        for indices, result in run_sequences(model, streams, examples, answer, read=read):
             yield first + indices, result
 
 
@@ -51,13 +55,17 @@ def run_sequences(
     sequences: Sequence[EncodedExample],
     answer: Callable[[PackedBatch, EncoderOutput], Answer],
     *,
+    read: Callable[[PackedBatch], Tensor | None] = _all_tokens,
     output_hidden_states: bool = False,
 ) -> Iterator[tuple[NDArray[np.int64], Answer]]:
-    """Yield what `answer` makes of each batch of sequences, with their places (B,); the batches come in any order."""
+    """Yield what `answer` makes of each batch of sequences, with their places (B,); the batches come in any order.
+
+    `read` as in `run_texts`.
+    """
 
     def run(indices: NDArray[np.int64]) -> Answer:
         batch = pack([sequences[index] for index in indices]).to(model.device)
-        return answer(batch, model.bert(batch, output_hidden_states=output_hidden_states))
+        return answer(batch, model.bert(batch, read=read(batch), output_hidden_states=output_hidden_states))
 
     max_tokens = _MAX_TOKENS.get(model.device.type, _MAX_TOKENS["cpu"])
     batches = token_budget_batches([len(sequence) for sequence in sequences], max_tokens)

@@ -1,5 +1,5 @@
 """The encoder."""
-# T tokens, B sequences, H hidden, A heads.
+# T tokens, R of them that are read, B sequences, H hidden, A heads.
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bertkit.model.sentence_settings import SentenceSettings
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """`last_hidden_state` (T, H), the pooler's (B, H) and, where asked for, all layers from the embeddings on."""
+    """`last_hidden_state` (T, H) or (R, H), the pooler's (B, H) and, where asked for, what all layers gave."""
 
     last_hidden_state: Tensor
     pooled: Tensor | None
@@ -50,21 +50,40 @@ class BertModel(nn.Module):
         self._layout = parts.layout
 
     def forward(
-        self, batch: PackedBatch, *, output_hidden_states: bool = False, output_attentions: bool = False
+        self,
+        batch: PackedBatch,
+        *,
+        read: Tensor | None = None,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
     ) -> EncoderOutput:
-        """Encode a batch whose longest sequence fits `config.max_length`."""
+        """Encode a batch whose longest sequence fits `config.max_length`.
+
+        Where only the last hidden states of the tokens `read` (R,) are wanted, the last layer computes no others than
+        those and the pooler's; R may be 0.
+        """
+        rows = None
+        if read is not None and not output_hidden_states:
+            if self.pooler is None:
+                rows = read
+            elif self.config.classifier_pooling == "cls":
+                rows = torch.cat((batch.cu_seqlens[:-1], read))
         tokens = encode(
             self.embeddings(batch),
             self.layers,
             self._layout(batch),
+            rows=rows,
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
         )
         hidden, layers = self.final_norm(tokens.last_hidden_state), tokens.hidden_states
-        pooled = None
-        if self.pooler is not None:
-            pooled = self.pooler(rows_to_pool(hidden, batch.cu_seqlens, self.config.classifier_pooling))
-        return EncoderOutput(hidden, pooled, None if layers is None else (*layers[:-1], hidden), tokens.attentions)
+        if read is not None and rows is not None:
+            to_pool, last = hidden.tensor_split((len(rows) - len(read),))
+        else:
+            to_pool = rows_to_pool(hidden, batch.cu_seqlens, self.config.classifier_pooling)
+            last = hidden if read is None else hidden.index_select(0, read)
+        pooled = None if self.pooler is None else self.pooler(to_pool)
+        return EncoderOutput(last, pooled, None if layers is None else (*layers[:-1], hidden), tokens.attentions)
 
     @classmethod
     def from_pretrained(cls, path: str | Path) -> BertModel:

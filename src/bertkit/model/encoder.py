@@ -41,7 +41,7 @@ class BertAttention(nn.Module):
             attentions.append(attention_probabilities(projected, layout))
         drop_rate = self.drop_rate if self.training else 0.0
         context = packed_attention(projected, layout, drop_rate).view(tokens, width)
-        return self.output(context if rows is None else pad_rows(context[rows]))  # type: ignore[no-any-return]
+        return self.output(context if rows is None else pad_rows(context.index_select(0, rows)))  # type: ignore[no-any-return]
 
 
 class BertLayer(nn.Module):
@@ -66,6 +66,6 @@ class BertLayer(nn.Module):
     ) -> Tensor:
         """(T, H) to (T, H); `attentions` and `rows` as in `BertAttention`."""
         attended = self.dropout(self.attention(hidden, layout, attentions, rows))
-        hidden = self.attention_norm((hidden if rows is None else pad_rows(hidden[rows])) + attended)
+        hidden = self.attention_norm((hidden if rows is None else pad_rows(hidden.index_select(0, rows))) + attended)
         expanded = self.activation(self.intermediate(hidden))  # (T, I)
         return self.output_norm(hidden + self.dropout(self.output(expanded)))  # type: ignore[no-any-return]

@@ -37,7 +37,7 @@ class ModernAttention(nn.Module):
             attentions.append(attention_probabilities(turned, layout, self.window))
         drop_rate = self.drop_rate if self.training else 0.0
         context = packed_attention(turned, layout, drop_rate, self.window).view(tokens, width)
-        return self.dropout(self.output(context if rows is None else pad_rows(context[rows])))  # type: ignore[no-any-return]
+        return self.dropout(self.output(context if rows is None else pad_rows(context.index_select(0, rows))))  # type: ignore[no-any-return]
 
 
 class ModernLayer(nn.Module):
@@ -64,6 +64,6 @@ class ModernLayer(nn.Module):
     ) -> Tensor:
         """(T, H) to (T, H); `attentions` and `rows` as in `BertAttention`."""
         attended = self.attention(self.attention_norm(hidden), layout, attentions, rows)
-        hidden = (hidden if rows is None else pad_rows(hidden[rows])) + attended
+        hidden = (hidden if rows is None else pad_rows(hidden.index_select(0, rows))) + attended
         expanded, gate = self.intermediate(self.intermediate_norm(hidden)).chunk(2, -1)  # (T, I) each
         return hidden + self.output(self.dropout(self.activation(expanded) * gate))  # type: ignore[no-any-return]

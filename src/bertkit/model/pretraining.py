@@ -33,8 +33,8 @@ class PretrainingModel(nn.Module):
 
         `masked_positions` (M,) index the packed tokens, `masked_labels` (M,) stood there.
         """
-        output, head = self.bert(batch), self.masked_lm
-        hidden = head.decoder_input(output.last_hidden_state[masked_positions])
+        output, head = self.bert(batch, read=masked_positions), self.masked_lm
+        hidden = head.decoder_input(output.last_hidden_state)
         matrix = self.bert.embeddings.word_embeddings.weight
         total, correct = masked_cross_entropy(hidden, matrix, head.bias, masked_labels)
         return total, correct, self.next_sentence(output.pooler_output) if self.next_sentence is not None else None

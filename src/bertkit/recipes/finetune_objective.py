@@ -31,7 +31,9 @@ class FinetuneObjective:
 
     def flops(self, micro_batch: TaskBatch) -> float:
         """Operations of forward and backward, as if nothing were frozen."""
-        return training_flops(self.module.bert.config, micro_batch.inputs.cu_seqlens, 0)
+        config, inputs = self.module.bert.config, micro_batch.inputs
+        reads_all = self.module.reads_tokens or config.classifier_pooling == "mean"
+        return training_flops(config, inputs.cu_seqlens, last_rows=None if reads_all else inputs.num_sequences)
 
     def halves(self, micro_batch: TaskBatch) -> Sequence[TaskBatch]:
         """Not cut."""

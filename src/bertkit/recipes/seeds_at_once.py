@@ -39,7 +39,7 @@ def seeds_at_once(setup: FinetuneSetup) -> int:
 def _operations(setup: FinetuneSetup) -> float:
     lengths = torch.from_numpy(setup.train.lengths)
     starts = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    return setup.epochs * training_flops(setup.model_config, starts, 0)
+    return setup.epochs * training_flops(setup.model_config, starts)
 
 
 def _bytes(setup: FinetuneSetup) -> int:

@@ -20,7 +20,13 @@ class TaskModel(nn.Module):
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """Logits (R, C)."""
-        return head_outputs(self.head, self.bert(batch), reads_tokens=self.reads_tokens)
+        output = self.bert(batch, read=tokens_read(batch, reads_tokens=self.reads_tokens))
+        return head_outputs(self.head, output, reads_tokens=self.reads_tokens)
+
+
+def tokens_read(batch: PackedBatch, *, reads_tokens: bool) -> Tensor | None:
+    """The tokens whose last hidden states a head reads: None for all, none where it reads the pooled output."""
+    return None if reads_tokens else batch.cu_seqlens.new_empty(0)
 
 
 def head_outputs(head: nn.Module, output: EncoderOutput, *, reads_tokens: bool) -> Tensor:

@@ -12,8 +12,13 @@ _TRAINING_PASSES = 3
 """Backward costs two forward passes."""
 
 
-def training_flops(config: BertConfig, cu_seqlens: Tensor, masked_positions: int) -> float:
+def training_flops(
+    config: BertConfig, cu_seqlens: Tensor, *, masked_positions: int = 0, last_rows: int | None = None
+) -> float:
     """Forward and backward of a packed batch (B+1 boundaries), with a masked-LM head on `masked_positions`.
+
+    Where only `last_rows` of the tokens are read of the last layer, it needs no more than query, key and value of the
+    others.
 
     A multiplication with an addition counts as two. Attention counts the pairs of tokens that see each other;
     embeddings, norms, activations and dropout are left out (as in Kaplan et al. 2020, section 2.1).
@@ -25,8 +30,11 @@ def training_flops(config: BertConfig, cu_seqlens: Tensor, masked_positions: int
         matrices_of_network, windows = 3, [config.window(depth) for depth in depths]  # a gate is a third matrix
     else:
         matrices_of_network, windows = 2, [None for _ in depths]
-    layer = 4 * hidden * hidden + matrices_of_network * hidden * intermediate
-    matrices = float(lengths.sum()) * layer * config.num_hidden_layers
+    tokens = float(lengths.sum())
+    first_part, rest = 3 * hidden * hidden, hidden * hidden + matrices_of_network * hidden * intermediate
+    layers = config.num_hidden_layers
+    rows = tokens * layers if last_rows is None else tokens * (layers - 1) + last_rows
+    matrices = tokens * layers * first_part + rows * rest
     attention = sum(_pairs(lengths, window) for window in windows) * 2 * hidden
     pooler = len(lengths) * hidden * hidden if config.has_pooler else 0
     masked_lm = masked_positions * (hidden * hidden + hidden * config.vocab_size)

@@ -39,7 +39,9 @@ class PretrainingObjective:
 
     def flops(self, micro_batch: PretrainingBatch) -> float:
         """Operations of forward and backward."""
-        return training_flops(self.module.bert.config, micro_batch.inputs.cu_seqlens, len(micro_batch.masked_labels))
+        bert, inputs, masked = self.module.bert, micro_batch.inputs, len(micro_batch.masked_labels)
+        last_rows = masked if bert.pooler is None else masked + inputs.num_sequences
+        return training_flops(bert.config, inputs.cu_seqlens, masked_positions=masked, last_rows=last_rows)
 
     def halves(self, micro_batch: PretrainingBatch) -> Sequence[PretrainingBatch]:
         """The first and the last half of the sequences."""
