@@ -76,6 +76,8 @@ class PretrainingChoices:
     """Tokens that go through the model at once: memory against speed."""
     activation_checkpointing: bool = False
     """Compute activations twice rather than keep them: far less memory, a third more time."""
+    compile: bool = False
+    """Fuse each layer's element-wise work by torch.compile: for GPUs; processors gain nothing from it."""
     spike_deviations: float | None = 6.0
     """Leave out steps whose loss or gradient norm is over the usual by so many standard deviations."""
     seed: int = 0
@@ -118,6 +120,7 @@ class PretrainingChoices:
             batch_size=self.batch_size,
             micro_batch_tokens=self.micro_batch_tokens,
             activation_checkpointing=self.activation_checkpointing,
+            compile=self.compile,
             held_out=tuple(self.held_out or ()),
             held_out_share=self.held_out_share,
             evaluation_sequences=self.evaluation_sequences,

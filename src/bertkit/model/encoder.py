@@ -65,7 +65,11 @@ class BertLayer(nn.Module):
         rows: Tensor | None = None,
     ) -> Tensor:
         """(T, H) to (T, H); `attentions` and `rows` as in `BertAttention`."""
-        attended = self.dropout(self.attention(hidden, layout, attentions, rows))
-        hidden = self.attention_norm((hidden if rows is None else pad_rows(hidden.index_select(0, rows))) + attended)
+        attended = self.attention(hidden, layout, attentions, rows)
+        return self.transform(hidden if rows is None else pad_rows(hidden.index_select(0, rows)), attended)
+
+    def transform(self, hidden: Tensor, attended: Tensor) -> Tensor:
+        """What came in and what attention gave, both (T, H), to (T, H): all that looks at one token alone."""
+        hidden = self.attention_norm(hidden + self.dropout(attended))
         expanded = self.activation(self.intermediate(hidden))  # (T, I)
         return self.output_norm(hidden + self.dropout(self.output(expanded)))  # type: ignore[no-any-return]

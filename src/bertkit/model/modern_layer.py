@@ -64,6 +64,10 @@ class ModernLayer(nn.Module):
     ) -> Tensor:
         """(T, H) to (T, H); `attentions` and `rows` as in `BertAttention`."""
         attended = self.attention(self.attention_norm(hidden), layout, attentions, rows)
-        hidden = (hidden if rows is None else pad_rows(hidden.index_select(0, rows))) + attended
+        return self.transform(hidden if rows is None else pad_rows(hidden.index_select(0, rows)), attended)
+
+    def transform(self, hidden: Tensor, attended: Tensor) -> Tensor:
+        """As `BertLayer.transform`."""
+        hidden = hidden + attended
         expanded, gate = self.intermediate(self.intermediate_norm(hidden)).chunk(2, -1)  # (T, I) each
         return hidden + self.output(self.dropout(self.activation(expanded) * gate))  # type: ignore[no-any-return]

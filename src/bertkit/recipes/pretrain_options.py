@@ -54,6 +54,8 @@ class PretrainOptions:
 
     activation_checkpointing: bool = False
     """The backward pass computes the layers' activations again, which takes a third more time and far less memory."""
+    compile: bool = False
+    """Fuse the element-wise work of each layer by `torch.compile`."""
 
     def __post_init__(self) -> None:
         for name, length in (

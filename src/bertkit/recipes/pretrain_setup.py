@@ -41,6 +41,7 @@ from bertkit.recipes.pretrain_data import PretrainData
 from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.activation_checkpointing import recompute_layers
+from bertkit.training.compiled_layers import compile_layers
 from bertkit.training.pretraining_objective import PretrainingObjective
 from bertkit.training.run_clock import RunClock
 from bertkit.training.run_config import as_yaml
@@ -89,6 +90,8 @@ class PretrainSetup:
             size=group.size,
             pin_memory=group.device.type == "cuda",
         )
+        if options.compile:
+            compile_layers(module.bert, group.device)
         if options.activation_checkpointing:
             recompute_layers(module.bert)
         if group.size == 1 or options.parallel != "fsdp":  # shards are cut before they are moved
@@ -109,7 +112,8 @@ class PretrainSetup:
     def config(self) -> dict[str, object]:
         """All that decides the result; how the work is shared does not."""
         options = asdict(self.options)
-        del options["parallel"], options["activation_checkpointing"]
+        for name in ("parallel", "activation_checkpointing", "compile"):
+            del options[name]
         return {
             "data": self.folder,
             "data_fingerprint": self.data.fingerprint,
