@@ -8,7 +8,8 @@ model, warms up and embeds all sentences once; the first round tries each conten
 (`bertkit.foundation.devices.tune_allocator`, as bertkit's commands do); each contender runs with and without.
 Cosines are to sentence-transformers' float32 vectors. OpenVINO gets the model with pooling and normalisation in its
 graph, batches sorted by length and filled to a budget of tokens, and an asynchronous queue over its streams.
-Results go to benchmarks/results/embedding.md and .json.
+Where the processor does not multiply bf16, which would only cripple the others, all run in float32 alone. Results go
+to benchmarks/results/embedding.md and .json, those in float32 alone to embedding_float32.
 """
 
 from __future__ import annotations
@@ -47,27 +48,24 @@ class Contender:
     settings: tuple[str, ...] = ("",)
 
 
-CONTENDERS = (
-    Contender(name="bertkit", precision="bf16", package="bertkit"),
-    Contender(
-        name="sentence-transformers",
-        precision="bf16",
-        package="sentence_transformers",
-        settings=("batch 32", "batch 64", "batch 128"),
-    ),
-    Contender(
-        name="openvino",
-        precision="bf16",
-        package="openvino",
-        settings=("streams 1, tokens 2048", "streams 2, tokens 2048", "streams 2, tokens 1024"),
-    ),
-    Contender(name="bertkit", precision="float32", package="bertkit"),
-    Contender(
-        name="sentence-transformers",
-        precision="float32",
-        package="sentence_transformers",
-        settings=("batch 32", "batch 64", "batch 128"),
-    ),
+CONTENDERS = tuple(
+    contender
+    for precision in ("bf16", "float32")
+    for contender in (
+        Contender(name="bertkit", precision=precision, package="bertkit"),
+        Contender(
+            name="sentence-transformers",
+            precision=precision,
+            package="sentence_transformers",
+            settings=("batch 32", "batch 64", "batch 128"),
+        ),
+        Contender(
+            name="openvino",
+            precision=precision,
+            package="openvino",
+            settings=("streams 1, tokens 2048", "streams 2, tokens 2048", "streams 2, tokens 1024"),
+        ),
+    )
 )
 
 
@@ -95,8 +93,13 @@ def read_sentences(path: Path, count: int) -> list[str]:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    contenders = [c for c in CONTENDERS if importlib.util.find_spec(c.package) is not None]
-    skipped = [f"{c.name} {c.precision}: not installed" for c in CONTENDERS if c not in contenders]
+    import torch
+
+    from bertkit.foundation.devices import has_fast_bf16
+
+    wanted = [c for c in CONTENDERS if c.precision == "float32" or has_fast_bf16(torch.device("cpu"))]
+    contenders = [c for c in wanted if importlib.util.find_spec(c.package) is not None]
+    skipped = [f"{c.name} {c.precision}: not installed" for c in wanted if c not in contenders]
     columns = [(contender, tuned) for contender in contenders for tuned in (True, False)]
     trials: dict[tuple[Contender, bool, str], list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +119,8 @@ def _compare(arguments: argparse.Namespace) -> None:
     command = f"python benchmarks/embedding.py --text {arguments.text.name}"
     about = f"`{command}` on {machine}; {len(sentences):,} lines, {rows[0]['tokens']:,} tokens, MiniLM-L6-H384"
     text = "\n".join([about, "", *_markdown(rows), *skipped])
-    write_results("embedding", text, {"machine": machine, "command": command, "rows": rows, "skipped": skipped})
+    name = "embedding" if any(c.precision == "bf16" for c in contenders) else "embedding_float32"
+    write_results(name, text, {"machine": machine, "command": command, "rows": rows, "skipped": skipped})
 
 
 def _run(
@@ -251,7 +255,11 @@ def _openvino(precision: str, setting: str) -> Embed:
     example["attention_mask"][1, 5:] = 0
     with torch.no_grad():
         graph = openvino.convert_model(SentenceEncoder().eval(), example_input=example)
-    hints = {"INFERENCE_PRECISION_HINT": "bf16", "NUM_STREAMS": streams, "PERFORMANCE_HINT": "THROUGHPUT"}
+    hints = {
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "NUM_STREAMS": streams,
+        "PERFORMANCE_HINT": "THROUGHPUT",
+    }
     compiled = openvino.compile_model(graph, "CPU", hints)
     tokenizer = Tokenizer.from_pretrained(_folder())
     width = compiled.output(0).partial_shape[1].get_length()

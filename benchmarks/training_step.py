@@ -3,9 +3,10 @@
     python benchmarks/training_step.py [--sizes tiny mini small base] [--rounds 2] [--steps 6] [--compiled]
 
 Both train on rows of exactly 128 tokens (so nothing is gained from padding) with 19 masked positions a row, vocabulary
-30,522, hidden dropout 0.1, bf16, gradient clipping and a fused AdamW; Transformers with sdpa attention under bf16
-autocast. bertkit keeps freed memory in its process (`tune_allocator`), which Transformers does not do by itself, so
-there is a column with that for Transformers too; `--compiled` adds Transformers under torch.compile, with it as well.
+30,522, hidden dropout 0.1, gradient clipping and a fused AdamW, in bf16 where the processor multiplies it (Transformers
+under autocast) and elsewhere in float32, which has result files of its own; Transformers with sdpa attention. bertkit
+keeps freed memory in its process (`tune_allocator`), which Transformers does not do by itself, so there is a column
+with that for Transformers too; `--compiled` adds Transformers under torch.compile, with it as well.
 
 The share of the matrix peak is that of bertkit's matrix products, forward and backward, in the fastest of its steps,
 against square products that are measured in the same process between the steps: other work on the machine slows both.
@@ -43,7 +44,9 @@ def main() -> None:
     parser.add_argument("--attention-dropout", nargs="+", type=float, default=[0.1, 0.0])
     parser.add_argument("--compiled", action="store_true")
     parser.add_argument("--contender", choices=[OURS, *PEERS, COMPILED], help=argparse.SUPPRESS)
+    parser.add_argument("--precision", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    arguments.precision = arguments.precision or _precision()
     if arguments.contender:
         step = _bertkit if arguments.contender == OURS else _transformers
         print(json.dumps(_measure(step, arguments)))
@@ -53,7 +56,15 @@ def main() -> None:
     for size in arguments.sizes:
         for dropout in arguments.attention_dropout:
             figures.append(_compare(size, dropout, contenders, arguments))
-    _report(figures, contenders)
+    _report(figures, contenders, arguments.precision)
+
+
+def _precision() -> str:
+    import torch
+
+    from bertkit.foundation.devices import resolve_precision
+
+    return resolve_precision("auto", torch.device("cpu"))
 
 
 def _compare(size: str, dropout: float, contenders: list[str], arguments: argparse.Namespace) -> dict[str, object]:
@@ -63,6 +74,7 @@ def _compare(size: str, dropout: float, contenders: list[str], arguments: argpar
         for contender in contenders:
             command = [sys.executable, __file__, "--contender", contender, "--sizes", size]
             command += ["--attention-dropout", str(dropout), "--steps", str(arguments.steps)]
+            command += ["--precision", arguments.precision]
             measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
             seconds[contender] += measured["seconds"]
             peaks += measured["peaks"]
@@ -90,11 +102,12 @@ def _operations(size: str) -> float:
     return training_flops(config, bounds, masked_positions=masked, last_rows=masked + ROWS[size])
 
 
-def _report(figures: list[dict[str, object]], contenders: list[str]) -> None:
+def _report(figures: list[dict[str, object]], contenders: list[str], precision: str) -> None:
     lines = [
         "# Pre-training step",
         "",
-        f"{describe_machine('torch', 'transformers')}. `python benchmarks/training_step.py`; milliseconds are medians,",
+        f"{describe_machine('torch', 'transformers')}, {precision}. `python benchmarks/training_step.py`; milliseconds "
+        "are medians,",
         "the factor in brackets is how many times as long as bertkit's.",
         "",
         "| size | batch | attention dropout | share of the matrix peak | " + " | ".join(contenders) + " |",
@@ -109,22 +122,22 @@ def _report(figures: list[dict[str, object]], contenders: list[str]) -> None:
             f"| {row['size']} | {row['rows']} x {LENGTH} | {row['attention_dropout']} | "
             f"{row['share_of_matrix_peak']:.0%} | " + " | ".join(cells) + " |"
         )
-    write_results("training_step", "\n".join(lines), figures)
+    write_results("training_step" if precision == "bf16" else "training_step_float32", "\n".join(lines), figures)
 
 
 def _measure(
-    make_step: Callable[[str, float, str], Callable[[], None]], arguments: argparse.Namespace
+    make_step: Callable[[argparse.Namespace], Callable[[], None]], arguments: argparse.Namespace
 ) -> dict[str, list[float]]:
     import torch
 
     from bertkit.training.matrix_peak import measure_matrix_peak
 
-    step = make_step(arguments.sizes[0], arguments.attention_dropout[0], arguments.contender)
+    step = make_step(arguments)
     for _ in range(WARMUP_STEPS):
         step()
     seconds, peaks = [], []
     for _ in range(arguments.steps):
-        peaks.append(measure_matrix_peak(torch.device("cpu"), "bf16"))
+        peaks.append(measure_matrix_peak(torch.device("cpu"), arguments.precision))
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
@@ -139,7 +152,7 @@ def _rows(size: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return ids, masked, generator.integers(0, 2, ROWS[size])
 
 
-def _bertkit(size: str, attention_dropout: float, _: str) -> Callable[[], None]:
+def _bertkit(arguments: argparse.Namespace) -> Callable[[], None]:
     import torch
 
     from bertkit.data.pretraining_batch import PretrainingBatch
@@ -156,12 +169,13 @@ def _bertkit(size: str, attention_dropout: float, _: str) -> Callable[[], None]:
     from bertkit.training.step_figures import StepFigures
 
     tune_allocator()
+    size, attention_dropout = arguments.sizes[0], arguments.attention_dropout[0]
     config = replace(PRESETS[size], vocab_size=VOCABULARY, attention_probs_dropout_prob=attention_dropout)
     model = PretrainingModel(config)
     initialize(model, config.initializer_range, seed=0)
     model.train()
     replicas = Replicas(model)
-    options = TrainingOptions(steps=1, precision="bf16", optimizer=OptimizerOptions(bias_correction=True))
+    options = TrainingOptions(steps=1, precision=arguments.precision, optimizer=OptimizerOptions(bias_correction=True))
     objective, optimizer = PretrainingObjective(model), AdamW(model.named_parameters(), options.optimizer)
     ids, masked, order = _rows(size)
     segments = np.broadcast_to(np.arange(LENGTH) >= LENGTH // 2, ids.shape)
@@ -180,13 +194,14 @@ def _bertkit(size: str, attention_dropout: float, _: str) -> Callable[[], None]:
     return step
 
 
-def _transformers(size: str, attention_dropout: float, contender: str) -> Callable[[], None]:
+def _transformers(arguments: argparse.Namespace) -> Callable[[], None]:
     import torch
     from transformers import BertConfig, BertForPreTraining
 
     from bertkit.foundation.devices import tune_allocator
     from bertkit.model.presets import PRESETS
 
+    size, attention_dropout, contender = arguments.sizes[0], arguments.attention_dropout[0], arguments.contender
     if "allocator" in contender:
         tune_allocator()
     preset = PRESETS[size]
@@ -214,7 +229,7 @@ def _transformers(size: str, attention_dropout: float, contender: str) -> Callab
     }
 
     def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bf16"):
             loss = forward(**batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
