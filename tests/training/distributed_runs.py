@@ -1,6 +1,7 @@
 """Tiny pre-training runs; started by torchrun, the runs that the arguments name, in many processes.
 
-`torchrun ... distributed_runs.py FOLDER RUN...`, where a run is `ddp:NAME` or `fsdp:NAME`, `mistakes` or `optimizers`.
+`torchrun ... distributed_runs.py FOLDER RUN...`, where a run is `ddp:NAME` or `fsdp:NAME`, `budget:NAME`, `mistakes` or
+`optimizers`.
 """
 
 import copy
@@ -56,6 +57,11 @@ OPTIONS = PretrainOptions(
     batch_size=13,  # no multiple of the processes
     micro_batch_tokens=64,  # several passes, not as many in each process
     held_out_share=0.2,
+)
+
+BUDGET_SECONDS = 4.0
+BUDGET_OPTIONS = replace(
+    OPTIONS, training=replace(OPTIONS.training, steps=None, budget_seconds=BUDGET_SECONDS, evaluate_every=10**6)
 )
 
 
@@ -129,8 +135,9 @@ def main(folder: Path, runs: list[str]) -> None:
             elif run == "optimizers":
                 (folder / f"optimizers-{group.size}.json").write_text(json.dumps(optimizer_differences(group)))
             else:
-                parallel, name = run.split(":")
-                pretrain(folder / "data", folder / name, replace(OPTIONS, parallel=parallel), group=group)
+                kind, name = run.split(":")
+                options = BUDGET_OPTIONS if kind == "budget" else replace(OPTIONS, parallel=kind)
+                pretrain(folder / "data", folder / name, options, group=group)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import get_args
 
 import pytest
 import torch
-from distributed_runs import OPTIONS, STEPS, prepare_corpus
+from distributed_runs import BUDGET_SECONDS, OPTIONS, STEPS, prepare_corpus
 from safetensors.torch import load_file
 
 from bertkit.foundation.errors import InputError
@@ -61,12 +61,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=[2, 4])
 def processes(request: pytest.FixtureRequest, folder: Path) -> int:
-    """How many processes have made the runs `ddp-N` and `fsdp-N`, and brought the half-done run `half-N` to its end."""
+    """How many processes have made the runs `ddp-N`, `fsdp-N` and `budget-N`, and ended the half-done run `half-N`."""
     count: int = request.param
     _half_done(folder / "one", folder / f"half-{count}")
     runs = [f"{kind}:{kind}-{count}" for kind in KINDS]
-    errors = _torchrun(count, folder, *runs, f"fsdp:half-{count}", "optimizers")
-    assert errors.count("parameters, vocabulary") == len(runs) + 1, "only the first process says what goes on"
+    errors = _torchrun(count, folder, *runs, f"fsdp:half-{count}", f"budget:budget-{count}", "optimizers")
+    assert errors.count("parameters, vocabulary") == len(runs) + 2, "only the first process says what goes on"
     assert "Warning" not in errors
     return count
 
@@ -99,6 +99,16 @@ def test_one_process_goes_on_where_many_left_off(folder: Path, processes: int, k
     _half_done(folder / f"{kind}-{processes}", half)
     pretrain(folder / "data", half, OPTIONS)
     _assert_same_run(half, folder / "one")
+
+
+def test_many_processes_end_together_when_the_time_does(folder: Path, processes: int):
+    run = folder / f"budget-{processes}"
+    lines = read_metrics(run)
+    trained = [line for line in lines if line["kind"] == "train"]
+    assert [line["step"] for line in trained] == list(range(1, len(trained) + 1))
+    assert trained[-1]["learning_rate"] < 0.1 * max(line["learning_rate"] for line in trained)
+    assert lines[-1]["kind"] == "evaluation" and lines[-1]["step"] == len(trained) > 3
+    assert lines[-1]["wall_seconds"] > BUDGET_SECONDS - 1
 
 
 def test_every_optimizer_moves_shards_as_whole_weights(folder: Path, processes: int):
