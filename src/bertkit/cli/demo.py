@@ -15,7 +15,7 @@ def demo(
 ) -> None:
     """Run the whole path on the documentation that every Python carries, offline, and write a report.
 
-    About seven minutes on two CPU cores. A run that was stopped goes on when the same command is given again.
+    About eight minutes on two CPU cores. A run that was stopped goes on when the same command is given again.
 
     Parameters
     ----------
