@@ -143,7 +143,7 @@ def plot(layers: Sequence[Layer], x: Axis, y: Axis, name: str) -> str:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         if axes.get_legend_handles_labels()[1]:
-            axes.legend()
+            figure.legend(loc="outside upper left", ncols=2)  # where it hides nothing
         return _svg(figure)
 
 
