@@ -40,7 +40,7 @@ PLANS = {
         dev_examples=500,
         test_examples=1000,
     ),
-    "ARC-easy": Plan(folder="multiple_choice/arc", epochs=2, test_examples=1000),
+    "ARC-easy": Plan(folder="multiple_choice/arc", epochs=2),
     "CoNLL-2003": Plan(folder="conll2003", epochs=2),
     "SQuAD-1.1": Plan(folder="squad", epochs=1, max_length=384, train_examples=6000),
     "SST-2": Plan(folder="glue/SST-2", epochs=1),

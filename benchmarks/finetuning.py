@@ -83,6 +83,8 @@ def _parse() -> argparse.Namespace:
         or [float(rate) for owner, _, rate in rates if not owner]
         for name in arguments.models
     }
+    if not all(arguments.learning_rates.values()):
+        parser.error("--learning-rates leaves a model without one: give a RATE for those that none is named for")
     return arguments
 
 

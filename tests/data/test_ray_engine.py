@@ -11,7 +11,6 @@ from bertkit.foundation.errors import InputError
 
 
 def test_two_workers_of_a_local_ray_write_the_same_bytes(tmp_path, tokenizer):
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'bertkit[ray]'")
     (tmp_path / "text.txt").write_text(make_text(400) * 60)  # two shards
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     command = ["prepare", str(tmp_path / "text.txt"), "--tokenizer", str(tmp_path / "tokenizer"), "--out"]
@@ -32,7 +31,6 @@ def test_ray_that_is_not_installed_is_one_line(tmp_path, tokenizer, monkeypatch,
 
 
 def test_a_cluster_that_does_not_answer_is_named():
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'bertkit[ray]'")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"

