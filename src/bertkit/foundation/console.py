@@ -44,6 +44,7 @@ class ProgressBar:
         self._description, self._total, self._unit, self._bar = description, total, unit, bar
         self._task = bar.add_task(description, total=total, completed=int(done), details="") if bar else None
         self._done, self._before, self._start = done, done, time.monotonic()
+        self._details = ""
         self._next_line = self._start + _SILENT_SECONDS
 
     def advance(self, amount: float = 1.0) -> None:
@@ -57,7 +58,8 @@ class ProgressBar:
             left = ""
             if self._total:
                 left = f" of {_short(self._total)}, {(self._total - self._done) / max(rate, 1e-9):.0f} s left"
-            note(f"{self._description}: {_short(self._done)}{left} ({_short(rate)} {self._unit}/s)")
+            details = f"; {self._details}" if self._details else ""
+            note(f"{self._description}: {_short(self._done)}{left} ({_short(rate)} {self._unit}/s){details}")
 
     def expect(self, total: float) -> None:
         """Say how much there will be, as far as is known by now."""
@@ -66,7 +68,8 @@ class ProgressBar:
             self._bar.update(self._task, total=total)
 
     def describe(self, details: str) -> None:
-        """Show `details` behind the bar."""
+        """Show `details` behind the bar, or in the next line."""
+        self._details = details
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, details=details)
 

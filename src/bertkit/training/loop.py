@@ -36,7 +36,7 @@ from bertkit.training.yardsticks import Yardsticks
 
 BEST_FILE = "best.safetensors"
 _QUIET = (
-    *("learning_rate", "gradient_norm", "seconds", "wall_seconds", "seconds_per_step"),
+    *("learning_rate", "gradient_norm", "seconds", "wall_seconds"),
     *("steps_not_finite", "steps_spiked"),
 )
 
@@ -234,7 +234,9 @@ def _summary(figures: Mapping[str, float]) -> str:
     """The figures that a person follows, in one line."""
     parts = []
     for name, value in figures.items():
-        if name == "flops_per_second":
+        if name == "seconds_per_step":
+            parts.append(f"{value:.3g} s/step")
+        elif name == "flops_per_second":
             parts.append(f"{value / 1e9:.0f} GFLOP/s")
         elif name == "tokens_per_second":
             parts.append(f"{value:,.0f} tokens/s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 
@@ -22,6 +23,7 @@ class StepProfile:
 
     def __init__(self, run: Path) -> None:
         self._folder = run / "profile"
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or torch's profiler prints lines of its own
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * torch.cuda.is_available()
         self._profile = profile(
             activities=activities,
