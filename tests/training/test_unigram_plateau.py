@@ -1,3 +1,4 @@
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -34,3 +35,11 @@ def test_a_run_that_learns_is_not_disturbed():
 
 def test_a_run_that_stands_still_far_below_is_not_disturbed():
     assert _steps_told([max(3.0, 9.7 - 0.5 * line) for line in range(60)]) == []
+
+
+@pytest.mark.parametrize("gap", [None, math.nan, math.inf])
+def test_losses_that_are_not_finite_are_passed_over(gap: float | None):
+    plateau = UnigramPlateau(6.9)
+    told = [step for step in range(50, 2001, 50) if plateau.see(step, gap if step % 200 == 0 else 6.9)]
+    assert told
+    assert not any(step % 200 == 0 for step in told)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,8 +30,13 @@ class UnigramPlateau:
         self._seen: list[tuple[int, float]] = []
         self._next_step = _FIRST_STEP
 
-    def see(self, step: int, loss: float) -> bool:
-        """Whether the run is stuck by `step`; says so again only after twice as many."""
+    def see(self, step: int, loss: float | None) -> bool:
+        """Whether the run is stuck by `step`; says so again only after twice as many.
+
+        A loss that is not finite, which `metrics.jsonl` has as null, says nothing.
+        """
+        if loss is None or not math.isfinite(loss):
+            return False
         self._seen.append((step, loss))
         if step < self._next_step:
             return False
