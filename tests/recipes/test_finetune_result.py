@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
 
-from bertkit.recipes.finetune_result import FinetuneResult, SeedResult, confidence_interval
+from bertkit.recipes.finetune_result import FinetuneResult, SeedResult, confidence_interval, metric_interval
 
 
 def _result(accuracies: list[float], chance: float = 0.5) -> FinetuneResult:
@@ -43,6 +43,26 @@ def test_the_interval_is_that_of_students_t(values: list[float]):
 
 def test_seeds_that_agree_have_an_interval_of_no_width():
     assert confidence_interval([0.75, 0.75, 0.75]) == (0.75, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        ("accuracy", (0.0, 1.0)),
+        ("accuracy_mismatched", (0.0, 1.0)),
+        ("joint_f1", (0.0, 1.0)),
+        ("matthews", (-0.7706, 1.0)),
+        ("loss", (0.0, 1.7706)),
+    ],
+)
+def test_an_interval_does_not_leave_the_range_of_its_metric(metric: str, expected: tuple[float, float]):
+    assert metric_interval(metric, [0.4, 0.6]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_two_seeds_far_apart_have_an_interval_that_can_be():
+    spread = _result([0.3, 0.7]).summary()["dev"]["accuracy"]
+    assert (spread["confidence_95_low"], spread["confidence_95_high"]) == (0.0, 1.0)
+    assert "0.0000 to 1.0000" in _printed(_result([0.3, 0.7]))
 
 
 def test_the_interval_stands_in_the_table_and_in_the_summary_of_several_seeds_only():

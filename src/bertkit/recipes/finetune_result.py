@@ -13,6 +13,7 @@ from rich.table import Table
 from scipy import stats
 
 from bertkit.tasks.instances import TaskInstances
+from bertkit.tasks.metric_range import metric_range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class FinetuneResult:
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
         """Mean, standard deviation (of a sample; 0 for one seed) and, of several, 95 % interval by split and metric."""
         return {
-            split: {name: _spread(values) for name, values in figures.items()}
+            split: {name: _spread(name, values) for name, values in figures.items()}
             for split in ("dev", "test")
             if (figures := self.figures(split))
         }
@@ -102,7 +103,7 @@ class FinetuneResult:
             values = self.figures(split)[name]
             spread = f"{statistics.fmean(values):.4f} ± {deviation(values):.4f}"
             if several:
-                spread += "\n{:.4f} to {:.4f}".format(*confidence_interval(values))
+                spread += "\n{:.4f} to {:.4f}".format(*metric_interval(name, values))
             table.add_column(f"{split} {name}", spread)
         for result in self.seeds:
             mark = (" (best)" if result is self.best else "") + (" (failed)" if result.failed else "")
@@ -110,10 +111,10 @@ class FinetuneResult:
         return table
 
 
-def _spread(values: list[float]) -> dict[str, float]:
+def _spread(name: str, values: list[float]) -> dict[str, float]:
     spread = {"mean": statistics.fmean(values), "standard_deviation": deviation(values)}
     if len(values) > 1:
-        spread["confidence_95_low"], spread["confidence_95_high"] = confidence_interval(values)
+        spread["confidence_95_low"], spread["confidence_95_high"] = metric_interval(name, values)
     return spread
 
 
@@ -122,6 +123,13 @@ def confidence_interval(values: list[float], confidence: float = 0.95) -> tuple[
     mean, error = statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values))
     reach = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
     return mean - reach, mean + reach
+
+
+def metric_interval(metric: str, values: list[float]) -> tuple[float, float]:
+    """`confidence_interval`, as far as it lies where the metric can."""
+    low, high = confidence_interval(values)
+    lowest, highest = metric_range(metric)
+    return max(low, lowest), min(high, highest)
 
 
 def deviation(values: list[float]) -> float:
