@@ -23,7 +23,9 @@ from bertkit.text.tokenizer import Tokenizer
 TASKS: dict[str, Task[Any]] = {
     "classification": Classification(classes=("bad", "good"), max_length=12),
     "regression": Regression(max_length=12),
-    "span-extraction": SpanExtraction(max_length=12, doc_stride=4, columns=SpanExtraction.usual_columns),
+    "span-extraction": SpanExtraction(
+        max_length=12, doc_stride=4, max_question_length=6, columns=SpanExtraction.usual_columns
+    ),
     "multiple-choice": MultipleChoice(max_length=12, columns=MultipleChoice.usual_columns),
     "tagging": Tagging(classes=("O", "B-PER", "I-PER"), max_length=12, columns=Tagging.usual_columns),
 }
@@ -132,6 +134,14 @@ def test_what_cannot_be_learnt_is_refused_before_anything_is_written(
     assert not out.exists()
 
 
+def test_scores_for_a_classifier_are_sent_to_the_command_that_learns_them(
+    model: Callable[[str], str], tmp_path: Path, capsys
+):
+    path = _write(tmp_path / "in.jsonl", [{"text": "a film", "label": 1.5}])
+    remedy = "scores are for models of `bertkit finetune --kind regression`"
+    assert remedy in _refused(capsys, ["evaluate", model("classification"), "--data", path])
+
+
 def test_a_dev_label_that_training_lacks_is_named(tiny_model: Path, tmp_path: Path, capsys):
     train = _write(tmp_path / "train.csv", "text,label\na,up\nb,down\n")
     dev = _write(tmp_path / "dev.csv", "text,label\na,up\nb,mid\n")
@@ -157,6 +167,20 @@ def test_a_dev_label_that_training_lacks_is_named(tiny_model: Path, tmp_path: Pa
             [{"question": "what", "choices": ["a", LONG], "label": 0}],
             1,
             "1 of 2 texts are longer than max_length 12",
+        ),
+        (
+            "span-extraction",
+            "in.jsonl",
+            [{"question": "film " * count, "context": "a film", "answers": ["film"]} for count in (1, 2, 9)],
+            3,
+            "1 of 3 questions are longer than max_question_length 6: their ends are not read (the first: ",
+        ),
+        (
+            "span-extraction",
+            "in.jsonl",
+            [{"question": "what", "context": "a film", "answers": answers} for answers in (["film"], [], [])],
+            3,
+            "2 of 3 questions have no answer, which this model cannot say",
         ),
         (
             "span-extraction",

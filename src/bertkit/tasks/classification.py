@@ -128,14 +128,20 @@ class Classification(TextTask):
 
 
 def class_name(label: object, place: str) -> str:
-    """A label as a table holds it (text, whole number, truth value) to its name; `InputError` for anything else."""
+    """A label as a table holds it (text, whole number, truth value) to its name, white space around it left out.
+
+    Raises `InputError` for anything else.
+    """
     if isinstance(label, float) and math.isfinite(label) and label.is_integer():
         return str(int(label))  # a whole number, from a column that a missing value elsewhere turned into floats
     if isinstance(label, str) and label.strip():
-        return label
+        return label.strip()
     if isinstance(label, int):
         return str(label)
-    raise InputError(f"{place}: label {label!r} is no class: give a word or a whole number, or use --kind regression")
+    raise InputError(
+        f"{place}: label {label!r} is no class: give a word or a whole number; scores are for models of "
+        "`bertkit finetune --kind regression`"
+    )
 
 
 def classes_of(labels: Sequence[object], place: Callable[[int], str]) -> tuple[str, ...]:
@@ -149,7 +155,10 @@ def classes_of(labels: Sequence[object], place: Callable[[int], str]) -> tuple[s
         return tuple(sorted(names))
     for index, label in enumerate(labels):
         if not float(numbers[class_name(label, place(index))]).is_integer():
-            raise InputError(f"{place(index)}: label {label!r} is a score and no class: use --kind regression")
+            raise InputError(
+                f"{place(index)}: label {label!r} is a score and no class: scores are for models of `bertkit finetune "
+                "--kind regression`"
+            )
     return tuple(sorted(names, key=lambda name: (numbers[name], name)))
 
 

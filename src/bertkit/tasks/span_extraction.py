@@ -146,7 +146,7 @@ class SpanExtraction(Task[Questions]):
 
     def encode(self, examples: Questions, tokenizer: Tokenizer, *, labelled: bool = True) -> TaskInstances[Questions]:
         """Windows; targets (I, 2)."""
-        return encode_questions(
+        instances = encode_questions(
             examples,
             tokenizer,
             max_length=self.max_length,
@@ -154,6 +154,14 @@ class SpanExtraction(Task[Questions]):
             max_question_length=self.max_question_length,
             labelled=labelled,
         )
+        unanswerable = [question for question in examples.items if not question.answers]
+        if self.impossible or not labelled or not unanswerable:
+            return instances
+        remark = (
+            f"{len(unanswerable):,} of {len(examples):,} questions have no answer, which this model cannot say: "
+            f"fine-tune with such questions (the first: {unanswerable[0].place})"
+        )
+        return replace(instances, remarks=(*instances.remarks, remark))
 
     def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
         """Cross-entropy over a window's tokens, mean of start and end, summed."""

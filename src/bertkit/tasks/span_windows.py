@@ -37,7 +37,8 @@ def encode_questions(
     items = questions.items
     contexts = {text: number for number, text in enumerate(dict.fromkeys(item.context for item in items))}
     pieces = tokenizer.pieces(list(contexts))
-    asked = tokenizer.pieces([item.question for item in items]).cut(max_question_length)
+    whole = tokenizer.pieces([item.question for item in items])
+    asked = whole.cut(max_question_length)
     context_of = np.array([contexts[item.context] for item in items], np.int64)  # (N,)
     between = tokenizer.special_tokens.between
     rooms = max_length - 2 - between - asked.lengths
@@ -49,10 +50,11 @@ def encode_questions(
     owners, starts = _window_places(pieces.lengths[context_of], rooms, doc_stride)
     parts = pieces.parts(context_of[owners], starts, rooms[owners])
     before = asked.lengths[owners] + 1 + between
-    remarks: tuple[str, ...] = ()
+    remarks = _cut_questions(items, whole, max_question_length)
     targets = None
     if labelled:
-        answers, remarks = _answer_pieces(items, pieces, context_of)
+        answers, widened = _answer_pieces(items, pieces, context_of)
+        remarks += widened
         targets = torch.from_numpy(_targets(answers[owners], starts, parts.lengths, before))
     sequences = tokenizer.join(asked.parts(owners, np.zeros_like(owners), asked.lengths[owners]), parts)
     return TaskInstances(
@@ -66,6 +68,14 @@ def encode_questions(
         targets=targets,
         remarks=remarks,
     )
+
+
+def _cut_questions(items: tuple[Question, ...], whole: Pieces, max_question_length: int) -> tuple[str, ...]:
+    cut = np.flatnonzero(whole.lengths > max_question_length)
+    if not len(cut):
+        return ()
+    count = f"{len(cut):,} of {len(items):,} questions are longer than max_question_length {max_question_length}"
+    return (f"{count}: their ends are not read (the first: {items[cut[0]].place})",)
 
 
 def _window_places(lengths: _Integers, rooms: _Integers, stride: int) -> tuple[_Integers, _Integers]:

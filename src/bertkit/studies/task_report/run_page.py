@@ -11,7 +11,7 @@ from typing import Any
 
 from bertkit.foundation.devices import default_device
 from bertkit.recipes.finetune_options import FinetuneOptions
-from bertkit.recipes.finetune_result import FinetuneResult, confidence_interval, deviation
+from bertkit.recipes.finetune_result import FinetuneResult, deviation, metric_interval
 from bertkit.studies.machine import describe_machine
 from bertkit.studies.report import Commands, Fact, Report, Section, Table, write_report
 from bertkit.studies.task_report.evaluated import Evaluated
@@ -93,7 +93,7 @@ def _seeds(result: FinetuneResult) -> Section:
         rows.append((f"{one.seed}{mark}", *cells, f"{one.steps:,}", f"{one.seconds:.0f} s"))
     if len(result.seeds) > 1:
         rows.append(("mean ± sd", *(_mean(result.figures(split)[name]) for split, name in columns), "", ""))
-        ends = (confidence_interval(result.figures(split)[name]) for split, name in columns)
+        ends = (metric_interval(name, result.figures(split)[name]) for split, name in columns)
         rows.append(("95 % interval", *(f"{low:.4f} to {high:.4f}" for low, high in ends), "", ""))
     head = ("seed", *(f"{split} {name.replace('_', ' ')}" for split, name in columns), "updates", "training")
     return Section(title="Seeds", blocks=[Table(head=head, rows=rows, caption=f"{describe_machine()}.")])
