@@ -113,6 +113,26 @@ def test_a_killed_call_goes_on_to_the_same_bytes(tmp_path, text, tokenizer, monk
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_with_files_that_would_be_replaced_is_refused_and_keeps_them(tmp_path, tokenizer, overwrite):
+    (tmp_path / "shard-1.txt").write_bytes(b"a cat\n\nsat \xff\n")
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer" / "notes.txt").write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match="tokenizer, which would be lost"):
+        prepare([tmp_path / "shard-1.txt"], tokenizer, tmp_path, PrepareOptions(overwrite=overwrite))
+    (tmp_path / ".lock").unlink()
+    assert contents(tmp_path) == before
+
+
+def test_overwriting_keeps_what_was_put_beside_the_shards(tmp_path, text, tokenizer):
+    out = tmp_path / "out"
+    prepare([text], tokenizer, out)
+    (out / "shard-notes.txt").write_text("mine")
+    prepare([text], tokenizer, out, PrepareOptions(corpus=CorpusOptions(lines="paragraph"), overwrite=True))
+    assert (out / "shard-notes.txt").read_text() == "mine"
+
+
 def test_another_preparation_in_the_folder_is_refused_unless_overwritten(tmp_path, text, tokenizer):
     out = tmp_path / "out"
     prepare([text], tokenizer, out)
@@ -136,9 +156,10 @@ def test_unreadable_text_leaves_nothing(tmp_path, text, tokenizer, small_shards,
     assert not (tmp_path / "out").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "note").write_text("keep")
+    (tmp_path / "mine" / "shard-1.txt").write_text("keep")
     with pytest.raises(InputError, match="not UTF-8"):
         prepare([text], tokenizer, tmp_path / "mine", PrepareOptions(workers=workers))
-    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [".lock", "note"]
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [".lock", "note", "shard-1.txt"]
 
 
 def test_text_without_tokens_is_an_empty_corpus(tmp_path, tokenizer):

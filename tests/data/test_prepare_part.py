@@ -9,10 +9,11 @@ from bertkit.data import corpus_shards
 from bertkit.data.corpus import CorpusOptions
 from bertkit.data.duplicate_options import DuplicateOptions
 from bertkit.data.part import Part
-from bertkit.data.prepare import PrepareOptions, prepare
+from bertkit.data.prepare import PrepareOptions, corpus_fingerprint, prepare
 from bertkit.data.prepare_part import merge_parts, prepare_part
+from bertkit.data.sources import resolve_sources
 from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import exclusive
+from bertkit.foundation.files import exclusive, write_json
 from bertkit.text.chunk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
 
@@ -123,7 +124,7 @@ class TestMistakes:
         fingerprint = out / ".prepare" / "fingerprint.json"
         text.write_bytes(text.read_bytes() + b"\n\xff\n")
         shards = sorted(out.glob("shard-*"))
-        fingerprint.unlink()
+        write_json(fingerprint, corpus_fingerprint(resolve_sources([text]), tokenizer, PrepareOptions()))
         with pytest.raises(InputError, match="not UTF-8"):
             prepare_part([text], tokenizer, out, Part(3, 3))
         assert sorted(path for path in out.glob("shard-*") if path in shards) == shards

@@ -14,6 +14,7 @@ from bertkit.foundation.files import exclusive, read_json, remove_leftovers, wri
 WORK = ".prepare"
 """Subfolder that remembers what is being prepared and what of it is done."""
 _FINGERPRINT = "fingerprint.json"
+_WRITTEN = ("manifest.json", "shard-[0-9][0-9][0-9][0-9][0-9].*", "instances.*.npy")
 
 
 class Finished(Protocol):
@@ -68,17 +69,21 @@ def finished_folder(out: Path, read: Callable[[Path], FinishedT]) -> FinishedT |
 
 
 def claim(out: Path, fingerprint: str, overwrite: bool) -> None:
-    """Make sure that what lies in `out` belongs to this preparation."""
+    """Make sure that what this preparation will replace in `out` is its own."""
     path = out / WORK / _FINGERPRINT
-    if path.is_file() and read_json(path) == fingerprint:
-        return
-    if path.is_file() or (out / "manifest.json").is_file():
+    if path.is_file():
+        if read_json(path) == fingerprint:
+            return
         if not overwrite:
             raise InputError(
                 f"{out} was prepared from other text, with other options or another tokenizer: choose another folder, "
                 "or replace it with --overwrite"
             )
         _remove(out)
+    elif foreign := next((file for pattern in (*_WRITTEN, "tokenizer") for file in out.glob(pattern)), None):
+        raise InputError(
+            f"{out} holds no prepared corpus, but {foreign.name}, which would be lost: choose a new folder"
+        )
     write_json(path, fingerprint)
 
 
@@ -92,10 +97,10 @@ def tidy(work: Path) -> None:
 
 
 def _remove(out: Path) -> None:
-    """Remove what preparations have written, the marks of being finished first."""
-    (out / "manifest.json").unlink(missing_ok=True)
-    for folder in (WORK, "tokenizer"):
+    """Remove what preparations have written, the marks of being finished first and that of being theirs last."""
+    for pattern in _WRITTEN:
+        for file in out.glob(pattern):
+            file.unlink()
+    for folder in ("tokenizer", WORK):
         shutil.rmtree(out / folder, ignore_errors=True)
-    for file in [*out.glob("shard-*"), *out.glob("instances.*.npy")]:
-        file.unlink()
     remove_leftovers(out)

@@ -19,16 +19,15 @@ _FILE = "config.yaml"
 def settle_config(run: Path, config: Mapping[str, Any], resume: bool | None = None) -> None:
     """Write `config` into a new run folder, or make sure that an old one was started with the same.
 
-    `resume` None goes on with a run that is there, True asks for one to be there, False removes it first.
+    `resume` None goes on with a run that is there, True asks for one to be there, False removes it first. A folder
+    without a run that is not empty is refused.
     """
     path = run / _FILE
     plain = _plain(config)
-    if resume is False:
-        for entry in run.iterdir() if run.is_dir() else ():
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            elif entry.name != ".lock":
-                entry.unlink()
+    if path.exists() and read_config(run).keys() != plain.keys():
+        raise InputError(f"{run} holds a run of another kind or version: choose another folder")
+    if path.exists() and resume is False:
+        _remove(run)
     if path.exists():
         before = read_config(run)
         for name, old, new in _differences(before, plain):
@@ -45,6 +44,15 @@ def settle_config(run: Path, config: Mapping[str, Any], resume: bool | None = No
         temporary.write_text(as_yaml(config), encoding="utf-8")
 
 
+def _remove(run: Path) -> None:
+    """Empty the folder of a run, its options last: what is left of a removal that was killed is still a run."""
+    for entry in sorted(run.iterdir(), key=lambda entry: entry.name == _FILE):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != ".lock":
+            entry.unlink()
+
+
 def as_yaml(config: Mapping[str, Any]) -> str:
     """The options as they are kept."""
     return yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
@@ -57,7 +65,9 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_config(run: Path) -> dict[str, Any]:
     """The options that a run was started with."""
-    config: dict[str, Any] = yaml.safe_load((run / _FILE).read_text(encoding="utf-8"))
+    config = yaml.safe_load((run / _FILE).read_text(encoding="utf-8"))
+    if not isinstance(config, dict):
+        raise InputError(f"{run / _FILE} holds no options of a run: choose a new folder")
     return config
 
 
