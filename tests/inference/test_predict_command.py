@@ -62,13 +62,14 @@ def _table(path: Path, **format: Any) -> list[dict[str, str]]:
         return list(csv.DictReader(file, **format))
 
 
-def test_ids_stay_with_their_texts_in_every_format(classifier: Path, tmp_path: Path):
+def test_ids_stay_with_their_texts_in_every_format(classifier: Path, tmp_path: Path, capsys):
     table = tmp_path / "in.csv"
     table.write_text('key,text\nx 1,"the cat, ""a"" dog"\nx 2,"sat\non a mat"\nx 1,ran\n')
     expected = load(classifier).predict(['the cat, "a" dog', "sat\non a mat", "ran"])
     for name in ("out.jsonl", "out.csv", "out.tsv"):
         out = ["--output", str(tmp_path / name)]
         assert run(["predict", str(classifier), "--input", str(table), "--id", "key", *out]) == 0
+        assert "texts whose id stands before: 1 (the first: text 3); all are written" in capsys.readouterr().err
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     rows = _table(tmp_path / "out.csv")
     tabs = _table(tmp_path / "out.tsv", delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -98,13 +99,14 @@ def test_ids_may_be_what_json_has_no_type_for(classifier: Path, tmp_path: Path):
 
 
 def test_a_long_table_is_read_in_parts_and_gives_the_same(
-    folder: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
     records = [{"id": n, "question": "the cat", "context": f"a dog {'ran ' * n}far"} for n in range(7)]
     arguments = ["predict", folder("questions"), "--input", _jsonl(tmp_path / "in.jsonl", *records), "--id", "id"]
     assert run([*arguments, "--output", str(tmp_path / "whole.jsonl")]) == 0
     monkeypatch.setattr(table_parts, "_MAX_ROWS", 2)
     assert run([*arguments, "--output", str(tmp_path / "parts.jsonl")]) == 0
+    assert "stands before" not in capsys.readouterr().err
     whole, parts = (
         [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
         for name in ("whole", "parts")

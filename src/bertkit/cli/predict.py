@@ -61,15 +61,16 @@ def predict(
     if texts and source.input is not None:
         raise InputError("texts were given both as arguments and with --input: give one of them")
 
-    from bertkit.foundation.console import progress
+    from bertkit.foundation.console import note, progress
     from bertkit.foundation.devices import tune_allocator
     from bertkit.foundation.files import atomic_path
     from bertkit.inference.load import load
+    from bertkit.inference.seen_ids import SeenIds
 
     tune_allocator()
     predictor = load(model, precision=precision)
     given = PredictInput(predictor.task, texts, source)
-    remarks = _Remarks()
+    remarks, ids = _Remarks(), SeenIds()
     on_terminal = output is None and sys.stdout.isatty()
     writer: PredictionWriter
     with ExitStack() as stack:
@@ -98,9 +99,13 @@ def predict(
                 named = {} if part.ids is None else {"id": part.ids[index]}
                 record = named | part.examples.record(index) | named
                 writer.write(Predicted(record, part.examples.marked_text(index), prediction))
+            ids.add(part.ids or ())
             count += len(part.examples)
         sys.stdout.flush()
     remarks.close()
+    repeated = ids.remark()
+    if repeated is not None:
+        note(repeated)
     if output is not None:
         print(f"{count:,} predictions: {output}")
 

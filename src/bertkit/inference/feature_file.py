@@ -1,5 +1,5 @@
 """From texts as they come to a file of vectors, in parts that a killed call need not make again."""
-# N texts, F features.
+# F features.
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from bertkit.foundation.console import progress
 from bertkit.foundation.files import atomic_path, exclusive, remove_leftovers
 from bertkit.inference.feature_plan import FeaturePlan
 from bertkit.inference.features import extract_features
 from bertkit.inference.loaded_model import LoadedModel
+from bertkit.inference.seen_ids import SeenIds
 from bertkit.inference.streams import Streams
 from bertkit.inference.text_row import TextRow
 from bertkit.inference.vector_file import check_vector_path, vector_writer
@@ -62,18 +61,17 @@ def write_features(
     check_vector_path(output)
     with _part_folder(output) as folder:
         parts = [*_make_parts(model, rows, folder, plan, share_read)]
-        empty = cut = 0
-        ids: list[NDArray[np.uint64]] = []
+        texts = empty = cut = 0
+        ids = SeenIds()
         with vector_writer(output, with_ids=with_ids) as writer:
             for part in parts:
                 table = _read(part)
                 writer.write(table)
                 odd = empty_and_cut(table)
-                empty, cut = empty + odd[0], cut + odd[1]
-                ids.append(_id_keys(table))
+                texts, empty, cut = texts + len(table), empty + odd[0], cut + odd[1]
+                ids.add(table[ID].to_pylist())
         shutil.rmtree(folder)
-    keys = np.concatenate(ids)
-    return WrittenFeatures(texts=len(keys), width=plan.width, remarks=tuple(_remarks(plan, empty, cut, keys)))
+    return WrittenFeatures(texts=texts, width=plan.width, remarks=tuple(_remarks(plan, empty, cut, ids)))
 
 
 @contextmanager
@@ -158,19 +156,11 @@ def _read(path: Path) -> Any:
         return pa.ipc.open_file(mapped).read_all()
 
 
-def _id_keys(table: Any) -> NDArray[np.uint64]:
-    """(N,) 64 bits of each id: eight bytes a text are all that is kept to find ids that stand twice."""
-    ids = table[ID].to_pylist()
-    digests = b"".join(hashlib.blake2b(str(one).encode(), digest_size=8).digest() for one in ids)
-    return np.frombuffer(digests, np.uint64)
-
-
-def _remarks(plan: FeaturePlan, empty: int, cut: int, keys: NDArray[np.uint64]) -> Iterator[str]:
+def _remarks(plan: FeaturePlan, empty: int, cut: int, ids: SeenIds) -> Iterator[str]:
     if cut:
         yield f"texts cut at max_length {plan.max_length} tokens: {cut:,}"
     if empty:
         yield f"empty texts, whose vectors are those of the special tokens alone: {empty:,}"
-    order = np.argsort(keys, kind="stable")
-    again = order[1:][keys[order][1:] == keys[order][:-1]]
-    if len(again):
-        yield f"texts whose id stands before: {len(again):,} (the first: text {again.min() + 1:,}); all are written"
+    repeated = ids.remark()
+    if repeated is not None:
+        yield repeated
