@@ -98,6 +98,11 @@ def test_ids_come_from_a_column_or_count_the_lines(pretrained: Path, texts: Path
     assert (tmp_path / "w.ids.jsonl").read_text() == "".join(f"{number}\n" for number in range(1, 26))
 
 
+def test_the_last_four_layers_are_the_usual_ones_or_all_of_fewer(pretrained: Path, texts: Path, tmp_path: Path):
+    assert run(["features", str(pretrained), "--input", str(texts), "--output", str(tmp_path / "v.npy")]) == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "v.npy"), load(pretrained).features(LINES, "all"))
+
+
 def test_a_text_of_a_megabyte_is_cut(pretrained: Path, tmp_path: Path, capsys):
     (tmp_path / "in.txt").write_text("the cat " * 125_000 + "\n")
     assert _features(pretrained, tmp_path / "in.txt", tmp_path / "v.npy") == 0
@@ -110,7 +115,10 @@ def test_a_text_of_a_megabyte_is_cut(pretrained: Path, tmp_path: Path, capsys):
     [
         (["--input", "missing.txt"], "no such file"),
         (["--layers", "lats"], "layer 'lats' is unknown"),
-        (["--layers", "-9"], "layer -9 is unknown"),
+        (
+            ["--layers", "-9"],
+            "layer -9 is unknown, the model has 2: use embeddings, last, all or a number from -3 to 2",
+        ),
         (["--combine", "weighted", "--weights", "1,x"], "weights '1,x' are no numbers"),
         (["--id", "name"], "--id names a table's column"),
         (["--input", "t.csv", "--text", "body", "--id", "nam"], "did you mean 'name'"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bertkit.data.packing import pack
 from bertkit.foundation.errors import InputError
-from bertkit.inference.feature_layers import find_layers
+from bertkit.inference.feature_layers import find_layers, last_layers
 from bertkit.inference.load import load
 from bertkit.inference.predictor import Predictor
 
@@ -70,6 +70,8 @@ def test_names_of_layers():
     assert find_layers("embeddings, -2,last", 12) == (0, 11, 12)
     assert find_layers([-4, -3, -2, -1], 12) == (9, 10, 11, 12)
     assert find_layers("all", 3) == (1, 2, 3)
+    assert find_layers(last_layers(12), 12) == (9, 10, 11, 12)
+    assert find_layers(last_layers(2), 2) == (1, 2)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def features(
     *texts: str,
     output: Path,
     source: Annotated[TextRowOptions, Parameter(name="*")] = TextRowOptions(),
-    layers: Annotated[str, _LISTED] = "-4,-3,-2,-1",
+    layers: Annotated[str | None, _LISTED] = None,
     combine: Literal["concat", "sum", "mean", "weighted"] = "concat",
     weights: Annotated[str | None, _LISTED] = None,
     pooling: Literal["mean", "cls", "tokens"] = "mean",
@@ -43,6 +43,7 @@ def features(
         .npy for the array, with NAME.ids.jsonl beside it; .parquet for columns id, text and embedding.
     layers
         Layers by commas: numbers from 0, the embeddings, or back from -1, the last; embeddings, last, all (from 1 on).
+        The last four unless given, or all of a model that has fewer.
     combine
         What becomes of several layers: end to end, their sum, their mean, or a sum with --weights.
     weights
@@ -61,6 +62,7 @@ def features(
     from bertkit.foundation.console import note
     from bertkit.foundation.devices import tune_allocator
     from bertkit.inference.feature_file import write_features
+    from bertkit.inference.feature_layers import last_layers
     from bertkit.inference.feature_plan import FeaturePlan
     from bertkit.inference.load import load
     from bertkit.inference.vector_file import check_vector_path
@@ -69,7 +71,12 @@ def features(
     tune_allocator()
     loaded = load(model, precision=precision).model
     plan = FeaturePlan.of(
-        loaded, layers=layers, combination=combine, weights=numbers, pooling=pooling, max_length=max_length
+        loaded,
+        layers=last_layers(loaded.bert.config.num_hidden_layers) if layers is None else layers,
+        combination=combine,
+        weights=numbers,
+        pooling=pooling,
+        max_length=max_length,
     )
     written = write_features(loaded, rows, output, plan, share_read=rows.share_read)
     for remark in written.remarks:

@@ -10,6 +10,7 @@ Layers = int | str | Sequence[int | str]
 """Numbers from 0, the embeddings, or back from -1, the last; `embeddings`, `last`, `all`; several also by commas."""
 
 EMBEDDINGS, LAST, ALL = "embeddings", "last", "all"
+_LAST_FEW = 4
 
 
 def find_layers(layers: Layers, num_layers: int) -> tuple[int, ...]:
@@ -28,6 +29,11 @@ def find_layers(layers: Layers, num_layers: int) -> tuple[int, ...]:
     return tuple(found)
 
 
+def last_layers(num_layers: int) -> range:
+    """The last four, which make the best features (Devlin et al. 2019, section 5.3), or all where there are fewer."""
+    return range(max(1, num_layers - _LAST_FEW + 1), num_layers + 1)
+
+
 def _find(name: int | str, num_layers: int) -> Sequence[int]:
     if isinstance(name, str):
         plain = name.strip().lower()
@@ -44,5 +50,8 @@ def _find(name: int | str, num_layers: int) -> Sequence[int]:
                 f"{num_layers}"
             ) from None
     if not -num_layers - 1 <= name <= num_layers:
-        raise InputError(f"layer {name} is unknown: the model has {num_layers}, 0 being the embeddings, -1 the last")
+        raise InputError(
+            f"layer {name} is unknown, the model has {num_layers}: use {EMBEDDINGS}, {LAST}, {ALL} or a number from "
+            f"{-num_layers - 1} to {num_layers}"
+        )
     return (name % (num_layers + 1),)
