@@ -57,6 +57,19 @@ def test_a_checkpoint_cut_in_the_middle_is_passed_over_and_named(tmp_path: Path,
     assert "step-00000010" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "state",
+    ["{}", "[]", '{"step": "10", "progress": {}, "sha256": {}}', '{"step": 10, "progress": {}, "sha256": {}}'],
+)
+def test_a_checkpoint_whose_state_was_changed_is_passed_over_and_named(tmp_path: Path, state: str, capsys):
+    _save(tmp_path, 5, 10)
+    (tmp_path / "step-00000010" / "state.json").write_text(state)
+    found, tensors = _load(tmp_path)
+    assert found is not None
+    assert found.step == tensors["updates"] == 5
+    assert "step-00000010" in capsys.readouterr().err
+
+
 def test_no_whole_checkpoint_among_damaged_ones_is_an_error(tmp_path: Path):
     _save(tmp_path, 5)
     (tmp_path / "step-00000005" / "state.json").write_text("{")

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +22,7 @@ from torch.distributed.checkpoint.state_dict_saver import save as save_shares
 from bertkit.foundation.console import note
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import atomic_folder, full_disk_named, read_json, sha256, write_json
+from bertkit.foundation.json_records import from_json
 from bertkit.foundation.process_group import ProcessGroup
 
 _PREFIX, _STATE_FILE, _SUFFIX = "step-", "state.json", ".safetensors"
@@ -38,6 +39,16 @@ class Progress:
 
     step: int
     figures: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _State:
+    """Of a checkpoint; its last file."""
+
+    step: int
+    progress: dict[str, Any]
+    sha256: dict[str, str]
+    """Of the files of tensors, by name without suffix."""
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -89,7 +100,7 @@ class Checkpoints:
             )
         except CheckpointException as error:
             raise _cause(error) from error
-        return Progress(state["step"], state["progress"])
+        return Progress(state.step, state.progress)
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -126,8 +137,8 @@ class Checkpoints:
                 if group.leads:
                     if any(not (folder / f"{name}{_SUFFIX}").is_file() for name in everyone):
                         raise InputError(_NOT_SHARED.format(path))
-                    state = {"step": progress.step, "progress": dict(progress.figures), "sha256": everyone}
-                    write_json(folder / _STATE_FILE, state)
+                    state = _State(step=progress.step, progress=dict(progress.figures), sha256=everyone)
+                    write_json(folder / _STATE_FILE, asdict(state))
         if group.leads:
             for old in self._folders()[: -self._keep]:
                 shutil.rmtree(old)
@@ -135,7 +146,7 @@ class Checkpoints:
     def _folders(self) -> list[Path]:
         return sorted(self._folder.glob(f"{_PREFIX}*"))
 
-    def _newest_whole(self) -> tuple[Path, Any] | None:
+    def _newest_whole(self) -> tuple[Path, _State] | None:
         """The newest checkpoint whose files are what was written, with its state."""
         folders = self._folders()
         for path in reversed(folders):
@@ -162,9 +173,16 @@ def _write_share(folder: Path, tensors: dict[str, Any], group: ProcessGroup) -> 
     return {path.stem: sha256(path) for path in folder.glob(f"shard-{group.rank + 1:05d}-*{_SUFFIX}")}
 
 
-def _checked_state(path: Path) -> Any:
-    state = read_json(path / _STATE_FILE)
-    for name, digest in state["sha256"].items():
+def _checked_state(path: Path) -> _State:
+    value = read_json(path / _STATE_FILE)
+    try:
+        state = from_json(_State, value)
+    except InputError as error:
+        raise InputError(f"{path / _STATE_FILE} is not what was written: {error}") from None
+    for file in path.glob(f"*{_SUFFIX}"):
+        if file.stem not in state.sha256:
+            raise InputError(f"{file} is not in {_STATE_FILE}")
+    for name, digest in state.sha256.items():
         file = path / f"{name}{_SUFFIX}"
         if not file.is_file() or sha256(file) != digest:
             raise InputError(f"{file} is missing or not what was written")
