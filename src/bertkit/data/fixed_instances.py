@@ -23,6 +23,7 @@ from bertkit.data.instance_arrays import (
     instance_file,
 )
 from bertkit.data.instance_manifest import InstanceManifest
+from bertkit.data.manifest import changed_manifest
 from bertkit.data.masked_sequences import MaskedSequences
 from bertkit.data.packing import token_budget_batches
 from bertkit.data.prepared_tokenizer import prepared_tokenizer
@@ -46,9 +47,15 @@ class FixedInstances:
         manifest = InstanceManifest.read(folder)
         if (damage := manifest.damage(folder, verify)) is not None:
             raise InputError(f"{damage}: run the same `bertkit prepare` again, which writes it anew")
-        # Plain views, for slicing an `np.memmap` costs ten times as much.
         parts = array_types(manifest.vocab_size)
+        if missing := {instance_file(part) for part in parts} - manifest.files.keys():
+            raise changed_manifest(folder, f"it lacks the file {min(missing)}")
+        # Plain views, for slicing an `np.memmap` costs ten times as much.
         arrays = {part: np.asarray(np.load(folder / instance_file(part), mmap_mode="r")) for part in parts}
+        for name, part in (("instances", ORDER), ("tokens", IDS), ("predictions", POSITIONS)):
+            found, recorded = len(arrays[part]), getattr(manifest, name)
+            if found != recorded:
+                raise changed_manifest(folder, f"there are {found:,} {name}, not {recorded:,}")
         return cls(folder=folder, manifest=manifest, arrays=arrays)
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bertkit.data.manifest import FORMAT, files_damage, read_manifest
+from bertkit.data.manifest import FORMAT, FileRecord, files_damage, parse_manifest, read_manifest
 from bertkit.data.static_options import StaticOptions
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import write_json
@@ -31,7 +31,7 @@ class InstanceManifest:
     tokens: int
     """Tokens of all instances, special ones counted."""
     predictions: int
-    files: dict[str, dict[str, Any]]
+    files: dict[str, FileRecord]
     """Size and SHA-256 of every array by file name."""
 
     def damage(self, folder: Path, verify: bool) -> str | None:
@@ -48,4 +48,4 @@ class InstanceManifest:
         value = read_manifest(folder)
         if value.pop("kind", None) != INSTANCES:
             raise InputError(f"{folder} holds a corpus, where fixed instances are needed: prepare it with --static")
-        return cls(static=StaticOptions(**value.pop("static")), **value)
+        return parse_manifest(folder, cls, value)

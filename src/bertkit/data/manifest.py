@@ -5,17 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, TypeVar
 
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import read_json, sha256, write_json
+from bertkit.foundation.json_records import from_json
 
 FORMAT = 1
 KIND = "corpus"
 
+RecordT = TypeVar("RecordT")
 
-def files_damage(folder: Path, files: Mapping[str, Mapping[str, Any]], verify: bool) -> str | None:
-    """What is wrong with files of recorded `bytes` and `sha256`, None if nothing; `verify` compares the SHA-256 too."""
+
+class FileRecord(TypedDict):
+    """Size and SHA-256 of a file."""
+
+    bytes: int
+    sha256: str
+
+
+def file_record(path: Path) -> FileRecord:
+    """Of a file as it is."""
+    return FileRecord(bytes=path.stat().st_size, sha256=sha256(path))
+
+
+def files_damage(folder: Path, files: Mapping[str, FileRecord], verify: bool) -> str | None:
+    """What is wrong with recorded files, None if nothing; `verify` compares the SHA-256 too."""
     for name, expected in files.items():
         path = folder / name
         if not path.is_file():
@@ -32,10 +47,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / "manifest.json"
     if not path.is_file():
         raise InputError(f"{folder} is no prepared corpus (no manifest.json): run `bertkit prepare` into it")
-    value: dict[str, Any] = read_json(path)
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise changed_manifest(folder, "it is no object")
     if value.pop("format", None) != FORMAT:
         raise InputError(f"{path} has another format than {FORMAT}: prepare the corpus again with this version")
     return value
+
+
+def parse_manifest(folder: Path, kind: type[RecordT], value: Any) -> RecordT:
+    """What is left of a `manifest.json` as the dataclass `kind`; raises `InputError` where it does not fit."""
+    try:
+        return from_json(kind, value)
+    except InputError as error:
+        raise changed_manifest(folder, str(error)) from None
+
+
+def changed_manifest(folder: Path, what: str) -> InputError:
+    """The error for a `manifest.json` that is not what was written."""
+    return InputError(
+        f"{folder / 'manifest.json'} was changed since the text was prepared ({what}): "
+        "remove it and run the same `bertkit prepare` again"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +79,7 @@ class ShardRecord:
     documents: int
     sentences: int
     tokens: int
-    files: dict[str, dict[str, Any]]
+    files: dict[str, FileRecord]
 
     def damage(self, folder: Path, verify: bool) -> str | None:
         """What is wrong with the shard's files, None if nothing; `verify` compares SHA-256 besides sizes."""
@@ -112,7 +145,5 @@ class Manifest:
         value = read_manifest(folder)
         if value.pop("kind", KIND) != KIND:
             raise InputError(f"{folder} holds fixed instances, where a corpus is needed: prepare it without --static")
-        del value["counts"]
-        shards = [ShardRecord(**shard) for shard in value.pop("shards")]
-        duplicates = value.pop("duplicates", None)
-        return cls(shards=shards, duplicates=None if duplicates is None else Duplicates(**duplicates), **value)
+        value.pop("counts", None)
+        return parse_manifest(folder, cls, value)

@@ -20,6 +20,7 @@ from bertkit.data.instance_arrays import (
     new_instance_arrays,
 )
 from bertkit.data.instance_manifest import INSTANCES, InstanceManifest
+from bertkit.data.manifest import file_record
 from bertkit.data.preparation import WORK, prepare_folder
 from bertkit.data.prepare import PrepareOptions, corpus_fingerprint, describe, write_corpus
 from bertkit.data.prepared_corpus import PreparedCorpus
@@ -27,7 +28,7 @@ from bertkit.data.sources import Source, resolve_sources
 from bertkit.data.static_options import StaticOptions
 from bertkit.data.static_stream import StaticStream
 from bertkit.foundation.console import progress
-from bertkit.foundation.files import atomic_folder, sha256
+from bertkit.foundation.files import atomic_folder
 from bertkit.text.tokenizer import Tokenizer
 
 
@@ -86,7 +87,7 @@ def _write_instances(
         instances=len(arrays[RANDOM]),
         tokens=len(arrays[IDS]),
         predictions=len(arrays[POSITIONS]),
-        files={path.name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths},
+        files={path.name: file_record(path) for path in paths},
     )
     manifest.write(out)
     return manifest

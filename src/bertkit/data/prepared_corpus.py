@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.data.manifest import Manifest
+from bertkit.data.manifest import Manifest, changed_manifest
 from bertkit.data.prepared_tokenizer import prepared_tokenizer
-from bertkit.data.shard import DOCUMENTS, SENTENCES, TOKENS, shard_file, token_dtype
+from bertkit.data.shard import DOCUMENTS, SENTENCES, TOKENS, record_error, shard_file, token_dtype
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.randomness import derive_key, uniforms
 from bertkit.text.tokenizer import Tokenizer
@@ -45,6 +45,9 @@ class PreparedCorpus:
         manifest = Manifest.read(folder)
         if (damage := manifest.damage(folder, verify)) is not None:
             raise InputError(f"{damage}: run the same `bertkit prepare` again, which writes it anew")
+        for shard in manifest.shards:
+            if (error := record_error(folder, shard)) is not None:
+                raise changed_manifest(folder, error)
         sentence_tokens = _joined(folder, manifest, SENTENCES)
         document_sentences = _joined(folder, manifest, DOCUMENTS)
         return cls(

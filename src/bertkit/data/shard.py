@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.data.manifest import ShardRecord
-from bertkit.foundation.files import atomic_path, sha256
+from bertkit.data.manifest import ShardRecord, file_record
+from bertkit.foundation.files import atomic_path
 
 TOKENS, SENTENCES, DOCUMENTS = "tokens", "sentences", "documents"
 
@@ -44,10 +44,23 @@ def write_shard(
         path = folder / shard_file(name, part)
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.save(file, array)
-        files[path.name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        files[path.name] = file_record(path)
     return ShardRecord(
         name=name, documents=len(document_lengths), sentences=len(sentence_lengths), tokens=len(ids), files=files
     )
+
+
+def record_error(folder: Path, record: ShardRecord) -> str | None:
+    """What the record of a shard says otherwise than its files, None if nothing."""
+    counts = {TOKENS: record.tokens, SENTENCES: record.sentences, DOCUMENTS: record.documents}
+    if missing := {shard_file(record.name, part) for part in counts} - record.files.keys():
+        return f"{record.name} lacks the file {min(missing)}"
+    for part, count in counts.items():
+        length = len(np.load(folder / shard_file(record.name, part), mmap_mode="r"))
+        found = length if part == TOKENS else length - 1
+        if found != count:
+            return f"{record.name} has {found:,} {part}, not {count:,}"
+    return None
 
 
 def offsets(lengths: NDArray[Any]) -> NDArray[np.int64]:
