@@ -45,6 +45,11 @@ def _another_vocabulary(folder: Path) -> None:
         file.write("".join(f"word{number}\n" for number in range(300)))
 
 
+def _truncated(folder: Path) -> None:
+    content = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(content[: len(content) // 2])
+
+
 def _payload(folder: Path) -> None:
     (folder / WEIGHTS).unlink()
     (folder / PICKLE).write_bytes(pickle.dumps({"x": _Payload(folder / "it-ran")}))
@@ -61,6 +66,7 @@ DAMAGES = {
     "another architecture": (_another_architecture, "'t5'"),
     "wrong shape": (_wrong_shape, "do not belong together"),
     "NaN": (_nan, "NaN or infinite"),
+    "a truncated file": (_truncated, "is not a whole safetensors file"),
     "another vocabulary": (_another_vocabulary, "entries"),
     "a pickle that wants to run code": (_payload, "not opened"),
     "a missing part": (_missing_part, "model-00002-of-00002.safetensors, not in the folder"),
@@ -85,6 +91,25 @@ def test_every_command_says_what_is_wrong(tiny_model: Path, tmp_path: Path, caps
     assert DAMAGES[damage][1] in lines[0]
     assert not out.exists()
     assert not (folder / "it-ran").exists()
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_fine_tuning_leaves_no_folder_that_would_refuse_the_mended_model(
+    tiny_model: Path, tmp_path: Path, capsys, damage: str
+):
+    folder, out, table = tmp_path / "model", tmp_path / "run", tmp_path / "in.csv"
+    table.write_text("text,label\n" + "a good film,up\na bad film,down\n" * 10)
+    shutil.copytree(tiny_model, folder)
+    DAMAGES[damage][0](folder)
+    arguments = ["finetune", str(folder), "--train", str(table), "--out", str(out), "--epochs", "1"]
+    assert run(arguments) == USER_ERROR
+    error = capsys.readouterr().err
+    assert DAMAGES[damage][1] in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+    shutil.rmtree(folder)
+    shutil.copytree(tiny_model, folder)
+    assert run([*arguments, "--max-length", "12"]) == 0
 
 
 def test_a_payload_does_run_where_nothing_stops_it(tmp_path: Path):

@@ -15,7 +15,7 @@ from bertkit.model.config import BertConfig
 from bertkit.model.description import CONFIG_FILE, ModelDescription
 from bertkit.model.formats import tensorflow
 from bertkit.model.formats.model_format import SEQUENCE_CLASSIFICATION, WITH_POOLER_OF_THEIR_OWN
-from bertkit.model.formats.name_table import NameTable
+from bertkit.model.formats.name_table import NameTable, Translation
 from bertkit.model.formats.table import FORMATS
 from bertkit.model.how_to_load import how_to_load
 from bertkit.model.load_report import LoadReport
@@ -121,10 +121,16 @@ class ModelFolder:
 
         Only tensors whose names start with one of `may_lack` may be lacking; they keep their values.
         """
+        translation = self.weights_for(module, may_lack=may_lack)
+        module.load_state_dict(translation.found, strict=False)
+        made = tuple(name for name in module.state_dict() if name not in translation.found)
+        return LoadReport(path=self.weights, taken=tuple(translation.found), left=translation.left, made=made)
+
+    def weights_for(self, module: nn.Module, *, may_lack: tuple[str, ...] = ()) -> Translation:
+        """The weights for `module`, as `load_into` copies them; raise `InputError` where it cannot."""
         names, wanted = self._names, module.state_dict()
         translation = names.read(read_tensors(self.weights), wanted)
-        made = tuple(name for name in wanted if name not in translation.found)
-        for name in made:
+        for name in (name for name in wanted if name not in translation.found):
             if not name.startswith(may_lack or ("\0",)):
                 raise InputError(
                     f"{self.weights} lacks the tensor {names.foreign(name)[0]}: it is not a whole {self.architecture}"
@@ -134,8 +140,7 @@ class ModelFolder:
                 f"{self.weights}: {translation.untied[0]} is not tied to the word embeddings: load the encoder alone"
             )
         self._check(translation.found, wanted)
-        module.load_state_dict(translation.found, strict=False)
-        return LoadReport(path=self.weights, taken=tuple(translation.found), left=translation.left, made=made)
+        return translation
 
     @property
     def _names(self) -> NameTable:

@@ -19,6 +19,7 @@ from bertkit.tasks.model import TaskModel
 from bertkit.training.freezing import freeze
 
 _POOLER, _TRANSFORM = "bert.pooler.", "head.transform."
+_MAY_LACK = (_POOLER, _TRANSFORM)
 
 
 def starting_model(
@@ -33,13 +34,17 @@ def starting_model(
     initialize(model, config.initializer_range, seed)
     if not options.from_random:
         drawn = _top_weights(model, options.reinitialize_layers)
-        known: dict[str, nn.Module] = {"bert": model.bert}
-        if isinstance(transform := getattr(model.head, "transform", None), nn.Module):
-            known["head"] = nn.ModuleDict({"transform": transform})  # a masked LM's is where ModernBERT's tasks start
-        folder.load_into(nn.ModuleDict(known), may_lack=(_POOLER, _TRANSFORM)).show()
+        folder.load_into(_pretrained(model), may_lack=_MAY_LACK).show()
         model.load_state_dict(drawn, strict=False)
     freeze(model.bert, options.freeze)
     return model
+
+
+def check_weights(folder: ModelFolder, config: BertConfig, task: Task[Any]) -> None:
+    """Raise `InputError` where the weights in `folder` are broken or not those of its configuration."""
+    with torch.device("meta"):
+        model = new_task_model(task, config)
+    folder.weights_for(_pretrained(model), may_lack=_MAY_LACK)
 
 
 def check_layers(config: BertConfig, options: FinetuneOptions) -> None:
@@ -56,6 +61,14 @@ def check_layers(config: BertConfig, options: FinetuneOptions) -> None:
             f"layer {frozen[-1]} is frozen and drawn anew, so that it would stay random: lower "
             f"reinitialize_layers {count} or freeze less"
         )
+
+
+def _pretrained(model: TaskModel) -> nn.ModuleDict:
+    """What does not start as it was drawn."""
+    parts: dict[str, nn.Module] = {"bert": model.bert}
+    if isinstance(transform := getattr(model.head, "transform", None), nn.Module):
+        parts["head"] = nn.ModuleDict({"transform": transform})  # a masked LM's is where ModernBERT's tasks start
+    return nn.ModuleDict(parts)
 
 
 def _top_weights(model: TaskModel, layers: int) -> dict[str, Tensor]:

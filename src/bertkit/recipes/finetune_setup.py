@@ -19,7 +19,7 @@ from bertkit.model.config import BertConfig
 from bertkit.model.folder import ModelFolder
 from bertkit.model.stored_weights import weight_parts
 from bertkit.recipes.finetune_loss import loss_shape
-from bertkit.recipes.finetune_model import check_layers
+from bertkit.recipes.finetune_model import check_layers, check_weights
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.tasks.contract import Task
 from bertkit.tasks.hold_out import hold_out
@@ -71,6 +71,8 @@ class FinetuneSetup:
         }
         config = replace(folder.config, **{name: rate for name, rate in dropout.items() if rate is not None})  # type: ignore[arg-type]
         check_layers(config, options)
+        if not options.from_random:
+            check_weights(folder, config, task)
         parts = [None if part is None else task.encode(part, tokenizer) for part in (train, dev, data.test)]
         assert parts[0] is not None
         assert parts[1] is not None
