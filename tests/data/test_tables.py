@@ -5,6 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bertkit.data import table_parts
+from bertkit.data.rows import RowOptions
 from bertkit.data.tables import read_table
 from bertkit.foundation.errors import InputError
 
@@ -95,3 +97,29 @@ def test_text_and_broken_parquet_are_no_tables(tmp_path):
 def test_glue_files_have_their_published_rows(shared_data, file, columns, header, rows):
     table = read_table(shared_data / "glue" / file, columns=columns, header=header)
     assert len(table) == rows
+
+
+@pytest.mark.parametrize(
+    ("header", "first"), [(True, "the header 2: put texts with commas in quotes"), (False, "the first row 2: put")]
+)
+def test_a_csv_row_that_a_bare_comma_has_cut_is_named(tmp_path, header, first):
+    (tmp_path / "a.csv").write_text("text,label\none,1\n\ngood, funny and odd,0\n")
+    with pytest.raises(InputError, match=rf"a\.csv, row 4 has 3 fields, {first}"):
+        read_table(tmp_path / "a.csv", columns=["text", "label"] if header else [0, 1], header=header)
+
+
+def test_tsv_rows_with_fields_too_many_are_counted(tmp_path):
+    (tmp_path / "a.tsv").write_text("text\tlabel\none\t1\ntwo\t0\tmore\nthree\t1\tand\tmore\n")
+    table = read_table(tmp_path / "a.tsv", columns=["text", "label"])
+    assert table.columns["label"] == ["1", "0", "1"]
+    (remark,) = table.remarks
+    assert remark.startswith("2 rows have more fields than the first line")
+    assert remark.endswith("a.tsv, row 3)")
+
+
+def test_a_table_in_parts_counts_rows_with_fields_too_many_in_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_parts, "_MAX_ROWS", 2)
+    (tmp_path / "a.tsv").write_text("text\none\tx\ntwo\nthree\nfour\tx\nfive\n")
+    parts = table_parts.read_table_parts(tmp_path / "a.tsv", RowOptions(columns=("text",)))
+    rows = [[remark.rsplit(" ", 1)[-1] for remark in part.remarks] for part in parts]
+    assert rows == [["2)"], ["5)"], []]

@@ -67,3 +67,9 @@ def test_metrics_come_in_the_order_asked_for():
     figures = task.metrics(logits, bare_instances(3, torch.tensor([0, 1, 0])))
     assert list(figures) == ["matthews", "accuracy"]
     assert figures["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_white_space_around_a_label_is_no_part_of_it():
+    assert classes_of([" 1", "1", "0 "], _place) == ("0", "1")
+    task = Classification(classes=("bad", "good"), max_length=4)
+    assert task.targets([" good", "bad\t"], _place).tolist() == [1, 0]

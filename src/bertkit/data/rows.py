@@ -6,7 +6,7 @@ import csv
 import difflib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from bertkit.foundation.errors import InputError
 
 Row = tuple[int, tuple[Any, ...]]
 """Row number (that of the line in text files, counted from 1) and the values of the columns asked for."""
+
+LongRowSeen = Callable[[str], None]
+"""Called with the place, for messages, of a TSV row that has more fields than the first line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +40,17 @@ class RowOptions:
     """Whether a CSV or TSV row that ends before a column has None there, in place of an error."""
 
 
-def read_rows(source: Source, options: RowOptions, bytes_seen: BytesSeen = lambda count: None) -> Iterator[Row]:
+def read_rows(
+    source: Source,
+    options: RowOptions,
+    bytes_seen: BytesSeen = lambda count: None,
+    long_row_seen: LongRowSeen = lambda place: None,
+) -> Iterator[Row]:
     """Yield the rows of one source in order, streaming.
 
     CSV fields may be quoted; TSV fields may not: a tab always ends one, as in GLUE's files. A missing column raises
-    `InputError` with those there are, a row without the column one with the row's number.
+    `InputError` with those there are, a row without the column one with the row's number. So does a CSV row with more
+    fields than the first line, for a comma without quotes has cut its text; in TSV it is told to `long_row_seen`.
     """
     if isinstance(source, HubDataset):
         yield from _hub_rows(source, options)
@@ -50,19 +59,31 @@ def read_rows(source: Source, options: RowOptions, bytes_seen: BytesSeen = lambd
     elif source.format == "jsonl":
         yield from _jsonl_rows(source.path, options, bytes_seen)
     elif source.format in ("csv", "tsv"):
-        yield from _delimited_rows(source, options, bytes_seen)
+        yield from _delimited_rows(source, options, bytes_seen, long_row_seen)
     else:
         raise InputError(f"{source.path} is no table: give .csv, .tsv, .jsonl or .parquet")
 
 
-def _delimited_rows(source: SourceFile, options: RowOptions, bytes_seen: BytesSeen) -> Iterator[Row]:
+def _delimited_rows(
+    source: SourceFile, options: RowOptions, bytes_seen: BytesSeen, long_row_seen: LongRowSeen
+) -> Iterator[Row]:
     lines = text_lines(source.path, options.encoding_errors, bytes_seen)
     rows = _csv_rows(lines, source.path) if source.format == "csv" else _tsv_rows(lines)
     names: list[str] | None = None
     if options.header:
         names = next(rows, (0, []))[1]
     places = _places(options.columns, names, str(source.path))
+    width = None if names is None else len(names)
     for number, fields in rows:
+        width = len(fields) if width is None else width
+        if len(fields) > width and source.format == "csv":
+            first = "the header" if options.header else "the first row"
+            raise InputError(
+                f"{source.path}, row {number} has {len(fields)} fields, {first} {width}: put texts with commas in "
+                "quotes"
+            )
+        if len(fields) > width:
+            long_row_seen(f"{source.path}, row {number}")
         if len(fields) <= max(places) and not options.pad_short_rows:
             column = next(column for column, place in zip(options.columns, places, strict=True) if place >= len(fields))
             raise InputError(

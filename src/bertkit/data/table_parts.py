@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bertkit.data.rows import RowOptions, read_rows
 from bertkit.data.sources import HubDataset, resolve_sources
-from bertkit.data.tables import Table
+from bertkit.data.tables import Table, table_of
 from bertkit.data.text_stream import BytesSeen
 from bertkit.foundation.errors import InputError
 
@@ -25,26 +25,24 @@ def read_table_parts(
     """
     rows: list[tuple[Any, ...]] = []
     origins: list[tuple[str, int]] = []
+    long_rows: list[str] = []
     characters = 0
     is_empty = True
     for part in resolve_sources([source]):
         name = part.name if isinstance(part, HubDataset) else str(part.path)
-        for number, values in read_rows(part, options, bytes_seen):
+        for number, values in read_rows(part, options, bytes_seen, long_rows.append):
             rows.append(values)
             origins.append((name, number))
             characters += sum(map(_characters, values))
             if len(rows) == _MAX_ROWS or characters > _MAX_CHARACTERS:
-                yield _table(options.columns, rows, origins)
+                yield table_of(options.columns, rows, origins, long_rows)
                 rows, origins, characters = [], [], 0
+                long_rows.clear()
             is_empty = False
     if is_empty:
         raise InputError(f"{source} has no rows: check the file")
     if rows:
-        yield _table(options.columns, rows, origins)
-
-
-def _table(columns: Sequence[str | int], rows: list[tuple[Any, ...]], origins: list[tuple[str, int]]) -> Table:
-    return Table({column: [row[place] for row in rows] for place, column in enumerate(columns)}, origins)
+        yield table_of(options.columns, rows, origins, long_rows)
 
 
 def _characters(value: Any) -> int:

@@ -19,6 +19,8 @@ class Table:
     columns: dict[str | int, list[Any]]
     origins: list[tuple[str, int]]
     """File or data set and row number (in text files the line's, counted from 1) of each row."""
+    remarks: tuple[str, ...] = ()
+    """What was found odd on reading, counted, a line each."""
 
     def __len__(self) -> int:
         return len(self.origins)
@@ -46,7 +48,7 @@ def read_table(
 
     CSV fields may be quoted; TSV is split at tabs and nothing else. `header` False is for CSV and TSV without a line
     of names. Raises `InputError` for a missing column (naming those there are), a short row (naming it; with
-    `pad_short_rows` it ends in None) or no rows.
+    `pad_short_rows` it ends in None), a CSV row with more fields than the first line, or no rows.
     """
     if isinstance(source, Table):
         return source
@@ -59,11 +61,26 @@ def read_table(
     )
     rows: list[tuple[Any, ...]] = []
     origins: list[tuple[str, int]] = []
+    long_rows: list[str] = []
     for part in resolve_sources([source]):
         name = part.name if isinstance(part, HubDataset) else str(part.path)
-        for number, values in read_rows(part, options):
+        for number, values in read_rows(part, options, long_row_seen=long_rows.append):
             rows.append(values)
             origins.append((name, number))
     if not rows:
         raise InputError(f"{source} has no rows: check the file")
-    return Table({column: [row[i] for row in rows] for i, column in enumerate(columns)}, origins)
+    return table_of(columns, rows, origins, long_rows)
+
+
+def table_of(
+    columns: Sequence[str | int],
+    rows: Sequence[tuple[Any, ...]],
+    origins: list[tuple[str, int]],
+    long_rows: Sequence[str],
+) -> Table:
+    """The table of rows; `long_rows` are the places of those that have more fields than the first line."""
+    remarks: tuple[str, ...] = ()
+    if long_rows:
+        text = "rows have more fields than the first line, as if a text held a tab: the last ones are not read"
+        remarks = (f"{len(long_rows):,} {text} (the first: {long_rows[0]})",)
+    return Table({column: [row[place] for row in rows] for place, column in enumerate(columns)}, origins, remarks)

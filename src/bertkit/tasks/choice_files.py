@@ -53,7 +53,7 @@ def read_choices(
             for label, (question, names) in zip(labels, questions, strict=True)
         ]
     found = [question for question, _ in questions]
-    return ChoiceQuestions(tuple(found), _remarks(found))
+    return ChoiceQuestions(tuple(found), table.remarks + _remarks(found))
 
 
 def _question(table: Table, index: int, columns: Columns) -> tuple[ChoiceQuestion, Names]:

@@ -104,7 +104,7 @@ def read_examples(
         text_pairs=tuple(table.columns[pair[0]][index] or "" for index in rows) if pair else None,
         labels=tuple(table.columns[columns.label][index] if labelled else None for index in rows),
         places=tuple(table.place(index) for index in rows),
-        remarks=remarks,
+        remarks=table.remarks + remarks,
     )
 
 
