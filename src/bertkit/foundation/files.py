@@ -16,7 +16,7 @@ from typing import Any
 
 from bertkit.foundation.errors import InputError, ResourceError
 
-_UNWRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
+_UNWRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 
 
 @contextmanager
