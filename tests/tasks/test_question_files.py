@@ -67,6 +67,8 @@ def test_an_empty_context_is_counted(tmp_path: Path):
         ([{"text": "fox", "answer_start": 14}], (Answer("fox", 14),)),
         ({"text": ["fox"], "answer_start": [14]}, (Answer("fox", 14),)),
         ('{"text": ["fox"], "answer_start": [14]}', (Answer("fox", 14),)),
+        ([{"text": "fox"}], (Answer("fox", 4),)),
+        ({"text": ["fox"]}, (Answer("fox", 4),)),
         ({"text": [], "answer_start": []}, ()),
         ("[fox]", (Answer("[fox]", None),)),
         ([], ()),
@@ -81,7 +83,7 @@ def test_answers_of_a_table_are_written_in_many_ways(tmp_path: Path, cell: Any, 
 
 
 @pytest.mark.parametrize(
-    "cell", [3, [3], {"text": ["fox"]}, {"text": ["a", "b"], "answer_start": [1]}, [{"text": "a"}]]
+    "cell", [3, [3], {"text": "fox"}, {"text": ["a", "b"], "answer_start": [1]}, [{"answer_start": 1}]]
 )
 def test_what_are_no_answers_is_named_with_its_row(tmp_path: Path, cell: Any):
     path = tmp_path / "own.jsonl"
@@ -127,3 +129,29 @@ def test_an_answer_is_found_at_the_place_next_to_the_one_given():
     assert find_answer(text, "fox", -40) == Answer("fox", 0)
     assert find_answer(text, "fox", 400) == Answer("fox", 16)
     assert find_answer(text, "", 0) == Answer("", None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"text": None, "answer_start": 0}, "the answer None is no text"),
+        ({"text": "fox", "answer_start": "4"}, "answer_start '4' is no whole number: mend it, or leave it out"),
+        ({"answer_start": 4}, "no answers: give a text"),
+        (7, "no answers: give a text"),
+    ],
+)
+def test_a_bad_answer_is_named_in_json_as_in_a_table(tmp_path: Path, answer: Any, message: str):
+    path = _squad(tmp_path / "dev.json", {"answers": [answer]})
+    with pytest.raises(InputError, match=rf"dev\.json, question q0: .*{message}"):
+        read_questions(path, COLUMNS)
+    own = tmp_path / "own.jsonl"
+    own.write_text(json.dumps({"question": "What?", "context": CONTEXT, "answers": [answer]}) + "\n")
+    with pytest.raises(InputError, match=rf"own\.jsonl, row 1: .*{message}"):
+        read_questions(own, COLUMNS)
+
+
+def test_an_answer_of_json_without_its_place_is_searched_for(tmp_path: Path):
+    path = _squad(tmp_path / "dev.json", {"answers": [{"text": "fox"}, {"text": "fox", "answer_start": 14}]})
+    questions = read_questions(path, COLUMNS)
+    assert questions.items[0].answers == (Answer("fox", 4), Answer("fox", 14))
+    assert questions.remarks == ()

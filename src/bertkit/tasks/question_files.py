@@ -13,6 +13,7 @@ from bertkit.data.tables import Table, TableSource, read_table
 from bertkit.data.text_stream import text_blocks
 from bertkit.foundation.errors import InputError
 from bertkit.tasks.columns import Columns
+from bertkit.tasks.inputs import shortened
 from bertkit.tasks.question import Answer, Question, Questions, find_answer
 
 _Given = tuple[str, int | None]
@@ -29,19 +30,23 @@ def read_questions(
 ) -> Questions:
     """Read SQuAD's JSON (1.1 or 2.0), or a table whose columns hold question, context and answers.
 
-    In a table the answers are a text, a list of texts, a list of {"text", "answer_start"} or {"text": [...],
-    "answer_start": [...]}, each also written as JSON; none at all means that the context has no answer. Raises
-    `InputError` for a file without answers if `labelled`.
+    The answers are a text, a list of texts, a list of {"text", "answer_start"} or {"text": [...], "answer_start":
+    [...]}, in a table each also written as JSON; where "answer_start" is left out the text is searched for. None at
+    all means that the context has no answer. Raises `InputError` for a file without answers if `labelled`.
     """
     content = None if isinstance(source, Table) else _squad_json(source)
+    remarks: tuple[str, ...] = ()
     if content is not None:
         found = list(_squad_questions(content, str(source), labelled=labelled))
     else:
-        found = list(_table_questions(source, columns, split=split, where=where, labelled=labelled))
+        names = [*_text_columns(columns), *([columns.label] if labelled else []), *([where[0]] if where else [])]
+        table = read_table(source, columns=names, header=columns.header, split=split)
+        remarks = table.remarks
+        found = list(_table_questions(table, columns, where=where, labelled=labelled))
     if not found:
         raise InputError(f"{source} has no questions: check the file")
     questions = [question for question, _ in found]
-    remarks = _remarks(questions, [given for _, given in found])
+    remarks += _remarks(questions, [given for _, given in found])
     if labelled and not any(question.answers for question in questions):
         remarks = (*remarks, f"none of {len(questions):,} questions has an answer: is {source} a file without labels?")
     return Questions(tuple(questions), remarks)
@@ -80,34 +85,34 @@ def _squad_questions(articles: Any, source: str, *, labelled: bool) -> Iterator[
                     if not isinstance(context, str) or not isinstance(item["question"], str):
                         raise TypeError("a question or a context is no text")
                     place = f"{source}, question {item['id']}"
-                    given = [(answer["text"], answer["answer_start"]) for answer in item.get("answers", ())]
-                    if labelled and "answers" not in item:
+                    if labelled and item.get("answers") is None:
                         raise InputError(f"{place} has no answers: give a labelled file")
-                    if item.get("is_impossible"):
-                        given = []
+                    given = [] if item.get("is_impossible") else _given(item.get("answers"), place)
                     yield _question(str(item["id"]), item["question"], context, given, place), given
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{place}: not in SQuAD's layout ({error!r}): mend the file") from None
 
 
 def _table_questions(
-    source: TableSource, columns: Columns, *, split: str, where: tuple[str, str] | None, labelled: bool
+    table: Table, columns: Columns, *, where: tuple[str, str] | None, labelled: bool
 ) -> Iterator[tuple[Question, Sequence[_Given]]]:
-    context = columns.text_pair
-    if context is None:
-        raise InputError("questions need two columns: give --text for the question and --text-pair for the context")
-    names = [columns.text, context, *([columns.label] if labelled else []), *([where[0]] if where else [])]
-    table = read_table(source, columns=names, header=columns.header, split=split)
+    names = _text_columns(columns)
     for index in range(len(table)):
         if where is not None and table.columns[where[0]][index] != where[1]:
             continue
         place = table.place(index)
-        for name in (columns.text, context):
+        for name in names:
             if not isinstance(text := table.columns[name][index], str):
                 raise InputError(f"{place}: column {name!r} holds {text!r} and no text: mend the row")
         given = _given(table.columns[columns.label][index], place) if labelled else []
-        question, text = table.columns[columns.text][index], table.columns[context][index]
-        yield _question(str(table.origins[index][1]), question, text, given, place), given
+        question, context = (table.columns[name][index] for name in names)
+        yield _question(str(table.origins[index][1]), question, context, given, place), given
+
+
+def _text_columns(columns: Columns) -> tuple[str | int, str | int]:
+    if columns.text_pair is None:
+        raise InputError("questions need two columns: give --text for the question and --text-pair for the context")
+    return columns.text, columns.text_pair
 
 
 def _question(id_: str, question: str, context: str, given: Sequence[_Given], place: str) -> Question:
@@ -123,22 +128,24 @@ def _given(cell: Any, place: str) -> list[_Given]:
         return []
     if isinstance(cell, str):
         return [(cell, None)]
-    try:
-        if isinstance(cell, dict):
-            return _checked(list(zip(cell["text"], cell["answer_start"], strict=True)))
-        if isinstance(cell, list):
-            return _checked(
-                [(one, None) if isinstance(one, str) else (one["text"], one["answer_start"]) for one in cell]
+    found: list[Any] | None = None
+    with suppress(KeyError, TypeError, ValueError):
+        if isinstance(cell, dict) and isinstance(cell["text"], list):
+            starts = cell.get("answer_start")
+            found = list(zip(cell["text"], [None] * len(cell["text"]) if starts is None else starts, strict=True))
+        elif isinstance(cell, list):
+            found = [(one, None) if isinstance(one, str) else (one["text"], one.get("answer_start")) for one in cell]
+    if found is None:
+        raise InputError(f"{place}: {shortened(cell)} are no answers: give a text, or a list of texts")
+    for text, start in found:
+        if not isinstance(text, str):
+            raise InputError(f"{place}: the answer {shortened(text)} is no text: mend it")
+        if start is not None and not isinstance(start, int):
+            raise InputError(
+                f"{place}: answer_start {shortened(start)} is no whole number: mend it, or leave it out for the answer "
+                "to be searched for"
             )
-    except (KeyError, TypeError, ValueError):
-        pass
-    raise InputError(f"{place}: {cell!r} are no answers: give a text, or a list of texts")
-
-
-def _checked(given: list[Any]) -> list[_Given]:
-    if not all(isinstance(text, str) and (start is None or isinstance(start, int)) for text, start in given):
-        raise TypeError
-    return given
+    return found
 
 
 def _remarks(questions: Sequence[Question], given: Sequence[Sequence[_Given]]) -> tuple[str, ...]:
