@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertkit.tasks.entity_scores import EntityCounts, entity_scores
-from bertkit.tasks.iob import Entity, entities, is_entity_tags, loose_starts, needless_begins, to_iob2
+from bertkit.tasks.iob import Entity, entities, is_entity_tags, loose_starts, mostly_entities, needless_begins, to_iob2
 
 TAGS = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "I-MISC-x"])
 SENTENCES = st.lists(st.lists(st.tuples(TAGS, TAGS), max_size=9), max_size=5)
@@ -106,3 +106,10 @@ def test_tags_without_types_are_entities_and_parts_of_speech_are_none():
     assert is_entity_tags(["O", "B", "I"])
     assert not is_entity_tags(["NN", "O"])
     assert not is_entity_tags(["LS", "S"])
+
+
+def test_a_few_other_tags_among_entities_are_slips_and_tags_without_entities_are_none():
+    assert mostly_entities(["O", "O", "B-PER", "X-PER"])
+    assert mostly_entities(["O", "O"])
+    assert not mostly_entities(["O", "O", "O", "PER", "LOC", "B-LOC"])
+    assert not mostly_entities(["NN", "VBZ", "O"])

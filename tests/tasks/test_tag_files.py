@@ -8,6 +8,7 @@ from bertkit.foundation.errors import InputError
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.tag_files import read_sentences
 from bertkit.tasks.tagging import Tagging
+from bertkit.tasks.task_options import TaskOptions
 
 COLUMNS = Tagging.usual_columns
 CONLL = """-DOCSTART- -X- O O
@@ -130,3 +131,21 @@ def test_the_real_files_have_the_published_entities(shared_data: Path):
         assert sum(tag.startswith("B-") for sentence in read.items for tag in sentence.tags or ()) == entities
         # Two tags of the training file are B- where no entity is before them.
         assert [remark[:17] for remark in read.remarks] == ["2 tags break IOB1"] * (name == "train")
+
+
+def test_a_few_tags_that_are_no_iob_tags_are_counted_and_read_as_o(tmp_path: Path):
+    sentences = _read(tmp_path / "a.conll", "a B-PER\nb I-PER\nc O\n\nd X-PER\ne I-LOC\n\nf\tB-LOC\ng\tper\n")
+    assert [sentence.tags for sentence in sentences.items] == [("B-PER", "I-PER", "O"), ("O", "B-LOC"), ("B-LOC", "O")]
+    strange, broken = sentences.remarks
+    assert strange.startswith("2 words have tags that are neither O nor B-TYPE or I-TYPE (X-PER, per): read as O")
+    assert strange.endswith(f"(the first: X-PER of 'd', {tmp_path / 'a.conll'}, row 5)")
+    assert broken.startswith("1 tags break IOB2")
+    task = Tagging.define(sentences, TaskOptions(), max_length=8, metric_names=None, columns=COLUMNS, benchmark=None)
+    assert task.metric_names[0] == "f1"
+    assert task.classes == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+
+
+def test_tags_that_are_no_entities_stay_as_they_are(tmp_path: Path):
+    sentences = _read(tmp_path / "a.conll", "a NN\nb O\nc VBZ\nd I-X\n")
+    assert sentences.items[0].tags == ("NN", "O", "VBZ", "I-X")
+    assert sentences.remarks == ()

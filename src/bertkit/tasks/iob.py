@@ -20,9 +20,20 @@ class Entity:
     last: int
 
 
+def is_entity_tag(tag: str) -> bool:
+    """Whether a tag is `O` or a prefix with a type."""
+    return tag == OUTSIDE or _TAG.fullmatch(tag) is not None
+
+
 def is_entity_tags(tags: Iterable[str]) -> bool:
     """Whether all tags are `O` or a prefix with a type."""
-    return all(tag == OUTSIDE or _TAG.fullmatch(tag) for tag in tags)
+    return all(map(is_entity_tag, tags))
+
+
+def mostly_entities(tags: Iterable[str]) -> bool:
+    """Whether at least half of the words' tags but `O` are a prefix with a type; the others are slips of the pen."""
+    inside = [tag for tag in tags if tag != OUTSIDE]
+    return 2 * sum(map(is_entity_tag, inside)) >= len(inside)
 
 
 def entities(tags: Sequence[str]) -> list[Entity]:

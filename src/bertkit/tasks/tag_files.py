@@ -13,12 +13,22 @@ from bertkit.data.tables import Table, TableSource, read_table
 from bertkit.data.text_stream import text_lines
 from bertkit.foundation.errors import InputError
 from bertkit.tasks.columns import Columns
-from bertkit.tasks.iob import Entity, entity_tags, is_entity_tags, loose_starts, needless_begins, to_iob2
+from bertkit.tasks.iob import (
+    OUTSIDE,
+    Entity,
+    entity_tags,
+    is_entity_tag,
+    loose_starts,
+    mostly_entities,
+    needless_begins,
+    to_iob2,
+)
 from bertkit.tasks.tagged_text import Document, Sentence, Sentences, joined
 from bertkit.tasks.words import split_words
 
 _DOCUMENT_START = "-DOCSTART-"
 _LINES = ".txt"
+_MOST_NAMED = 5
 _TABLES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
@@ -35,7 +45,8 @@ def read_sentences(
     A column file has a word a line, empty lines between sentences and `-DOCSTART-` lines between documents; the word
     is the first column and the tag the last unless `columns` gives places. A table's text is a string or a list of
     words; its labels are a list of tags or of spans {"start", "end", "label"} in characters, also written as JSON.
-    IOB1, IOB2 and IOBES become IOB2. Raises `InputError` for a file without tags if `labelled`.
+    IOB1, IOB2 and IOBES become IOB2, and a few other tags among them `O`. Raises `InputError` for a file without tags
+    if `labelled`.
     """
     sentences: list[Sentence] = []
     remarks: list[str] = []
@@ -49,8 +60,10 @@ def read_sentences(
             remarks += odd
     if not sentences:
         raise InputError(f"{source} has no sentences: check the file")
-    if not labelled or not is_entity_tags(tag for sentence in sentences for tag in sentence.tags or ()):
+    if not labelled or not mostly_entities(tag for sentence in sentences for tag in sentence.tags or ()):
         return Sentences(tuple(sentences), tuple(remarks))
+    remarks += _strange(sentences)
+    sentences = [replace(sentence, tags=_known_tags(sentence.tags or ())) for sentence in sentences]
     return Sentences(
         tuple(replace(sentence, tags=to_iob2(sentence.tags or ())) for sentence in sentences),
         (*remarks, *_repairs(sentences)),
@@ -69,6 +82,27 @@ def _is_table(path: Path) -> bool:
 def _suffix(path: Path) -> str:
     suffixes = [suffix for suffix in path.suffixes if suffix not in COMPRESSIONS]
     return suffixes[-1] if suffixes else ""
+
+
+def _known_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    return tuple(tag if is_entity_tag(tag) else OUTSIDE for tag in tags)
+
+
+def _strange(sentences: Sequence[Sentence]) -> list[str]:
+    """The tags that mean neither an entity nor none."""
+    found = [
+        (tag, word, sentence.place)
+        for sentence in sentences
+        for tag, word in zip(sentence.tags or (), sentence.words, strict=True)
+        if not is_entity_tag(tag)
+    ]
+    if not found:
+        return []
+    kinds = sorted({tag for tag, _, _ in found})
+    named = ", ".join(kinds[:_MOST_NAMED]) + (", …" if len(kinds) > _MOST_NAMED else "")
+    tag, word, place = found[0]
+    text = f"words have tags that are neither O nor B-TYPE or I-TYPE ({named}): read as O"
+    return [f"{len(found):,} {text} (the first: {tag} of {word!r}, {place})"]
 
 
 def _repairs(sentences: Sequence[Sentence]) -> tuple[str, ...]:
@@ -154,12 +188,15 @@ def _table_sentences(
             dropped += [place] * overlapping
         sentences.append(Sentence.of_text(text, spans, tags, place))
     remarks = [
-        f"{len(places):,} spans {what} (the first: {places[0]})"
-        for places, what in (
-            (widened, "start or end within a word: taken for the whole word"),
-            (dropped, "overlap another one or hold no word: the longer one is kept"),
-        )
-        if places
+        *table.remarks,
+        *(
+            f"{len(places):,} spans {what} (the first: {places[0]})"
+            for places, what in (
+                (widened, "start or end within a word: taken for the whole word"),
+                (dropped, "overlap another one or hold no word: the longer one is kept"),
+            )
+            if places
+        ),
     ]
     return sentences, remarks
 
