@@ -49,3 +49,28 @@ def test_answers_by_chance_are_none_at_all():
     names = ("f1", "exact", "answerable_f1")
     task = SpanExtraction(max_length=8, impossible=True, metric_names=names)
     assert task.chance(instances) == {"f1": 0.75, "exact": 0.75, "answerable_f1": 0.0}
+
+
+def test_right_predictions_are_no_better_than_chance_where_all_labels_are_the_same():
+    names = ("accuracy", "f1", "macro_f1", "matthews")
+    task = Classification(classes=("0", "1"), max_length=4, metric_names=names)
+    for labels in ([1, 1, 1], [0, 0], [1]):
+        instances = bare_instances(len(labels), torch.tensor(labels))
+        assert task.perfect(instances) == task.chance(instances)
+    mixed = bare_instances(4, torch.tensor([0, 0, 0, 1]))
+    assert task.perfect(mixed) == dict.fromkeys(names, 1.0)
+    assert all(task.perfect(mixed)[name] > task.chance(mixed)[name] for name in names)
+
+
+def test_right_scores_correlate_unless_they_are_constant():
+    task = Regression(max_length=4)
+    scores = torch.tensor([0.5, 1.0, 3.5, 2.0])
+    assert task.perfect(bare_instances(4, scores)) == pytest.approx({"pearson": 1.0, "spearman": 1.0})
+    assert task.perfect(bare_instances(4, torch.ones(4))) == {"pearson": 0.0, "spearman": 0.0}
+
+
+def test_right_answers_are_no_better_than_none_where_no_question_has_one():
+    items = [Question(id=str(n), question="q", context="x", answers=(), place="") for n in range(3)]
+    instances = replace(bare_instances(3), examples=Questions(tuple(items)))
+    task = SpanExtraction(max_length=8, impossible=True, metric_names=("f1", "answerable_f1"))
+    assert task.perfect(instances) == task.chance(instances) == {"f1": 1.0, "answerable_f1": 0.0}

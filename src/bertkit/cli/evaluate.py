@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from bertkit.cli.ignored_options import refuse_columns, refuse_given
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.precision import Precision
 
@@ -71,6 +72,7 @@ def evaluate(
     if report is not None and report.suffix != ".html":
         raise InputError(f"{report} must end in .html: the report is a page")
 
+    from bertkit.data.sources import HubDataset, resolve_sources
     from bertkit.foundation.console import note
     from bertkit.foundation.devices import default_device, tune_allocator
     from bertkit.studies.report import write_report
@@ -83,7 +85,9 @@ def evaluate(
     tune_allocator()
     task_model, its_task = load_task_model(model)
     benchmark = task or (its_task.benchmark if Path(data).is_dir() else None)
+    named = {"text": text, "text_pair": text_pair, "label": label, "choices": choices}
     if benchmark is not None:
+        refuse_given(f"{benchmark} has columns of its own", {**named, "header": header})
         row = find_benchmark(benchmark)
         if row.family.kind != its_task.kind:
             raise InputError(f"{row.name} is {row.family.kind}, but {model} was fine-tuned for {its_task.kind}")
@@ -91,6 +95,9 @@ def evaluate(
         instances = its_task.encode(row.read(Path(data), split or ("test" if row.test else "dev")), tokenizer)
         its_task = replace(its_task, metric_names=row.metric_names or its_task.metric_names)
     else:
+        refuse_columns(its_task, named)
+        if not any(isinstance(source, HubDataset) for source in resolve_sources([data])):
+            refuse_given(f"{data} has no splits", {"split": split})
         columns = its_task.columns.changed(text=text, text_pair=text_pair, label=label, choices=choices, header=header)
         instances = _labelled(its_task, data, columns, split or "test", Tokenizer.from_pretrained(model))
     for remark in instances.all_remarks:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from bertkit.cli.ignored_options import refuse_columns, refuse_given
 from bertkit.foundation.errors import InputError
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.tasks.task_options import TaskOptions
@@ -91,6 +92,10 @@ def finetune(
         raise InputError("give either --task NAME --data FOLDER or --train FILE")
     if task is not None and kind is not None:
         raise InputError(f"{task} is of a kind of its own: leave --kind {kind} out")
+    columns = {"text": text, "text_pair": text_pair, "label": label, "choices": choices}
+    if task is not None:
+        own = {"dev": dev, "test": test, **columns, "header": header, "metrics": metrics}
+        refuse_given(f"{task} has files, columns and metrics of its own", own)
 
     from rich.console import Console
 
@@ -107,6 +112,7 @@ def finetune(
     else:
         assert train is not None
         family = FAMILIES[kind or "classification"]
+        refuse_columns(family, columns)
         task_data = read_task_data(
             train,
             dev,

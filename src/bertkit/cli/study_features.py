@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from bertkit.cli.ignored_options import refuse_columns, refuse_given
 from bertkit.foundation.errors import InputError
 from bertkit.studies.feature_based.options import FeatureStudyOptions
 from bertkit.tasks.task_options import TaskOptions
@@ -23,7 +24,7 @@ def study_features(
     train: str | None = None,
     dev: str | None = None,
     test: str | None = None,
-    kind: Literal["classification", "tagging"] = "classification",
+    kind: Literal["classification", "tagging"] | None = None,
     text: str | None = None,
     text_pair: str | None = None,
     label: str | None = None,
@@ -55,7 +56,7 @@ def study_features(
     test
         The same to measure on, too.
     kind
-        What your own files are for.
+        What your own files are for; classification unless given.
     text
         Column of the text.
     text_pair
@@ -75,6 +76,10 @@ def study_features(
         raise InputError("--task NAME and --data FOLDER belong together: give both, or --train FILE for your own table")
     if (task is None) == (train is None):
         raise InputError("give either --task NAME --data FOLDER or --train FILE")
+    columns = {"text": text, "text_pair": text_pair, "label": label}
+    if task is not None:
+        own = {"kind": kind, "dev": dev, "test": test, **columns, "header": header}
+        refuse_given(f"{task} has a kind, files and columns of its own", own)
 
     from rich.console import Console
 
@@ -90,9 +95,16 @@ def study_features(
         task_data = find_benchmark(task).data(data, task_options)
     else:
         assert train is not None
-        family = FAMILIES[kind]
-        columns = family.usual_columns.changed(text=text, text_pair=text_pair, label=label, header=header)
-        task_data = read_task_data(train, dev, test, family=family, columns=columns, options=task_options)
+        family = FAMILIES[kind or "classification"]
+        refuse_columns(family, columns)
+        task_data = read_task_data(
+            train,
+            dev,
+            test,
+            family=family,
+            columns=family.usual_columns.changed(text=text, text_pair=text_pair, label=label, header=header),
+            options=task_options,
+        )
     result = study.study_features(model, task_data, out, options, resume=resume)
     if json_output:
         print(json.dumps(result.to_json(), indent=2))

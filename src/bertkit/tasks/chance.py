@@ -1,4 +1,4 @@
-"""What a model gets that has learnt nothing from the texts."""
+"""What a model gets that has learnt nothing from the texts, and what one gets that is always right."""
 # N examples, R rows of output, C outputs.
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ def best_constant(task: Task[ExamplesT], instances: TaskInstances[ExamplesT], ou
     rows = int(instances.row_bounds[-1])
     figures = [task.metrics(one_hot.expand(rows, outputs), instances) for one_hot in torch.eye(outputs)]
     return {name: max(figure[name] for figure in figures) for name in task.metric_names}
+
+
+def all_right(task: Task[ExamplesT], instances: TaskInstances[ExamplesT], outputs: int) -> dict[str, float]:
+    """The figures where the right one of C `outputs` is chosen in every row that has one."""
+    assert instances.targets is not None
+    return task.metrics(torch.eye(outputs)[instances.targets.clamp(min=0)], instances)
 
 
 def correlation_by_chance(count: int) -> float:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import ClassificationHead
-from bertkit.tasks.chance import best_constant
+from bertkit.tasks.chance import all_right, best_constant
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.labelled_examples import LabelledExamples
@@ -120,6 +120,10 @@ class Classification(TextTask):
     def chance(self, instances: TaskInstances[LabelledExamples]) -> dict[str, float]:
         """Of one class for all."""
         return best_constant(self, instances, len(self.classes))
+
+    def perfect(self, instances: TaskInstances[LabelledExamples]) -> dict[str, float]:
+        """Of the right class."""
+        return all_right(self, instances, len(self.classes))
 
     def strata(self, examples: LabelledExamples) -> Sequence[int]:
         """The classes."""

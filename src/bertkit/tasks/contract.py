@@ -39,6 +39,10 @@ class Task(ABC, Generic[ExamplesT]):
     """Whether the head takes all hidden states (T, H), or the pooled ones (S, H)."""
     usual_max_length: ClassVar[int] = 128
     usual_columns: ClassVar[Columns] = Columns()
+    known_columns: ClassVar[tuple[str, ...]] = ("text", "text_pair", "label")
+    """Those of `Columns` that it reads."""
+    known_options: ClassVar[tuple[str, ...]] = ()
+    """Those of `TaskOptions` that it heeds."""
     smooths_labels: ClassVar[bool] = False
     """Whether the loss is a cross-entropy whose targets can be smoothed."""
 
@@ -167,6 +171,10 @@ class Task(ABC, Generic[ExamplesT]):
     @abstractmethod
     def chance(self, instances: TaskInstances[ExamplesT]) -> dict[str, float]:
         """The highest figures of predictions that do not depend on the texts; no higher, a model has learnt nothing."""
+
+    @abstractmethod
+    def perfect(self, instances: TaskInstances[ExamplesT]) -> dict[str, float]:
+        """The figures of predictions that are all right."""
 
     @property
     def is_tunable(self) -> bool:

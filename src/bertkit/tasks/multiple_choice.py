@@ -42,6 +42,7 @@ class MultipleChoice(Task[ChoiceQuestions]):
     known_metrics = ("accuracy",)
     smooths_labels = True
     usual_columns = Columns(text="question", label="label", choices=("choices",))
+    known_columns = ("text", "text_pair", "label", "choices")
 
     metric_names: tuple[str, ...] = ("accuracy",)
 
@@ -151,6 +152,10 @@ class MultipleChoice(Task[ChoiceQuestions]):
         """Of the same place for all questions."""
         assert instances.targets is not None
         return {"accuracy": int(instances.targets.bincount().max()) / len(instances)}
+
+    def perfect(self, instances: TaskInstances[ChoiceQuestions]) -> dict[str, float]:
+        """Every question's."""
+        return {"accuracy": 1.0}
 
 
 def _are_texts(given: object) -> bool:

@@ -90,6 +90,11 @@ class Regression(TextTask):
         """Of numbers that have nothing to do with the labels."""
         return dict.fromkeys(self.metric_names, correlation_by_chance(len(instances)))
 
+    def perfect(self, instances: TaskInstances[LabelledExamples]) -> dict[str, float]:
+        """Of the labels themselves; constant ones correlate with nothing."""
+        assert instances.targets is not None
+        return self.metrics(instances.targets.unsqueeze(-1), instances)
+
 
 def _score(label: object, place: str) -> float:
     try:

@@ -50,6 +50,7 @@ class SpanExtraction(Task[Questions]):
     reads_tokens = True
     usual_max_length = 384
     usual_columns = Columns(text="question", text_pair="context", label="answers")
+    known_options = ("doc_stride", "max_question_length", "max_answer_length", "n_best", "joint")
 
     metric_names: tuple[str, ...] = _METRICS
     doc_stride: int = 128
@@ -211,6 +212,14 @@ class SpanExtraction(Task[Questions]):
         none = sum(not question.answers for question in instances.examples.items) / len(instances.examples)
         figures = dict.fromkeys(_METRICS, none)
         figures |= {"answerable_f1": 0.0, "answerable_exact": 0.0, "unanswerable_accuracy": 1.0}
+        return {name: figures[name] for name in self.metric_names}
+
+    def perfect(self, instances: TaskInstances[Questions]) -> dict[str, float]:
+        """Of every answer; what is measured on no question is 0."""
+        has_answer = {bool(question.answers) for question in instances.examples.items}
+        answerable, impossible = float(True in has_answer), float(False in has_answer)
+        figures = dict.fromkeys(_METRICS, 1.0)
+        figures |= {"answerable_f1": answerable, "answerable_exact": answerable, "unanswerable_accuracy": impossible}
         return {name: figures[name] for name in self.metric_names}
 
     def groups(self, examples: Questions) -> Sequence[int]:

@@ -17,7 +17,7 @@ from bertkit.data.tables import TableSource
 from bertkit.foundation.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import TokenClassificationHead
-from bertkit.tasks.chance import best_constant
+from bertkit.tasks.chance import all_right, best_constant
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
 from bertkit.tasks.entity_scores import entity_scores
@@ -49,6 +49,8 @@ class Tagging(Task[Sentences]):
     smooths_labels = True
     reads_tokens = True
     usual_columns = Columns(text="text", label="spans")
+    known_columns = ("text", "label")
+    known_options = ("context",)
 
     classes: tuple[str, ...]
     metric_names: tuple[str, ...] = _ENTITY_METRICS
@@ -197,6 +199,10 @@ class Tagging(Task[Sentences]):
     def chance(self, instances: TaskInstances[Sentences]) -> dict[str, float]:
         """Of one tag for all words."""
         return best_constant(self, instances, len(self.classes))
+
+    def perfect(self, instances: TaskInstances[Sentences]) -> dict[str, float]:
+        """Of the right tags."""
+        return all_right(self, instances, len(self.classes))
 
     def groups(self, examples: Sentences) -> Sequence[int]:
         """The documents."""

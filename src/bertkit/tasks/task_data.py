@@ -31,6 +31,9 @@ class TaskData:
     """None takes the family's own."""
     benchmark: str | None = None
 
+    def __post_init__(self) -> None:
+        self.options.check(self.family.kind, self.family.known_options)
+
     def task(self, max_length: int) -> Task[Any]:
         """The task that the training examples define."""
         return self.family.define(

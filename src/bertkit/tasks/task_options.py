@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from bertkit.foundation.errors import InputError
@@ -33,3 +34,9 @@ class TaskOptions:
         for name in ("doc_stride", "max_question_length", "max_answer_length", "n_best"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    def check(self, kind: str, known: Sequence[str]) -> None:
+        """Raise `InputError` where an option is chosen that a task of this kind, with its `known` ones, ignores."""
+        for entry in fields(self):
+            if entry.name not in known and getattr(self, entry.name) != entry.default:
+                raise InputError(f"{entry.name} has no meaning for {kind}: leave it out")
