@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
+from bertkit.foundation.memory import available_memory
 from bertkit.recipes.finetune_setup import FinetuneSetup
 from bertkit.tasks.folder import new_task_model
 from bertkit.training.flops import training_flops
@@ -22,18 +21,17 @@ _WORTH_A_PROCESS = 1e12
 
 
 def seeds_at_once(setup: FinetuneSetup) -> int:
-    """As asked for; else as many as there are threads, and as half of the machine's memory holds.
+    """As asked for; else as many as there are threads, and as half of the free memory holds.
 
-    One where seeds are over sooner than a process has started, and on a GPU, which one seed keeps busy. The same on
-    every start, for the threads of a seed decide its last bits.
+    One where seeds are over sooner than a process has started, and on a GPU, which one seed keeps busy. The threads of
+    a seed decide its last bits: those may differ between starts where the memory is the limit.
     """
     options = setup.options
     if options.parallel_seeds != "auto":
         return min(options.parallel_seeds, options.seeds)
     if setup.device.type != "cpu" or _operations(setup) < _WORTH_A_PROCESS:
         return 1
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return max(1, min(options.seeds, torch.get_num_threads(), memory // _bytes(setup)))
+    return max(1, min(options.seeds, torch.get_num_threads(), available_memory() // 2 // _bytes(setup)))
 
 
 def _operations(setup: FinetuneSetup) -> float:
@@ -51,5 +49,5 @@ def _bytes(setup: FinetuneSetup) -> int:
     # Kept for the backward pass of a token: inputs and outputs of each layer's products, norms and dropouts.
     kept = config.num_hidden_layers * (14 * config.hidden_size + 3 * config.intermediate_size)
     data = sum(int(part.lengths.sum()) for part in setup.parts().values()) * _TOKEN_BYTES
-    floats = _COPIES_OF_WEIGHTS * weights + setup.options.micro_batch_tokens * kept
+    floats = _COPIES_OF_WEIGHTS * weights + setup.micro_batch_tokens * kept
     return _PROCESS_BYTES + data + 4 * floats
