@@ -1,7 +1,9 @@
 """Every mistake of a user is one line on standard error and exit code 2, and leaves nothing half-written."""
 
+import json
 import lzma
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,16 @@ def _refused(capsys: pytest.CaptureFixture[str], arguments: list[str], *words: s
         assert not out.exists()
 
 
+def _prepared(folder: Path, prepared: Path, text: str, documents: int | None = None) -> Path:
+    """A folder prepared from the first `documents` of a text."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    source = folder.with_suffix(".txt")
+    source.write_text("\n\n".join(text.split("\n\n")[:documents]))
+    tokenizer = ["--tokenizer", str(prepared / "tokenizer")]
+    assert run(["prepare", str(source), *tokenizer, "--workers", "1", "--out", str(folder)]) == 0
+    return folder
+
+
 def test_no_such_file(tmp_path: Path, capsys):
     _refused(capsys, ["vocab", "nowhere.txt", "--out", str(tmp_path / "o")], "nowhere.txt", out=tmp_path / "o")
 
@@ -51,11 +63,52 @@ def test_one_document_cannot_teach_next_sentences_but_can_do_without(tmp_path: P
     arguments = ["prepare", str(tmp_path / "a.txt"), "--tokenizer", str(prepared / "tokenizer"), "--workers", "1"]
     assert run([*arguments, "--out", str(tmp_path / "data")]) == 0
     assert "one document" in capsys.readouterr().err
-    held_out = ["--held-out", str(tmp_path / "data")]
-    pretrain = ["pretrain", str(tmp_path / "data"), *SIZES, *held_out, "--out"]
-    _refused(capsys, [*pretrain, str(tmp_path / "run")], "--no-nsp", out=tmp_path / "run")
-    assert run([*pretrain, str(tmp_path / "run"), "--no-nsp"]) == 0
-    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+    for number, held_out in enumerate([[], ["--held-out", str(tmp_path / "data")]]):
+        out = tmp_path / f"run{number}"
+        pretrain = ["pretrain", str(tmp_path / "data"), *SIZES, *held_out, "--out", str(out)]
+        _refused(capsys, pretrain, "data has one", "--no-nsp", out=out)
+        assert run([*pretrain, "--no-nsp"]) == 0
+        assert "masked_lm_loss" in capsys.readouterr().out
+        assert (out / "model" / "model.safetensors").is_file()
+
+
+def test_one_document_of_one_sentence_needs_another_folder_to_be_measured_on(tmp_path: Path, prepared: Path, capsys):
+    data = _prepared(tmp_path / "one", prepared, "The stone is green.\n")
+    pretrain = ["pretrain", str(data), *SIZES, "--no-nsp", "--out", str(tmp_path / "run")]
+    _refused(capsys, pretrain, "one sentence", "--held-out", out=tmp_path / "run")
+
+
+def test_three_documents_are_too_few_to_hold_some_out_for_next_sentences(tmp_path: Path, prepared: Path, capsys):
+    data = _prepared(tmp_path / "three", prepared, TEXT, documents=3)
+    pretrain = ["pretrain", str(data), *SIZES, "--out", str(tmp_path / "run")]
+    words = ["after holding out 1 of 3 documents", "--held-out", "--no-nsp"]
+    _refused(capsys, pretrain, *words, out=tmp_path / "run")
+    one = _prepared(tmp_path / "one", prepared, TEXT, documents=1)
+    _refused(capsys, [*pretrain, "--held-out", str(one)], f"{one} has one", "--no-nsp", out=tmp_path / "run")
+    assert run([*pretrain, "--held-out", str(prepared / "data")]) == 0
+
+
+def test_held_out_folders_of_one_name(tmp_path: Path, prepared: Path, capsys):
+    names = [str(_prepared(tmp_path / name / "valid", prepared, TEXT)) for name in "ab"]
+    pretrain = ["pretrain", str(prepared / "data"), *SIZES, "--out", str(tmp_path / "run")]
+    held_out = [part for name in names for part in ("--held-out", name)]
+    _refused(capsys, [*pretrain, *held_out], *names, "rename", out=tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (None, ["options is missing"]),
+        ({"vocab_size": 10}, ["vocab_size is 10"]),
+        ({"shards": [5]}, ["shards[0] is a whole number"]),
+    ],
+)
+def test_a_changed_manifest(tmp_path: Path, prepared: Path, capsys, change: dict[str, Any] | None, words: list[str]):
+    data = _prepared(tmp_path / "data", prepared, TEXT)
+    content = {"format": 1} if change is None else json.loads((data / "manifest.json").read_text()) | change
+    (data / "manifest.json").write_text(json.dumps(content))
+    pretrain = ["pretrain", str(data), *SIZES, "--out", str(tmp_path / "run")]
+    _refused(capsys, pretrain, "manifest.json", "prepare", *words, out=tmp_path / "run")
 
 
 def test_bytes_that_are_not_utf8_are_named_with_their_offset_or_replaced(tmp_path: Path, prepared: Path, capsys):

@@ -12,6 +12,7 @@ from tiny_corpora import make_text
 
 from bertkit.data import corpus_shards
 from bertkit.data.corpus import CorpusOptions, read_documents
+from bertkit.data.instances import InstanceOptions, plan_epoch
 from bertkit.data.prepare import PrepareOptions, prepare
 from bertkit.data.prepared_corpus import PreparedCorpus
 from bertkit.foundation.errors import InputError
@@ -251,5 +252,17 @@ class TestPreparedCorpus:
         corpus = make_corpus([[3], [4], [5], [6]])
         for share in (0.01, 0.99):
             assert [part.num_documents for part in corpus.split(share, seed=1)] == [2, 2]
-        with pytest.raises(InputError, match="one document"):
+
+    @pytest.mark.parametrize(("share", "sentences"), [(0.01, [4, 1]), (0.4, [3, 2]), (0.99, [1, 4])])
+    def test_of_one_document_the_last_sentences_are_held_out(self, make_corpus, share, sentences):
+        corpus = make_corpus([[3, 2, 5, 1, 4]])
+        parts = corpus.split(share, seed=1)
+        assert [part.num_documents for part in parts] == [1, 1]
+        assert [part.num_sentences for part in parts] == sentences
+        assert sum(part.num_tokens for part in parts) == corpus.num_tokens
+        plans = [plan_epoch(part, InstanceOptions(seq_length=8, next_sentence=False), 1, 0) for part in parts]
+        assert plans[0].a_length.sum() == plans[1].a_start.min() == parts[0].num_tokens
+
+    def test_of_one_sentence_nothing_can_be_held_out(self, make_corpus):
+        with pytest.raises(InputError, match=r"one sentence.*--held-out"):
             make_corpus([[3]]).split(0.5, seed=1)

@@ -42,8 +42,8 @@ class InstanceOptions:
         return self.seq_length - self.num_special_tokens
 
 
-def plan_epoch(corpus: PreparedCorpus, options: InstanceOptions, seed: int, epoch: int) -> InstancePlan:
-    """Draw the instances of one epoch: a pure function of the corpus' sentence lengths and the arguments."""
+def check_documents(corpus: PreparedCorpus, options: InstanceOptions) -> None:
+    """Raise `InputError` where a corpus has fewer documents than its instances need."""
     if corpus.num_documents == 0:
         raise InputError(f"{corpus.folder} holds no documents: add text")
     if options.next_sentence and corpus.num_documents < 2:
@@ -51,6 +51,11 @@ def plan_epoch(corpus: PreparedCorpus, options: InstanceOptions, seed: int, epoc
             f"next-sentence prediction needs at least two documents and {corpus.folder} has one: "
             "put blank lines between documents, add documents, or use --no-nsp"
         )
+
+
+def plan_epoch(corpus: PreparedCorpus, options: InstanceOptions, seed: int, epoch: int) -> InstancePlan:
+    """Draw the instances of one epoch: a pure function of the corpus' sentence lengths and the arguments."""
+    check_documents(corpus, options)
     plan = plan_pairs if options.next_sentence else plan_segments
     return plan(
         documents=corpus.documents,

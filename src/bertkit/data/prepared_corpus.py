@@ -130,17 +130,29 @@ class PreparedCorpus:
     def split(self, held_out_share: float, seed: int) -> tuple[PreparedCorpus, PreparedCorpus]:
         """Cut into (the rest, about `held_out_share` of the documents), at random but the same for a seed.
 
-        Both parts get at least two documents where there are four, for next-sentence pairs need two.
+        Both parts get at least two documents where there are four, for next-sentence pairs need two. Of a single
+        document the last sentences are held out.
         """
         if not 0 < held_out_share < 1:
             raise InputError(f"the held-out share must lie in (0, 1), got {held_out_share}")
-        if self.num_documents < 2:
-            raise InputError(f"{self.folder} has one document, of which none can be held out: add documents")
+        if self.num_documents == 1:
+            return self._split_document(held_out_share)
         count = max(1, min(max(round(held_out_share * self.num_documents), 2), self.num_documents - 2))
         draws = uniforms(derive_key(seed, "held-out"), self.documents.astype(np.uint64))
         chosen = np.zeros(self.num_documents, bool)
         chosen[np.argsort(draws, kind="stable")[:count]] = True
         return replace(self, documents=self.documents[~chosen]), replace(self, documents=self.documents[chosen])
+
+    def _split_document(self, held_out_share: float) -> tuple[PreparedCorpus, PreparedCorpus]:
+        if self.num_sentences < 2:
+            raise InputError(
+                f"{self.folder} has one document of one sentence, of which nothing can be held out: add text, or give "
+                "--held-out a folder prepared from other text"
+            )
+        count = min(max(round(held_out_share * self.num_sentences), 1), self.num_sentences - 1)
+        first, stop = self.document_sentences[self.documents[0]], self.document_sentences[self.documents[0] + 1]
+        parts = replace(self, document_sentences=np.array([first, stop - count, stop]))
+        return replace(parts, documents=np.array([0])), replace(parts, documents=np.array([1]))
 
 
 @lru_cache(maxsize=_MAX_OPEN_SHARDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from bertkit.data.drawn_instances import DrawnInstances
 from bertkit.data.fixed_instances import FixedInstances
 from bertkit.data.full_sentences import FullSentences
 from bertkit.data.instance_source import InstanceSource
-from bertkit.data.instances import InstanceOptions
+from bertkit.data.instances import InstanceOptions, check_documents
+from bertkit.data.manifest import changed_manifest
 from bertkit.data.masking import MaskingOptions
 from bertkit.data.prepared import Prepared, open_prepared
 from bertkit.data.prepared_corpus import PreparedCorpus
@@ -44,8 +45,13 @@ class PretrainData:
                     f"{folder} holds fixed instances, and informed initial weights are counted in running text: "
                     "prepare it without --static, or use the paper's initial weights"
                 )
-        options = replace(options, model=replace(options.model, vocab_size=prepared.vocab_size))
+        else:
+            check_documents(prepared, options.instances)
+        if (vocab_size := prepared.tokenizer.vocab_size) != prepared.vocab_size:
+            raise changed_manifest(folder, f"vocab_size is {prepared.vocab_size:,}, the tokenizer's {vocab_size:,}")
+        options = replace(options, model=replace(options.model, vocab_size=vocab_size))
         if options.held_out:
+            _check_names(options.held_out)
             held_out = {path.name: _open_held_out(path, prepared, options) for path in options.held_out}
         elif isinstance(prepared, FixedInstances):
             raise InputError(
@@ -53,7 +59,7 @@ class PretrainData:
                 "give --held-out a folder prepared from other text"
             )
         else:
-            prepared, rest = prepared.split(options.held_out_share, options.training.seed)
+            prepared, rest = _split(prepared, options)
             held_out = {"held_out": _for_evaluation(rest, options)}
         return cls(
             prepared, _fingerprint(folder, *options.held_out), options, _for_training(prepared, options), held_out
@@ -63,6 +69,30 @@ class PretrainData:
 def _fingerprint(*folders: Path) -> str:
     """A manifest has the SHA-256 of every file."""
     return hashlib.sha256("".join(sha256(folder / "manifest.json") for folder in folders).encode()).hexdigest()[:16]
+
+
+def _check_names(held_out: Sequence[Path]) -> None:
+    """Figures have the names of their folders."""
+    folders: dict[str, Path] = {}
+    for path in held_out:
+        if path.name in folders:
+            raise InputError(
+                f"--held-out {folders[path.name]} and {path} have the same last name, which their figures would share: "
+                "rename one of them"
+            )
+        folders[path.name] = path
+
+
+def _split(corpus: PreparedCorpus, options: PretrainOptions) -> tuple[PreparedCorpus, PreparedCorpus]:
+    training, held_out = corpus.split(options.held_out_share, options.training.seed)
+    if options.instances.next_sentence and min(training.num_documents, held_out.num_documents) < 2:
+        raise InputError(
+            f"next-sentence prediction needs at least two documents to learn from and two to be measured on, and "
+            f"{corpus.folder} has {training.num_documents} left after holding out {held_out.num_documents} of "
+            f"{corpus.num_documents} documents: add documents, give --held-out a folder prepared from other text, or "
+            "use --no-nsp"
+        )
+    return training, held_out
 
 
 def _for_training(prepared: Prepared, options: PretrainOptions) -> dict[int, InstanceSource]:
@@ -92,6 +122,7 @@ def _open_held_out(path: Path, trained_on: Prepared, options: PretrainOptions) -
     if part.tokenizer_fingerprint != trained_on.tokenizer_fingerprint:
         raise InputError(f"{path} was prepared with another vocabulary than {trained_on.folder}: prepare it again")
     if not isinstance(part, FixedInstances):
+        check_documents(part, options.instances)
         return _for_evaluation(part, options)
     seq_length, positions = part.manifest.static.seq_length, options.model.max_position_embeddings
     if seq_length > positions:
