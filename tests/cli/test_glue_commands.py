@@ -43,6 +43,9 @@ def test_the_row_that_contributing_shows_is_all_that_a_new_task_needs(
     code, printed, _ = _run(capsys, "finetune", *arguments, "--grid", "paper", "--json")
     assert code == 0
     assert [setting["epochs"] for setting in json.loads(printed)["grid"]] == [1, 2]
+    page = (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    assert "2 settings" in page
+    assert page.count("(chosen)") == 1
     assert len(json.loads(printed)["seeds"]) == 2
     code, printed, _ = _run(capsys, "evaluate", tmp_path / "run/model", "--data", tmp_path, "--json")
     assert code == 0
@@ -65,9 +68,14 @@ def test_glue_runs_what_is_there_measures_the_diagnostic_set_and_makes_the_zip(
     assert code == 0
     assert "MNLI-mm" in printed
     assert "CoLA is left out" in error
+    written = json.loads((out / "results.json").read_text())
+    assert (
+        f"| AX | matthews |  | {100 * written['diagnostic']['matthews']:.1f} | 1 |" in (out / "results.md").read_text()
+    )
+    assert "AX" in printed
     code, printed, _ = _run(capsys, "evaluate", out / "MNLI/model", "--task", "ax", "--data", data / "AX", "--json")
     assert code == 0
-    assert set(json.loads(printed)) == {"examples", "matthews", "loss"}
+    assert json.loads(printed) == {"examples": 12, **{k: pytest.approx(v) for k, v in written["diagnostic"].items()}}
     code, printed, error = _run(capsys, "glue-submission", out, "--data", data, "--out", tmp_path / "glue.zip")
     assert code == 0
     assert "NOTHING: largest class" in printed

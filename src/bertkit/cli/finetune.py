@@ -102,6 +102,7 @@ def finetune(
     from bertkit.recipes import finetune as recipe
     from bertkit.recipes.grid import finetune_grid
     from bertkit.recipes.grid_options import PAPER_GRID
+    from bertkit.studies.task_report.grid_page import write_grid_report
     from bertkit.studies.task_report.run_page import write_run_report
     from bertkit.tasks.benchmarks import find_benchmark
     from bertkit.tasks.folder import FAMILIES
@@ -126,7 +127,7 @@ def finetune(
         )
     if grid is not None:
         found = finetune_grid(model, task_data, out, options, PAPER_GRID, resume=resume)
-        report = write_run_report(found.run, found.best, options)
+        report = write_grid_report(out, found, options)
         if json_output:
             print(json.dumps(found.to_json(), indent=2))
         else:

@@ -25,15 +25,17 @@ def glue(
 ) -> None:
     """Fine-tune a model on every task of GLUE and show the results beside the paper's.
 
-    Tasks whose files are not there are left out by name. A run that was stopped goes on when the same command is given
-    again. `bertkit glue-submission` makes the leaderboard's zip of the models.
+    Tasks whose files are not there are left out by name. MNLI's model is measured on the diagnostic set, too. A run
+    that was stopped goes on when the same command is given again. `bertkit glue-submission` makes the
+    leaderboard's zip of the models.
 
     Parameters
     ----------
     model
         Model folder to start from.
     data
-        Folder with CoLA/, SST-2/, MRPC/, STS-B/, QQP/, MNLI/, QNLI/, RTE/ and WNLI/, each in its official layout.
+        Folder with CoLA/, SST-2/, MRPC/, STS-B/, QQP/, MNLI/, QNLI/, RTE/ and WNLI/, each in its official layout; with
+        AX/diagnostic-full.tsv for the diagnostic set.
     out
         Run folder: results.json, results.md, and a run folder a task.
     tasks

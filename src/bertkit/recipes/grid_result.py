@@ -13,6 +13,9 @@ from rich.table import Table
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.finetune_result import FinetuneResult, SeedResult, deviation
 
+GRID_COLUMNS = ("batch", "rate", "epochs", "mean ± sd", "best")
+"""Of the table of settings; the last two are of the dev metric over the seeds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SettingResult:
@@ -58,22 +61,32 @@ class GridResult:
 
     def table(self) -> Table:
         """Settings as rows."""
-        metric, chosen = self.best.select_by, self.chosen
+        metric = self.best.select_by
         table = Table(title=f"{self.best.name}: {len(self.settings)} settings by {metric} on dev ({self.best.dev})")
-        for column in ("batch", "rate", "epochs", "mean ± sd", "best"):
+        for column in GRID_COLUMNS:
             table.add_column(column)
+        for row in self.rows():
+            table.add_row(*row)
+        return table
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """A setting each: `GRID_COLUMNS`."""
+        metric, chosen = self.best.select_by, self.chosen
+        rows = []
         for one in self.settings:
             values, described = one.values(metric), _described(one.setting)
             mark = " (chosen)" if one is chosen else ""
             spread = f" ± {deviation(values):.4f}" if len(values) > 1 else ""
-            table.add_row(
-                str(described["batch_size"]),
-                f"{described['learning_rate']:g}",
-                str(described["epochs"]),
-                f"{one.mean(metric):.4f}{spread}{mark}",
-                f"{max(values):.4f}",
+            rows.append(
+                (
+                    str(described["batch_size"]),
+                    f"{described['learning_rate']:g}",
+                    str(described["epochs"]),
+                    f"{one.mean(metric):.4f}{spread}{mark}",
+                    f"{max(values):.4f}",
+                )
             )
-        return table
+        return rows
 
 
 def best_setting(settings: Sequence[SettingResult], metric: str) -> SettingResult:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bertkit.foundation.console import note
+from bertkit.foundation.devices import default_device, resolve_micro_batch_tokens
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import atomic_path, exclusive, write_json
 from bertkit.recipes.finetune import finetune
@@ -14,10 +16,16 @@ from bertkit.recipes.finetune_result import FinetuneResult
 from bertkit.recipes.grid import finetune_grid
 from bertkit.recipes.grid_options import GridOptions
 from bertkit.studies.glue_result import GlueResult
+from bertkit.studies.task_report.grid_page import write_grid_report
 from bertkit.studies.task_report.run_page import REPORT_FILE, write_run_report
 from bertkit.tasks.benchmarks import find_benchmark
+from bertkit.tasks.evaluation import evaluate
+from bertkit.tasks.examples import Examples
+from bertkit.tasks.folder import load_task_model
 from bertkit.tasks.glue import GLUE
+from bertkit.text.tokenizer import Tokenizer
 
+_DIAGNOSTIC = find_benchmark("AX")
 GLUE_TASKS = tuple(dict.fromkeys(entry.benchmark for entry in GLUE if entry.metric is not None))
 
 
@@ -34,8 +42,8 @@ def run_glue(
     """Fine-tune in `out/TASK` on every one of `tasks` whose files lie in `data/TASK`, and write the results table.
 
     `data` may be GLUE's name on the hub. The table, `out/results.json` and `results.md`, is there from the first
-    finished task on. Tasks without files are left out by name; none at all raises `InputError`. `resume` is that of
-    `finetune`.
+    finished task on. MNLI's model is measured on the diagnostic set, too, where its labels are there. Tasks without
+    files are left out by name; none at all raises `InputError`. `resume` is that of `finetune`.
     """
     names = [find_benchmark(task).name for task in tasks]
     for name in names:
@@ -50,13 +58,17 @@ def run_glue(
         note(f"{name} is left out: {reason}")
     if len(skipped) == len(names):
         raise InputError(f"{data} has the files of no task: give the folder with CoLA/, RTE/ and so on")
-    results: dict[str, FinetuneResult] = {}
+    diagnostic = _read_diagnostic(data)
+    found = GlueResult({}, skipped)
     with exclusive(out):
         for name in names:
             if name not in skipped:
-                results[name] = _run(model, data, out / name, name, options, grid, resume)
-                _write(out, GlueResult(results, skipped))
-    return GlueResult(results, skipped)
+                result = _run(model, data, out / name, name, options, grid, resume)
+                found = replace(found, results={**found.results, name: result})
+                if name == _DIAGNOSTIC.model_of and diagnostic is not None:
+                    found = replace(found, diagnostic=_measure_diagnostic(result.model, diagnostic, options))
+                _write(out, found)
+    return found
 
 
 def _run(
@@ -71,14 +83,46 @@ def _run(
     row = find_benchmark(name)
     task_data = row.data(row.folder(data))
     if grid is None:
-        result, run = finetune(model, task_data, out, options, resume=resume), out
-    else:
-        found = finetune_grid(model, task_data, out, options, grid, resume=resume)
-        result, run = found.best, found.run
-    report, done = run / REPORT_FILE, max(path.stat().st_mtime for path in run.glob("seed-*/result.json"))
-    if not report.exists() or report.stat().st_mtime < done:
-        write_run_report(run, result, options)
-    return result
+        result = finetune(model, task_data, out, options, resume=resume)
+        if _is_stale(out / REPORT_FILE, out):
+            write_run_report(out, result, options)
+        return result
+    found = finetune_grid(model, task_data, out, options, grid, resume=resume)
+    if _is_stale(out / REPORT_FILE, found.run):
+        write_grid_report(out, found, options)
+    return found.best
+
+
+def _is_stale(report: Path, run: Path) -> bool:
+    """Whether a seed has ended since the page was written."""
+    return not report.exists() or report.stat().st_mtime < max(
+        path.stat().st_mtime for path in run.glob("seed-*/result.json")
+    )
+
+
+def _read_diagnostic(data: Path) -> Examples | None:
+    """The diagnostic set, None where there are no labels of it; the hub has none."""
+    folder = _DIAGNOSTIC.folder(data)
+    if not data.is_dir() or _DIAGNOSTIC.missing(folder):
+        return None
+    return _DIAGNOSTIC.read(folder, "test")
+
+
+def _measure_diagnostic(model: Path, examples: Examples, options: FinetuneOptions) -> dict[str, float]:
+    """Figures of MNLI's model on the diagnostic set."""
+    task_model, task = load_task_model(model)
+    task = replace(task, metric_names=_DIAGNOSTIC.metric_names or task.metric_names)
+    instances = task.encode(examples, Tokenizer.from_pretrained(model))
+    for remark in instances.all_remarks:
+        note(f"{_DIAGNOSTIC.name}: {remark}")
+    device = default_device()
+    return evaluate(
+        task_model.to(device),
+        task,
+        instances,
+        max_tokens=resolve_micro_batch_tokens(options.micro_batch_tokens, device),
+        precision=options.precision,
+    )
 
 
 def _write(out: Path, result: GlueResult) -> None:

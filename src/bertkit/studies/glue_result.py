@@ -21,6 +21,8 @@ class GlueResult:
 
     results: Mapping[str, FinetuneResult]
     skipped: Mapping[str, str]
+    diagnostic: Mapping[str, float] | None = None
+    """Figures of MNLI's model on the diagnostic set, where it was measured."""
 
     def to_json(self) -> dict[str, Any]:
         """What `results.json` holds; all figures are shares, but for the paper's hundredths."""
@@ -31,6 +33,7 @@ class GlueResult:
                 | {"paper_base": entry.base, "paper_large": entry.large}
                 for entry, values, best in self._figures()
             ],
+            "diagnostic": None if self.diagnostic is None else dict(self.diagnostic),
             "skipped": dict(self.skipped),
             "runs": {name: result.to_json() for name, result in self.results.items()},
         }
@@ -49,6 +52,8 @@ class GlueResult:
             )
             for entry, values, best in figures
         ]
+        if self.diagnostic is not None:
+            rows.append(("AX", "matthews", "", f"{100 * self.diagnostic['matthews']:.1f}", "1", "", ""))
         shared = [(entry, values, best) for entry, values, best in figures if entry.base is not None]
         if shared:
             rows.append(
@@ -80,10 +85,11 @@ class GlueResult:
         lines = [_HEADER, ("---",) * len(_HEADER), *self.rows()]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         skipped = "".join(f"\n{name} is left out: {reason}.\n" for name, reason in self.skipped.items())
+        diagnostic = "" if self.diagnostic is None else "\nAX is the diagnostic set, answered by the model of MNLI.\n"
         return (
             "# GLUE\n\nOurs on dev: mean and standard deviation over the seeds, and the seed whose weights were kept, "
             "best by the task's first metric. The paper's (Devlin et al. 2019, table 1) are scores on the test "
-            f"server, F1 for QQP and MRPC and Spearman for STS-B.\n\n{table}\n{skipped}"
+            f"server, F1 for QQP and MRPC and Spearman for STS-B.\n\n{table}\n{diagnostic}{skipped}"
         )
 
     def _figures(self) -> list[tuple[GlueEntry, list[float], float]]:

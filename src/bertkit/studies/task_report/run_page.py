@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,21 @@ from bertkit.training.run_config import flat, read_config
 
 REPORT_FILE = "report.html"
 _MOST_FACTS = 4
+_MORE_SEEDS = "The command that made this run, with a larger `--seeds`, adds seeds to those that are done."
 
 
-def write_run_report(out: Path, result: FinetuneResult, options: FinetuneOptions) -> Path:
-    """Look at the run's best model on its dev examples and write `report.html` into the run folder."""
+def write_run_report(
+    out: Path,
+    result: FinetuneResult,
+    options: FinetuneOptions,
+    *,
+    run: Path | None = None,
+    further: Sequence[Section] = (),
+) -> Path:
+    """Look at the run's best model on its dev examples and write `report.html` into `out`.
+
+    `run` is the run folder where `out` is not; `further` sections stand behind the seeds.
+    """
     model, task = load_task_model(result.model)
     found = Evaluated.of(
         model.to(default_device()),
@@ -36,14 +47,14 @@ def write_run_report(out: Path, result: FinetuneResult, options: FinetuneOptions
         precision=options.precision,
     )
     path = out / REPORT_FILE
-    write_report(path, run_page(found, result, out))
+    write_report(path, run_page(found, result, out if run is None else run, further))
     return path
 
 
-def run_page(found: Evaluated, result: FinetuneResult, out: Path) -> Report:
+def run_page(found: Evaluated, result: FinetuneResult, run: Path, further: Sequence[Section]) -> Report:
     """Lay out what was learnt, and what the best seed's model gets right and wrong on dev."""
-    config = read_config(out)
-    runs = {f"seed {one.seed}": out / f"seed-{one.seed}" for one in result.seeds}
+    config = read_config(run)
+    runs = {f"seed {one.seed}": run / f"seed-{one.seed}" for one in result.seeds}
     best = (
         f"{len(result.seeds)} seeds; seed {result.best.seed}, the best on dev,"
         if len(result.seeds) > 1
@@ -62,9 +73,10 @@ def run_page(found: Evaluated, result: FinetuneResult, out: Path) -> Report:
         facts=_facts(result),
         sections=[
             _seeds(result),
+            *further,
             training_curves(runs, found.task.kind, result.select_by),
             *SECTIONS[type(found.task)](found),
-            _next(result, out),
+            _next(result, run, "" if further else _MORE_SEEDS),
             _settings(config),
         ],
         footer="Written by `bertkit finetune`. All figures are in `results.json`, the curves in each `metrics.jsonl`.",
@@ -110,12 +122,11 @@ def _settings(config: Mapping[str, Any]) -> Section:
     )
 
 
-def _next(result: FinetuneResult, out: Path) -> Section:
+def _next(result: FinetuneResult, run: Path, caption: str) -> Section:
     model = shlex.quote(str(result.model))
     commands = (
         f"bertkit predict {model} --input NEW --output predictions.jsonl\n"
         f"bertkit evaluate {model} --data LABELLED --report other.html\n"
-        f"tensorboard --logdir {shlex.quote(str(out))}"
+        f"tensorboard --logdir {shlex.quote(str(run))}"
     )
-    caption = "The command that made this run, with a larger `--seeds`, adds seeds to those that are done."
     return Section(title="What to type next", blocks=[Commands(text=commands, caption=caption)])
