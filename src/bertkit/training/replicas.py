@@ -24,11 +24,16 @@ warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tenso
 
 
 class _WithUnused(nn.Module):
-    """A module beside a parameter that nothing uses: torch warns where it looked for such and found none."""
+    """A module and a parameter that nothing uses: torch warns where it looked for such and found none.
+
+    The parameter is on the module's device, as torch wants all of them on one, and behind the module's own.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self.module, self.unused = module, nn.Parameter(torch.zeros(()))
+        self.module = module
+        # A module's own parameters come before those of its parts.
+        self.unused = nn.ParameterList([torch.zeros((), device=next(module.parameters()).device)])
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
         return self.module(*inputs, **options)
