@@ -64,6 +64,36 @@ def test_the_encoder_trains_on_the_device(kind: type[BertConfig], dropout: float
     assert all(gradient is not None and bool(gradient.isfinite().all()) for gradient in gradients)
 
 
+@pytest.mark.parametrize("kind", [BertConfig, ModernBertConfig])
+def test_the_kernels_gradients_are_those_of_the_tiles_for_any_number_of_tokens(kind: type[BertConfig]):
+    config = kind(
+        vocab_size=100,
+        hidden_size=128,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=256,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=0,
+    )
+    model = BertModel(config).cuda()
+    initialize(model, 0.05, seed=0)
+    batch = _batch().to(torch.device("cuda"))
+    assert batch.num_tokens % 64
+    read = torch.tensor([3, 140, 200], device="cuda")
+    gradients = []
+    for uses_kernel in (True, False):
+        garbage = torch.full((1 << 26,), torch.nan, device="cuda")
+        del garbage  # the memory of what is left unwritten
+        model.zero_grad()
+        with torch.autocast("cuda", torch.bfloat16, enabled=uses_kernel):
+            model(batch, read=read).last_hidden_state.float().square().sum(0).cos().sum().backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, expected in gradients[1].items():
+        assert float((gradients[0][name] - expected).norm()) <= 0.05 * float(expected.norm()) + 1e-3, name
+
+
 def test_float32_on_the_device_equals_the_processor():
     config = BertConfig(
         vocab_size=100, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64

@@ -63,6 +63,17 @@ def test_attention_is_that_of_each_sequence_alone(lengths: list[int], drop_rate:
     assert torch.equal(dropped, context) == (drop_rate == 0.0) or sum(lengths) < 8
 
 
+def test_tiles_read_nothing_from_the_device():
+    """Tensors on the meta device have no values to read."""
+    lengths = [200, 40, 33, 16]
+    zeros = np.zeros(sum(lengths), np.int64)
+    batch = PackedBatch.from_arrays(zeros, zeros, np.array(lengths)).to(torch.device("meta"))
+    for tile in SequenceLayout(batch).tiles:
+        rows = tile.take(batch.input_ids)
+        assert rows.is_meta and rows.shape == (tile.sequences, tile.length)
+        tile.put(batch.input_ids, rows)
+
+
 def test_the_gradient_with_dropout_is_the_derivative():
     torch.manual_seed(0)
     packed = torch.randn(9, 3, 2, 4, dtype=torch.float64, requires_grad=True)

@@ -113,10 +113,11 @@ def packed(padded: Mapping[str, Tensor]) -> PackedBatch:
     """The tokens of arguments that are padded at the end."""
     is_token = padded["attention_mask"].bool()
     rows, columns = is_token.shape
-    bounds = F.pad(is_token.sum(1).cumsum(0), (1, 0)).int()
+    lengths = is_token.sum(1)
+    bounds = F.pad(lengths.cumsum(0), (1, 0)).int()
     positions = torch.arange(columns).expand(rows, columns)
     ids, types = padded["input_ids"], padded["token_type_ids"]
-    return PackedBatch(ids[is_token], types[is_token], positions[is_token], bounds, columns)
+    return PackedBatch(ids[is_token], types[is_token], positions[is_token], bounds, lengths.numpy())
 
 
 def _labels(name: str, case: Case, ids: Tensor, is_token: Tensor, draw: torch.Generator) -> dict[str, Tensor]:

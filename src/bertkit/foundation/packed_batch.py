@@ -16,14 +16,15 @@ class PackedBatch:
     """Sequences without padding.
 
     `input_ids`, `token_type_ids` and `position_ids` are int64 (T,); `cu_seqlens` is int32 (B+1,), where sequence b
-    holds the tokens from `cu_seqlens[b]` up to `cu_seqlens[b + 1]`; `max_seqlen` is the longest length.
+    holds the tokens from `cu_seqlens[b]` up to `cu_seqlens[b + 1]`. `lengths` int64 (B,) say the same on the processor,
+    wherever the tensors lie, so that nobody waits for a device to know them.
     """
 
     input_ids: Tensor
     token_type_ids: Tensor
     position_ids: Tensor
     cu_seqlens: Tensor
-    max_seqlen: int
+    lengths: NDArray[np.int64]
 
     @classmethod
     def from_arrays(
@@ -39,7 +40,7 @@ class PackedBatch:
             token_type_ids=torch.from_numpy(np.ascontiguousarray(token_type_ids, np.int64)),
             position_ids=torch.from_numpy(positions),
             cu_seqlens=torch.from_numpy(cu_seqlens),
-            max_seqlen=int(np.max(lengths, initial=0)),
+            lengths=np.asarray(lengths, np.int64),
         )
 
     @property
@@ -52,6 +53,11 @@ class PackedBatch:
         """T."""
         return len(self.input_ids)
 
+    @property
+    def max_seqlen(self) -> int:
+        """The longest length."""
+        return int(np.max(self.lengths, initial=0))
+
     def to(self, device: torch.device) -> PackedBatch:
         """Copy to a device."""
         return PackedBatch(
@@ -59,7 +65,7 @@ class PackedBatch:
             self.token_type_ids.to(device, non_blocking=True),
             self.position_ids.to(device, non_blocking=True),
             self.cu_seqlens.to(device, non_blocking=True),
-            self.max_seqlen,
+            self.lengths,
         )
 
     def pin_memory(self) -> PackedBatch:
@@ -69,5 +75,5 @@ class PackedBatch:
             self.token_type_ids.pin_memory(),
             self.position_ids.pin_memory(),
             self.cu_seqlens.pin_memory(),
-            self.max_seqlen,
+            self.lengths,
         )

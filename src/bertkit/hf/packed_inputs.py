@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -60,7 +61,7 @@ class PackedInputs:
             for tensor in (position_ids if padded.input_ids is None else padded.input_ids, token_type_ids, position_ids)
         )
         bounds = torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32).to(device)
-        batch = PackedBatch(packed_ids, packed_types, packed_positions, bounds, max(lengths))
+        batch = PackedBatch(packed_ids, packed_types, packed_positions, bounds, np.array(lengths, np.int64))
         unattended = None if lengths == attended_lengths else ~_select(attended, index)
         vectors = None if padded.inputs_embeds is None else _select(padded.inputs_embeds, index)
         return cls(batch, SequenceLayout(batch, unattended), vectors, (rows, columns), index)

@@ -23,11 +23,13 @@ def packed_attention(
     """Scaled dot-product attention inside each sequence (Vaswani et al. 2017, section 3.2).
 
     `query_key_value` is (T, 3, A, D), the result (T, A, D); `drop_rate` drops attention probabilities. With `window`
-    a token attends to that many on each side (Beltagy et al. 2020, section 3.1). Rows that belong to no sequence come
-    out as 0.
+    a token attends to that many on each side (Beltagy et al. 2020, section 3.1). Rows behind the last token, which
+    there may be on the processor, come out as 0.
     """
     assert window is None or layout.unattended is None
     if query_key_value.is_cuda and drop_rate == 0.0 and query_key_value.dtype != torch.float32:
+        # The kernel leaves the context and the gradient of rows that belong to no sequence unwritten.
+        assert len(query_key_value) == layout.num_tokens
         query, key, value = query_key_value.unbind(1)
         bounds, longest = layout.cu_seqlens, layout.max_seqlen
         key_bounds = bounds

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +24,8 @@ class Tile:
     """Sequences that attention handles together.
 
     Without `index` the tile is `n * L` neighbouring tokens from `first_token` on. With it, `index` (n * L,) says which
-    token each row takes and `padding` (n, L) which rows are no token. `unattended` (n, L) are the rows that no row
-    attends to: padding, and tokens that only look at others.
+    token each row takes, `padding` (n, L) which rows are no token, and `tokens` which are, and which token each is.
+    `unattended` (n, L) are the rows that no row attends to: padding, and tokens that only look at others.
     """
 
     sequences: int
@@ -32,6 +33,7 @@ class Tile:
     first_token: int
     index: Tensor | None = None
     padding: Tensor | None = None
+    tokens: tuple[Tensor, Tensor] | None = None
     unattended: Tensor | None = None
 
     def take(self, packed: Tensor) -> Tensor:
@@ -43,18 +45,11 @@ class Tile:
 
     def put(self, packed: Tensor, rows: Tensor) -> None:
         """Write rows (n, L, ...) that are tokens into a packed tensor (T, ...)."""
-        if self.index is None or self.padding is None:
+        if self.tokens is None:
             self.take(packed).copy_(rows)
         else:
-            kept, places = self._tokens
+            kept, places = self.tokens
             packed.index_copy_(0, places, rows.flatten(0, 1).index_select(0, kept))
-
-    @cached_property
-    def _tokens(self) -> tuple[Tensor, Tensor]:
-        """The rows that are tokens, and which ones."""
-        assert self.index is not None and self.padding is not None
-        kept = (~self.padding).flatten().nonzero().squeeze(-1)
-        return kept, self.index[kept]
 
 
 class SequenceLayout:
@@ -69,8 +64,9 @@ class SequenceLayout:
     """
 
     def __init__(self, batch: PackedBatch, unattended: Tensor | None = None) -> None:
-        self.cu_seqlens, self.max_seqlen = batch.cu_seqlens, batch.max_seqlen
+        self.cu_seqlens, self.max_seqlen, self.num_tokens = batch.cu_seqlens, batch.max_seqlen, batch.num_tokens
         self.unattended = unattended
+        self._lengths = batch.lengths
 
     @cached_property
     def attended(self) -> tuple[Tensor, Tensor]:
@@ -83,8 +79,8 @@ class SequenceLayout:
     @cached_property
     def tiles(self) -> Sequence[Tile]:
         """Tiles that hold every token once."""
-        bounds = self.cu_seqlens.cpu().numpy().astype(np.int64)
-        starts, lengths = bounds[:-1], np.diff(bounds)
+        lengths = self._lengths
+        starts = np.cumsum(lengths) - lengths
         order = np.argsort(-lengths, kind="stable")
         order = order[lengths[order] > 0]
         tiles = [
@@ -121,10 +117,23 @@ def _tile(starts: NDArray[np.int64], lengths: NDArray[np.int64], device: torch.d
     rows = np.arange(padded)
     index = starts[:, None] + np.minimum(rows, lengths[:, None] - 1)
     padding = rows >= lengths[:, None]
-    no_token = torch.from_numpy(padding).to(device)
+    kept = np.flatnonzero(~padding)
+    no_token = _moved(padding, device)
     return Tile(
-        len(starts), padded, int(starts[0]), torch.from_numpy(index.ravel()).to(device), no_token, unattended=no_token
+        len(starts),
+        padded,
+        int(starts[0]),
+        index=_moved(index.ravel(), device),
+        padding=no_token,
+        tokens=(_moved(kept, device), _moved(index.ravel()[kept], device)),
+        unattended=no_token,
     )
+
+
+def _moved(array: NDArray[Any], device: torch.device) -> Tensor:
+    """On the device, without waiting for it."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _with_unattended(tile: Tile, unattended: Tensor) -> Tile:

@@ -30,7 +30,7 @@ def _sequences(batch: PretrainingBatch, start: int, stop: int) -> PretrainingBat
             inputs.token_type_ids[first:last],
             inputs.position_ids[first:last],
             bounds - bounds[0],
-            int(bounds.diff().max()),
+            inputs.lengths[start:stop],
         ),
         masked_positions=batch.masked_positions[begin:end] - first,
         masked_labels=batch.masked_labels[begin:end],
