@@ -1,5 +1,7 @@
 """LAMB and StableAdamW against transcriptions of the papers, and what all optimisers have in common."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,10 @@ def _gradients(weights: dict[str, np.ndarray], step: int) -> dict[str, np.ndarra
 
 def _parameters(dtype: torch.dtype) -> dict[str, nn.Parameter]:
     return {name: nn.Parameter(torch.from_numpy(value).to(dtype)) for name, value in _weights().items()}
+
+
+def _bits(*named: Mapping[str, torch.Tensor]) -> list[bytes]:
+    return [tensor.detach().numpy().tobytes() for tensors in named for tensor in tensors.values()]
 
 
 def _options(optimizer: OptimizerName, **changes: float) -> OptimizerOptions:
@@ -103,6 +109,45 @@ def test_another_goes_on_from_the_state_of_one(optimizer: OptimizerName):
             used.step(0.1)
     for name, parameter in whole.items():
         assert torch.equal(parameter, half[name])
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, 1.0])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_vetoed_step_changes_no_bit_and_is_counted(optimizer: OptimizerName, broken: float):
+    parameters = _parameters(torch.float32)
+    found = new_optimizer(parameters.items(), _options(optimizer))
+    for step, vetoed in enumerate((True, False, False, True)):
+        before = _bits(parameters, found.first_moments, found.second_moments)
+        for name, value in _gradients(_weights(), step).items():
+            value.flat[0] = broken if vetoed else value.flat[0]
+            parameters[name].grad = torch.from_numpy(value).float()
+        found.step(0.1, lambda _, vetoed=vetoed: torch.tensor(float(vetoed)))
+        after = _bits(parameters, found.first_moments, found.second_moments)
+        assert (after == before) == vetoed
+    assert found.updates == 4
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_veto_that_is_none_changes_no_bit_of_a_step(optimizer: OptimizerName):
+    judged, unjudged = _parameters(torch.float32), _parameters(torch.float32)
+    for parameters, veto in ((judged, lambda _: torch.tensor(0.0)), (unjudged, None)):
+        found = new_optimizer(parameters.items(), _options(optimizer))
+        for step in range(5):
+            for name, value in _gradients(_weights(), step).items():
+                parameters[name].grad = torch.from_numpy(value).float()
+            found.step(0.1, veto)
+    assert _bits(judged) == _bits(unjudged)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_step_reads_nothing_from_the_device(optimizer: OptimizerName):
+    """Tensors on the meta device have no values to read."""
+    parameters = {name: nn.Parameter(value.to("meta")) for name, value in _parameters(torch.float32).items()}
+    found = new_optimizer(parameters.items(), _options(optimizer))
+    for parameter in parameters.values():
+        parameter.grad = torch.empty_like(parameter)
+    norm = found.step(0.1, lambda norm: norm.isnan().float())
+    assert norm.is_meta and found.updates == 1
 
 
 def test_bias_is_corrected_as_published_unless_the_options_say_otherwise():

@@ -18,8 +18,6 @@ class AdamW(Optimizer):
     Without it the update is google-research/bert's AdamWeightDecayOptimizer. Uses torch's fused kernel.
     """
 
-    heeds_veto = True
-
     def _update(self, group: ParameterGroup, learning_rate: float, scale: Tensor) -> None:
         count = float(group.updates - 1) if self.options.corrects_bias else _CORRECTION_IS_ONE
         adamw(

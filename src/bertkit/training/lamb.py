@@ -20,9 +20,12 @@ class Lamb(Optimizer):
     def _update(self, group: ParameterGroup, learning_rate: float, scale: Tensor) -> None:
         options, shards = self.options, group.local
         torch._foreach_div_(shards.gradients, scale)
-        torch._foreach_lerp_(shards.first_moments, shards.gradients, 1 - options.beta1)
-        torch._foreach_mul_(shards.second_moments, options.beta2)
-        torch._foreach_addcmul_(shards.second_moments, shards.gradients, shards.gradients, 1 - options.beta2)
+        shards.overwrite(
+            shards.first_moments, torch._foreach_lerp(shards.first_moments, shards.gradients, 1 - options.beta1)
+        )
+        second_moments = torch._foreach_mul(shards.second_moments, options.beta2)
+        torch._foreach_addcmul_(second_moments, shards.gradients, shards.gradients, 1 - options.beta2)
+        shards.overwrite(shards.second_moments, second_moments)
 
         first_share = 1 - options.beta1**group.updates if options.corrects_bias else 1.0
         second_share = 1 - options.beta2**group.updates if options.corrects_bias else 1.0
@@ -37,4 +40,4 @@ class Lamb(Optimizer):
             comparable = (lengths > 0) & (update_lengths > 0)
             ratios = torch.where(comparable, lengths / update_lengths, 1.0)
             torch._foreach_mul_(updates, list(ratios.unbind()))
-        torch._foreach_add_(shards.parameters, updates, alpha=-learning_rate)
+        shards.overwrite(shards.parameters, torch._foreach_add(shards.parameters, updates, alpha=-learning_rate))

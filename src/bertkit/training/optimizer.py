@@ -45,15 +45,21 @@ class ParameterGroup:
             veto=self.veto,
         )
 
+    def overwrite(self, tensors: list[Tensor], values: tuple[Tensor, ...] | list[Tensor]) -> None:
+        """Give tensors of the group their new values, unless there is a veto; nobody waits to read it."""
+        if self.veto is None:
+            torch._foreach_copy_(tensors, values)
+            return
+        vetoed = self.veto.bool()
+        for tensor, value in zip(tensors, values, strict=True):
+            torch.where(vetoed, tensor, value, out=tensor)
+
 
 class Optimizer(ABC):
     """Moves parameters by the exponential means of their gradients and squared gradients.
 
     Parameters that need no gradient are left alone; those that `paces` does not name have the pace of the run.
     """
-
-    heeds_veto = False
-    """Whether `_update` heeds `ParameterGroup.veto`, so that nobody has to wait to read it."""
 
     def __init__(
         self,
@@ -80,10 +86,9 @@ class Optimizer(ABC):
         scale = (norm / self.options.max_grad_norm).clamp(min=1.0)
         vetoed = None if veto is None else veto(norm)
         self.updates += 1
-        left_out = vetoed is not None and not self.heeds_veto and bool(vetoed)
         for (matrices, pace), alike in self._alike.items():
             names = [name for name in alike if self.parameters[name].grad is not None]
-            if names and not left_out:
+            if names:
                 group = self._group(names, matrices, self.updates - pace.first_step, vetoed)
                 self._update(group, learning_rate * pace.rate_factor, scale)
         for parameter in self.parameters.values():
@@ -92,7 +97,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _update(self, group: ParameterGroup, learning_rate: float, scale: Tensor) -> None:
-        """Change parameters and moments in place, by the gradients divided by `scale`."""
+        """Change parameters and moments in place, by the gradients divided by `scale`, unless there is a veto."""
 
     def _weight_decay(self, group: ParameterGroup) -> float:
         return self.options.weight_decay if group.matrices else 0.0

@@ -21,9 +21,10 @@ class StableAdamW(Optimizer):
         options, shards = self.options, group.local
         beta1, beta2 = self._decay_rate(options.beta1, group), self._decay_rate(options.beta2, group)
         torch._foreach_div_(shards.gradients, scale)
-        torch._foreach_lerp_(shards.first_moments, shards.gradients, 1 - beta1)
-        torch._foreach_mul_(shards.second_moments, beta2)
-        torch._foreach_addcmul_(shards.second_moments, shards.gradients, shards.gradients, 1 - beta2)
+        shards.overwrite(shards.first_moments, torch._foreach_lerp(shards.first_moments, shards.gradients, 1 - beta1))
+        second_moments = torch._foreach_mul(shards.second_moments, beta2)
+        torch._foreach_addcmul_(second_moments, shards.gradients, shards.gradients, 1 - beta2)
+        shards.overwrite(shards.second_moments, second_moments)
 
         roots = torch._foreach_sqrt(shards.second_moments)
         surprises = torch._foreach_div(shards.gradients, torch._foreach_clamp_min(roots, options.epsilon))
@@ -34,7 +35,7 @@ class StableAdamW(Optimizer):
         updates = list(torch._foreach_div(shards.first_moments, roots))
         torch._foreach_add_(updates, shards.parameters, alpha=self._weight_decay(group))
         torch._foreach_div_(updates, torch._foreach_clamp_min(root_mean_squares, 1.0))
-        torch._foreach_add_(shards.parameters, updates, alpha=-learning_rate)
+        shards.overwrite(shards.parameters, torch._foreach_add(shards.parameters, updates, alpha=-learning_rate))
 
     def _decay_rate(self, beta: float, group: ParameterGroup) -> float:
         if not self.options.corrects_bias:
