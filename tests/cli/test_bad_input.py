@@ -1,7 +1,9 @@
 """Every mistake of a user is one line on standard error and exit code 2, and leaves nothing half-written."""
 
+import errno
 import json
 import lzma
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from bertkit.cli.main import USER_ERROR, run
 from bertkit.foundation.files import exclusive
+from bertkit.text import tokenizer_folder
 
 TEXT = "".join(f"The {word} runs over the green stone.\nIt keeps quiet again.\n\n" for word in "abcdefghijkl")
 SIZES = ["--preset", "tiny", "--steps", "2", "--batch-size", "4", "--seq-length", "32", "--precision", "float32"]
@@ -109,6 +112,39 @@ def test_a_changed_manifest(tmp_path: Path, prepared: Path, capsys, change: dict
     (data / "manifest.json").write_text(json.dumps(content))
     pretrain = ["pretrain", str(data), *SIZES, "--out", str(tmp_path / "run")]
     _refused(capsys, pretrain, "manifest.json", "prepare", *words, out=tmp_path / "run")
+
+
+def test_a_vocabulary_is_not_written_among_other_files(tmp_path: Path, prepared: Path, capsys, monkeypatch):
+    vocab = ["vocab", str(prepared / "corpus.txt"), "--size", "60", "--out"]
+    (tmp_path / "notes.txt").write_text("mine")
+    _refused(capsys, [*vocab, str(tmp_path)], str(tmp_path), "notes.txt")
+    _refused(capsys, [*vocab, str(tmp_path / "notes.txt")], "notes.txt", "folder")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    _refused(capsys, [*vocab, "."], "folder that you are in")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "notes.txt"]
+
+
+def test_a_full_disk_leaves_no_tokenizer_or_the_one_before(tmp_path: Path, prepared: Path, capsys, monkeypatch):
+    vocab = ["vocab", str(prepared / "corpus.txt"), "--out", str(tmp_path / "tokenizer"), "--size"]
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(tokenizer_folder, "write_json", full)  # of the last of three files
+        _refused(capsys, [*vocab, "60"], "no space left", out=tmp_path / "tokenizer")
+        assert list(tmp_path.iterdir()) == []
+    assert run([*vocab, "60"]) == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()}
+    with monkeypatch.context() as disk:
+        disk.setattr(tokenizer_folder, "write_json", full)
+        _refused(capsys, [*vocab, "50"], "no space left")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()} == before
+    assert run([*vocab, "50"]) == 0
+    assert len((tmp_path / "tokenizer" / "vocab.txt").read_text().splitlines()) <= 50
+    assert sorted(path.name for path in (tmp_path / "tokenizer").iterdir()) == sorted(before)
 
 
 def test_bytes_that_are_not_utf8_are_named_with_their_offset_or_replaced(tmp_path: Path, prepared: Path, capsys):

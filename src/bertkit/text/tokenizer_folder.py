@@ -24,7 +24,7 @@ from bertkit.text.wordpiece import CONTINUATION, SPECIAL_TOKENS, WordPiece, Word
 
 MODEL_MAX_LENGTH = 512
 """Where no model stands beside a tokenizer."""
-
+WORDPIECE_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
 Subwords = WordPiece | ByteLevelPairs | StoredBytePairs
 
