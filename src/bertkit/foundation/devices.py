@@ -14,6 +14,8 @@ from bertkit.foundation.precision import Precision
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 _TOP_PAD_BYTES = 256 << 20
+_MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
+"""Enough to keep a device busy."""
 
 
 def default_device() -> torch.device:
@@ -36,6 +38,11 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["bf
     if precision == "auto":
         return "bf16" if has_fast_bf16(device) else "float32"
     return precision
+
+
+def resolve_micro_batch_tokens(tokens: int | None, device: torch.device) -> int:
+    """Turn None into as many as suit the device."""
+    return _MICRO_BATCH_TOKENS[device.type] if tokens is None else tokens
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:

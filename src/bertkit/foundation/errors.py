@@ -9,5 +9,15 @@ class ResourceError(InputError):
     """The disk or the memory did not suffice: what was done is kept, and the same call goes on from there."""
 
 
+class MemoryLimitError(InputError):
+    """The memory of a device does not hold what it would have to."""
+
+    def __init__(self, device: str, what: str) -> None:
+        super().__init__(
+            f"the memory of the {device} device does not hold {what}: "
+            "use a smaller --preset or --seq-length, or --activation-checkpointing"
+        )
+
+
 class LoneInputError(InputError):
     """What one of several processes met while the others went on, so that it alone can say it."""

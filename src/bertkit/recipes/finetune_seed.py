@@ -46,7 +46,7 @@ def _train(setup: FinetuneSetup, seed: int, run: Path) -> SeedResult:
     loader = FinetuneLoader(
         setup.train,
         batch_size=options.batch_size,
-        micro_batch_tokens=options.micro_batch_tokens,
+        micro_batch_tokens=setup.micro_batch_tokens,
         seed=seed,
         device=setup.device,
     )
@@ -71,7 +71,7 @@ def _train(setup: FinetuneSetup, seed: int, run: Path) -> SeedResult:
         paces=layer_paces(model, model.bert, decay=options.layer_decay, first_steps=setup.first_steps()),
         description=f"seed {seed}",
     )
-    task = tune(model, setup.task, setup.dev, max_tokens=options.micro_batch_tokens, precision=options.precision)
+    task = tune(model, setup.task, setup.dev, max_tokens=setup.micro_batch_tokens, precision=options.precision)
     test = None if setup.test is None else _evaluate(setup, model, task, setup.test)
     card = finetuning_card(
         options,
@@ -105,5 +105,4 @@ def _evaluate_dev(setup: FinetuneSetup, model: TaskModel) -> Mapping[str, float]
 
 
 def _evaluate(setup: FinetuneSetup, model: TaskModel, task: Task[Any], part: TaskInstances[Any]) -> Mapping[str, float]:
-    options = setup.options
-    return evaluate(model, task, part, max_tokens=options.micro_batch_tokens, precision=options.precision)
+    return evaluate(model, task, part, max_tokens=setup.micro_batch_tokens, precision=setup.options.precision)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bertkit.foundation.devices import default_device, resolve_precision
+from bertkit.foundation.devices import default_device, resolve_micro_batch_tokens, resolve_precision
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import sha256
 from bertkit.model.config import BertConfig
@@ -55,6 +55,8 @@ class FinetuneSetup:
     @classmethod
     def of(cls, model: Path, data: TaskData, options: FinetuneOptions) -> FinetuneSetup:
         """Open the folder, encode the data; raise `InputError` for what does not fit."""
+        device = default_device()
+        options = replace(options, micro_batch_tokens=resolve_micro_batch_tokens(options.micro_batch_tokens, device))
         folder = ModelFolder.open(model)
         tokenizer = Tokenizer.from_pretrained(model)
         task = data.task(_max_length(folder, data, options))
@@ -91,11 +93,17 @@ class FinetuneSetup:
             dev=parts[1],
             further_dev={name: task.encode(part, tokenizer) for name, part in data.further_dev.items()},
             test=parts[2],
-            device=default_device(),
+            device=device,
         )
         if options.gradual_unfreezing and setup.epochs == 1:
             raise InputError("gradual_unfreezing needs 2 epochs at least, there is 1: raise epochs")
         return setup
+
+    @property
+    def micro_batch_tokens(self) -> int:
+        """Tokens that go through the model at once."""
+        assert self.options.micro_batch_tokens is not None
+        return self.options.micro_batch_tokens
 
     @property
     def steps_per_epoch(self) -> int:

@@ -30,8 +30,9 @@ class PretrainOptions:
     """Sequences are filled across documents, as RoBERTa's are, in place of ending where one ends."""
     batch_size: int = 256
     """Sequences an update."""
-    micro_batch_tokens: int = 4096
-    """Tokens that go through the model at once: memory against speed. A batch is cut so that they fit."""
+    micro_batch_tokens: int | None = None
+    """Tokens that go through the model at once: memory against speed. A batch is cut so that they fit; None is as many
+    as suit the device."""
     held_out: tuple[Path, ...] = ()
     """Prepared folders to evaluate on; without any, a share of the documents is held out."""
     held_out_share: float = 0.005

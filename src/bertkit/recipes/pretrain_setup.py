@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,14 @@ from bertkit.data.instance_source import InstanceSource
 from bertkit.data.made_ahead import AHEAD
 from bertkit.data.prepared import Prepared
 from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.pretraining_batch import PretrainingBatch
 from bertkit.data.staged_loader import StagedLoader
 from bertkit.data.stages import Stage, plan_stages
 from bertkit.data.token_counts import token_counts
 from bertkit.data.word_vectors import word_vectors
 from bertkit.foundation.console import note
-from bertkit.foundation.devices import autocast, resolve_precision
+from bertkit.foundation.device_memory import full_memory_named
+from bertkit.foundation.devices import autocast, resolve_micro_batch_tokens, resolve_precision
 from bertkit.foundation.durations import format_duration
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import atomic_folder
@@ -42,6 +44,8 @@ from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.activation_checkpointing import recompute_layers
 from bertkit.training.compiled_layers import compile_layers
+from bertkit.training.halving import halve_until_it_fits
+from bertkit.training.objective import LossTerm
 from bertkit.training.pretraining_objective import PretrainingObjective
 from bertkit.training.run_clock import RunClock
 from bertkit.training.run_config import as_yaml
@@ -69,7 +73,8 @@ class PretrainSetup:
         cls, folder: Path, options: PretrainOptions, group: ProcessGroup, started: float | None = None
     ) -> PretrainSetup:
         """Open the data and draw the weights; `started` is when the run's budget begins, by `time.perf_counter`."""
-        data = PretrainData.open(folder, options)
+        micro_batch_tokens = resolve_micro_batch_tokens(options.micro_batch_tokens, group.device)
+        data = PretrainData.open(folder, replace(options, micro_batch_tokens=micro_batch_tokens))
         options = data.options
         module = _new_module(options, data.prepared)
         stages = plan_stages(
@@ -84,7 +89,7 @@ class PretrainSetup:
             data.sources,
             stages,
             clock.milestone_steps,
-            micro_batch_tokens=options.micro_batch_tokens,
+            micro_batch_tokens=micro_batch_tokens,
             seed=options.training.seed,
             rank=group.rank,
             size=group.size,
@@ -95,13 +100,14 @@ class PretrainSetup:
         if options.activation_checkpointing:
             recompute_layers(module.bert)
         if group.size == 1 or options.parallel != "fsdp":  # shards are cut before they are moved
-            module.to(group.device)
+            with full_memory_named(group.device):
+                module.to(group.device)
         objective = PretrainingObjective(module, options.next_sentence_weight)
         return cls(folder, data, stages, loader, clock, objective, group)
 
     @property
     def options(self) -> PretrainOptions:
-        """The run's, with all that its data decides."""
+        """The run's, with all that its data and its device decide."""
         return self.data.options
 
     @property
@@ -134,6 +140,9 @@ class PretrainSetup:
         else:
             assert training.budget_seconds is not None
             length = f"{format_duration(training.budget_seconds)} of steps of {options.batch_size} sequences"
+        ramp_from = options.stages.ramp_from
+        if ramp_from is not None and ramp_from >= options.batch_size:
+            length += f" from the start, as ramp_from {ramp_from} is not below that"
         return (
             f"{self.parameters:,} parameters, vocabulary {options.model.vocab_size:,}, "
             f"{self.data.prepared.describe()}, {length}, "
@@ -170,6 +179,8 @@ class PretrainSetup:
 
     def _evaluate(self, source: InstanceSource) -> dict[str, float]:
         figures = StepFigures()
+        halvings = 0
+        assert self.options.micro_batch_tokens is not None
         batches = evaluation_batches(
             source,
             micro_batch_tokens=self.options.micro_batch_tokens,
@@ -177,11 +188,15 @@ class PretrainSetup:
             max_sequences=self.options.evaluation_sequences,
         )
         for batch, counts in self.group.deal(batches):
-            with autocast(self.options.training.precision, self.group.device):
-                terms = self.objective.terms(batch, self.objective.module)
+            found, halvings = halve_until_it_fits(self.objective, [batch], halvings, self.group, self._terms)
             if counts:
-                figures.add(self.objective, batch, terms)
+                for part, terms in found:
+                    figures.add(self.objective, part, terms)
         return figures.take(self.group)
+
+    def _terms(self, parts: list[PretrainingBatch]) -> list[tuple[PretrainingBatch, Mapping[str, LossTerm]]]:
+        with autocast(self.options.training.precision, self.group.device):
+            return [(part, self.objective.terms(part, self.objective.module)) for part in parts]
 
     def write_model(self, out: Path, weights: Mapping[str, Tensor], evaluation: Mapping[str, float]) -> None:
         """Write the model folder from whole weights."""

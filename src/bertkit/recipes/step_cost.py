@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from contextlib import closing
 from dataclasses import dataclass
 
 import torch
 
+from bertkit.data.pretraining_batch import PretrainingBatch
+from bertkit.foundation.device_memory import full_memory_named, peak_memory
 from bertkit.recipes.pretrain_setup import PretrainSetup
-from bertkit.training.gradients import accumulate_gradients
+from bertkit.training.gradients import StepSums, accumulate_gradients
+from bertkit.training.halving import halve_until_it_fits
 from bertkit.training.optimizers import new_optimizer
 from bertkit.training.replicas import Replicas
 from bertkit.training.step_figures import StepFigures
@@ -36,19 +38,31 @@ class StepCost:
 
 
 def measure_step(setup: PretrainSetup, seconds: float = 3.0) -> StepCost:
-    """Run micro-batches of the first steps for some `seconds`; weights stay as they are."""
+    """Run micro-batches of the first steps for some `seconds`; weights stay as they are.
+
+    Micro-batches that memory does not hold are halved, as in training.
+    """
+    with full_memory_named(setup.group.device):
+        return _measure(setup, seconds)
+
+
+def _measure(setup: PretrainSetup, seconds: float) -> StepCost:
     module, training, device = setup.objective.module, setup.options.training, setup.group.device
     replicas, optimizer = Replicas(module), new_optimizer(module.named_parameters(), training.optimizer)
     module.train()
-    tokens = sequences = passes = 0
+    halvings = tokens = sequences = passes = 0
+
+    def attempt(parts: list[PretrainingBatch]) -> StepSums:
+        return accumulate_gradients(setup.objective, parts, training, StepFigures(), replicas)
+
     with closing(setup.loader.batches(0)) as steps:
         micro_batches = (micro_batch for step in steps for micro_batch in step)
         # Kernels are made for the first.
-        accumulate_gradients(setup.objective, [next(micro_batches)], training, StepFigures(), replicas)
+        _, halvings = halve_until_it_fits(setup.objective, [next(micro_batches)], halvings, setup.group, attempt)
         start = _now(device)
         while passes < _LEAST_PASSES or _now(device) - start < seconds:
             micro_batch = next(micro_batches)
-            accumulate_gradients(setup.objective, [micro_batch], training, StepFigures(), replicas)
+            _, halvings = halve_until_it_fits(setup.objective, [micro_batch], halvings, setup.group, attempt)
             tokens += micro_batch.inputs.num_tokens
             sequences += micro_batch.inputs.num_sequences
             passes += 1
@@ -59,7 +73,7 @@ def measure_step(setup: PretrainSetup, seconds: float = 3.0) -> StepCost:
         tokens_per_second=tokens / spent,
         update_seconds=_now(device) - start,
         tokens_per_sequence=tokens / sequences,
-        memory=_peak_memory(device),
+        memory=peak_memory(device),
     )
 
 
@@ -67,9 +81,3 @@ def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
-
-
-def _peak_memory(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

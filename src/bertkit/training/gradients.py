@@ -1,4 +1,4 @@
-"""The gradients of one step, in as many passes as memory asks for."""
+"""The gradients of one step."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bertkit.foundation.console import note
 from bertkit.foundation.devices import autocast
-from bertkit.foundation.errors import InputError, LoneInputError
 from bertkit.training.objective import LossTerm, MicroBatchT, Objective
 from bertkit.training.options import TrainingOptions
 from bertkit.training.replicas import Replicas
 from bertkit.training.step_figures import StepFigures
-
-_TOO_LITTLE = "memory of {} does not hold {}: use a smaller --preset or --seq-length, or --activation-checkpointing"
 
 
 @dataclass(frozen=True)
@@ -56,25 +52,3 @@ def accumulate_gradients(
     for micro_batch, terms in seen:
         figures.add(objective, micro_batch, terms)
     return StepSums(share, sum(counts[1] for counts in everyone))
-
-
-def halved(objective: Objective[MicroBatchT], micro_batches: Sequence[MicroBatchT], times: int) -> list[MicroBatchT]:
-    """Every micro-batch in up to 2 ** `times` parts."""
-    parts = list(micro_batches)
-    for _ in range(times):
-        parts = [half for part in parts for half in objective.halves(part)]
-    return parts
-
-
-def make_room(objective: Objective[MicroBatchT], parts: Sequence[MicroBatchT], replicas: Replicas) -> None:
-    """After a pass that memory did not hold: forget it; raises `InputError` where smaller parts would not help."""
-    objective.module.zero_grad(set_to_none=True)
-    torch.cuda.empty_cache()
-    group = replicas.group
-    largest = max(objective.tokens(part) for part in parts)
-    what = f"{largest:,} tokens at once"
-    if group.size > 1:  # the others have gone on and wait in this pass
-        raise LoneInputError(f"the memory of {group.place}, does not hold {what}: lower --micro-batch-tokens")
-    if all(len(objective.halves(part)) == 1 for part in parts):
-        raise InputError(_TOO_LITTLE.format(f"the {group.device.type} device", what))
-    note(f"the device's memory does not hold {what}: going on with half as many")

@@ -14,11 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bertkit.foundation.console import ProgressBar, note, progress
+from bertkit.foundation.device_memory import peak_memory
 from bertkit.foundation.devices import seed_torch
 from bertkit.foundation.files import atomic_path, remove_leftovers
 from bertkit.foundation.randomness import derive_key
 from bertkit.training.checkpoint import Checkpoints, Progress
-from bertkit.training.gradients import StepSums, accumulate_gradients, halved, make_room
+from bertkit.training.gradients import StepSums, accumulate_gradients
+from bertkit.training.halving import halve_until_it_fits
 from bertkit.training.metrics_log import MetricsLog, read_metrics
 from bertkit.training.objective import MicroBatchT, Objective
 from bertkit.training.optimizers import new_optimizer
@@ -159,15 +161,14 @@ class _Loop(Generic[MicroBatchT]):
         self.result.tokens += sums.tokens
 
     def _accumulate(self, step: int, micro_batches: Sequence[MicroBatchT]) -> StepSums:
-        while True:
+        def attempt(parts: Sequence[MicroBatchT]) -> StepSums:
             seed_torch(derive_key(self.options.seed, "step", step, self.group.rank))
-            parts = halved(self.objective, micro_batches, self.result.halvings)
-            try:
-                return accumulate_gradients(self.objective, parts, self.options, self.figures, self.replicas)
-            except torch.OutOfMemoryError:
-                pass  # the error holds on to tensors
-            make_room(self.objective, parts, self.replicas)
-            self.result.halvings += 1
+            return accumulate_gradients(self.objective, parts, self.options, self.figures, self.replicas)
+
+        sums, self.result.halvings = halve_until_it_fits(
+            self.objective, micro_batches, self.result.halvings, self.group, attempt
+        )
+        return sums
 
     def record(
         self, log: MetricsLog, bar: ProgressBar, evaluate: Callable[[], Mapping[str, float]] | None, *, is_last: bool
@@ -223,6 +224,7 @@ class _Loop(Generic[MicroBatchT]):
 
     def _save(self) -> None:
         self.saved_at = self.result.steps
+        self.result.memory = max(self.result.memory, peak_memory(self.group.device))
         self.clock.note(self.result)
         self.checkpoints.save(self._tensors(), Progress(self.saved_at, asdict(self.result)))
 

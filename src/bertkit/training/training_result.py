@@ -24,6 +24,8 @@ class TrainingResult:
     """Evaluations after it."""
     halvings: int = 0
     """How often micro-batches were halved because memory did not hold them."""
+    memory: int = 0
+    """Bytes that the first process has held at the most."""
     clock_seconds: float = 0.0
     """Of everything since the run was started, which a budget counts."""
     first_step_at: float | None = None

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bertkit.foundation.devices import default_device
+from bertkit.foundation.devices import default_device, resolve_micro_batch_tokens
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.finetune_result import FinetuneResult, deviation, metric_interval
 from bertkit.studies.machine import describe_machine
@@ -39,11 +39,12 @@ def write_run_report(
     `run` is the run folder where `out` is not; `further` sections stand behind the seeds.
     """
     model, task = load_task_model(result.model)
+    device = default_device()
     found = Evaluated.of(
-        model.to(default_device()),
+        model.to(device),
         task,
         result.dev_instances,
-        max_tokens=options.micro_batch_tokens,
+        max_tokens=resolve_micro_batch_tokens(options.micro_batch_tokens, device),
         precision=options.precision,
     )
     path = out / REPORT_FILE
