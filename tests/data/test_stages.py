@@ -18,6 +18,11 @@ def test_a_batch_is_doubled_in_even_intervals_until_it_is_whole():
     assert [stage.start for stage in stages] == pytest.approx([0.0, 0.15, 0.3, 0.45, 0.6])
 
 
+@pytest.mark.parametrize("ramp_from", [100, 256])
+def test_a_ramp_that_does_not_begin_below_the_batch_is_none(ramp_from: int):
+    assert _plan(batch_size=100, ramp_from=ramp_from) == _plan(batch_size=100)
+
+
 def test_long_sequences_come_in_the_last_tenth_of_the_steps():
     stages = _plan(long_seq_length=512)
     assert [(stage.seq_length, stage.start) for stage in stages] == [(128, 0.0), (512, 0.9)]
@@ -31,7 +36,6 @@ def test_by_time_they_take_what_so_many_steps_take():
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"ramp_from": 256}, "ramp_from 256"),
         ({"ramp_from": 0}, "ramp_from"),
         ({"long_seq_length": 128}, "long_seq_length 128"),
         ({"long_share": 1.0}, "long_share"),

@@ -71,6 +71,13 @@ def test_a_budget_too_short_for_one_step_is_refused(time: _Time, preparations: f
     time.now += preparations
     with pytest.raises(InputError, match="budget 2s is too short for one step"):
         _shares(clock, time, step)
+    assert not clock.has_begun
+
+
+def test_a_run_has_begun_when_a_step_is_done(time: _Time):
+    for options in (TrainingOptions(budget_seconds=9), TrainingOptions(steps=3)):
+        clock = RunClock(options, GROUP)
+        assert [(clock.progress(step) is not None, clock.has_begun)[1] for step in (0, 1, 2)] == [False, True, True]
 
 
 def test_milestones_of_steps_are_known_from_the_start():

@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return the exit code."""
-    app, launch = build_app(), Launch.read()
+    app, launch, typed = build_app(), Launch.read(), arguments
     try:
         if launch.size > 1 and arguments[:1] != [_IN_MANY_PROCESSES]:
             raise InputError(
@@ -69,7 +69,8 @@ def run(arguments: list[str]) -> int:
         arguments, config = _take_config(arguments)
         files = [file for file in (config, _recipe(arguments, config)) if file is not None]
         app.config = tuple(Yaml(file, use_commands_as_keys=False, must_exist=True) for file in files)
-        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        command, bound, not_parsed = app.parse_args(arguments, exit_on_error=False, print_error=False)
+        command(*bound.args, **bound.kwargs, **dict.fromkeys(not_parsed, typed))
     except LoneInputError as error:
         return _say(str(error))
     except InputError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -10,6 +12,7 @@ from cyclopts import Parameter
 
 from bertkit.cli.pretraining_choices import FLAT, PretrainingChoices, Size
 from bertkit.foundation.errors import InputError
+from bertkit.recipes.machine_cost import MachineCost
 
 
 def plan(
@@ -18,14 +21,14 @@ def plan(
     *,
     preset: Size | Literal["auto"] = "auto",
     choices: Annotated[PretrainingChoices, FLAT] = PretrainingChoices(),
-    price_per_hour: float | None = None,
-    watts: float | None = None,
+    machine: Annotated[MachineCost, FLAT] = MachineCost(),
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    typed: Annotated[Sequence[str], Parameter(parse=False)] = (),
 ) -> None:
     """Foretell a pre-training run of some time: size, batch, tokens, steps, loss, memory, energy and money.
 
     Runs some passes of every size that comes into question, a few seconds each. The other options are those of
-    `bertkit pretrain`.
+    `bertkit pretrain`, whose command it prints.
 
     Parameters
     ----------
@@ -33,10 +36,6 @@ def plan(
         Folder that `bertkit prepare` wrote.
     preset
         Size of the model; auto chooses it, and the batch with it.
-    price_per_hour
-        What the machine costs an hour, in any currency.
-    watts
-        What the machine draws.
     json_output
         Print the figures as JSON.
     """
@@ -53,13 +52,26 @@ def plan(
     planned = plan_run(data, options, sizes)
     chosen = planned[-1]
     if json_output:
-        print(json.dumps([one.to_json(price_per_hour=price_per_hour, watts=watts) for one in planned], indent=2))
+        print(json.dumps([one.to_json(machine) for one in planned], indent=2))
         return
     for one in planned[:-1]:
         print(f"measured: {one.describe()}")
-    print("\n".join(chosen.lines(price_per_hour=price_per_hour, watts=watts)))
-    recipe = "" if choices.recipe is None else f" --recipe {choices.recipe}"
-    print(
-        f"bertkit pretrain {data} --preset {chosen.size} --batch-size {chosen.batch_size}{recipe} "
-        f"--budget {choices.budget} --out RUN"
-    )
+    print("\n".join(chosen.lines(machine)))
+    asked = list(typed[1:])
+    if preset == "auto":
+        asked = _without(asked, "--preset")
+    if len(sizes) > 1:
+        asked = [*_without(asked, "--batch-size"), "--preset", chosen.size, "--batch-size", str(chosen.batch_size)]
+    print(shlex.join(["bertkit", "pretrain", *asked, "--out", "RUN"]))
+
+
+def _without(arguments: Sequence[str], option: str) -> list[str]:
+    """Leave out an option and its value."""
+    left, values = [], iter(arguments)
+    for argument in values:
+        name, equals, _ = argument.partition("=")
+        if name.replace("_", "-") != option:
+            left.append(argument)
+        elif not equals:
+            next(values)
+    return left

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from bertkit.cli.pretraining_choices import FLAT, PretrainingChoices, Size
 from bertkit.foundation.launch import Launch
+from bertkit.recipes.machine_cost import MachineCost
 
 
 def pretrain(
@@ -16,6 +17,7 @@ def pretrain(
     out: Path,
     preset: Size = "base",
     choices: Annotated[PretrainingChoices, FLAT] = PretrainingChoices(),
+    machine: Annotated[MachineCost, FLAT] = MachineCost(),
     profile: bool = False,
     resume: bool | None = None,
     dry_run: bool = False,
@@ -51,7 +53,7 @@ def pretrain(
             return
         # A launcher that starts a run of --no-resume anew wants it to go on.
         resume = None if launch.restarts else resume
-        result = run_pretraining(data, out, options, resume=resume, group=group, profile=profile)
+        result = run_pretraining(data, out, options, resume=resume, group=group, profile=profile, machine=machine)
         for name, value in result.evaluation.items():
             print(f"{name}: {value:.4f}")
         print(f"model: {result.model}")

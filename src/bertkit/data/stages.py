@@ -24,7 +24,8 @@ class StageOptions:
     """How a run grows; by default it does not."""
 
     ramp_from: int | None = None
-    """Sequences of the first updates; doubled until there are as many as the batch size asks for."""
+    """Sequences of the first updates; doubled until there are as many as the batch size asks for. No fewer than that
+    are no ramp."""
 
     ramp_share: float = 0.3
     """Share of the run over which they grow: of its steps, or of its time where that is what it is given."""
@@ -49,9 +50,8 @@ class StageOptions:
 
 def plan_stages(options: StageOptions, *, batch_size: int, seq_length: int, by_time: bool) -> list[Stage]:
     """The stages in their order; of a run `by_time` the shares are those of its time, tokens taking equally long."""
-    sizes = [] if options.ramp_from is None else [options.ramp_from]
-    if sizes and sizes[0] >= batch_size:
-        raise InputError(f"ramp_from {sizes[0]} must be below the batch size, which is {batch_size}")
+    first = batch_size if options.ramp_from is None else options.ramp_from
+    sizes = [first] if first < batch_size else []
     while sizes and 2 * sizes[-1] < batch_size:
         sizes.append(2 * sizes[-1])
     starts = [options.ramp_share * index / len(sizes) for index in range(len(sizes))]

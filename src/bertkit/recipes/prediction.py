@@ -1,4 +1,4 @@
-"""What a run of some time will come to, foretold from the cost of its steps, and what it came to."""
+"""What a run of some time will come to, foretold from the cost of its steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 from bertkit.data.stages import Stage
 from bertkit.foundation.durations import format_duration
 from bertkit.recipes.expected_loss import RULE, expected_loss
+from bertkit.recipes.machine_cost import MachineCost
 from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.recipes.run_outcome import RunOutcome
 from bertkit.recipes.step_cost import StepCost
 
 
@@ -67,9 +69,20 @@ class Prediction:
         """In one line."""
         return f"{self.size}: {self.tokens:,} tokens for {self.parameters:,} parameters"
 
-    def lines(self, *, price_per_hour: float | None, watts: float | None) -> list[str]:
+    def outcome(self, machine: MachineCost) -> RunOutcome:
+        """What it is held against in the end."""
+        return RunOutcome(
+            steps=self.steps,
+            tokens=self.tokens,
+            loss=self.loss,
+            memory=self.memory,
+            kilowatt_hours=machine.kilowatt_hours(self.seconds),
+            price=machine.price(self.seconds),
+        )
+
+    def lines(self, machine: MachineCost) -> list[str]:
         """For a person."""
-        hours = self.seconds / 3600
+        energy, price = machine.kilowatt_hours(self.seconds), machine.price(self.seconds)
         loss = "not foretold (random weights)" if self.loss is None else f"{self.loss:.2f} held out ({RULE})"
         return [
             f"size    {self.size}, {self.parameters:,} parameters",
@@ -78,17 +91,10 @@ class Prediction:
             f"tokens  {self.tokens:,}, {self.tokens / self.corpus_tokens:.2f} times the text",
             f"loss    {loss}",
             f"memory  {self.memory / 2**20:,.0f} MiB",
-            *([] if watts is None else [f"energy  {watts * hours / 1000:.3g} kWh"]),
-            *([] if price_per_hour is None else [f"price   {price_per_hour * hours:.2f}"]),
+            *([] if energy is None else [f"energy  {energy:.3g} kWh"]),
+            *([] if price is None else [f"price   {price:.2f}"]),
         ]
 
-    def to_json(self, *, price_per_hour: float | None = None, watts: float | None = None) -> dict[str, Any]:
+    def to_json(self, machine: MachineCost) -> dict[str, Any]:
         """For a program."""
-        hours = self.seconds / 3600
-        energy = None if watts is None else watts * hours / 1000
-        return {
-            **asdict(self),
-            "loss_rule": RULE,
-            "kilowatt_hours": energy,
-            "price": None if price_per_hour is None else price_per_hour * hours,
-        }
+        return {**asdict(self), "loss_rule": RULE, **asdict(self.outcome(machine))}

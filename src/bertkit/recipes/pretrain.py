@@ -6,19 +6,23 @@ import statistics
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from bertkit import __version__
 from bertkit.foundation.console import note
+from bertkit.foundation.device_memory import full_memory_named
 from bertkit.foundation.devices import resolve_precision, tune_allocator
 from bertkit.foundation.files import exclusive, read_json, write_json
 from bertkit.foundation.process_group import ProcessGroup
+from bertkit.recipes.machine_cost import MachineCost
 from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.recipes.pretrain_plan import foretell
 from bertkit.recipes.pretrain_setup import PretrainSetup
+from bertkit.recipes.refused_run import removed_where_refused
+from bertkit.recipes.run_outcome import RunOutcome
 from bertkit.recipes.step_cost import measure_step
 from bertkit.training.checkpoint import has_checkpoint
 from bertkit.training.loop import train
@@ -29,7 +33,6 @@ from bertkit.training.training_result import TrainingResult
 from bertkit.training.yardsticks import Yardsticks
 
 _YARDSTICKS_FILE, _PLAN_FILE = "yardsticks.json", "plan.json"
-_COMPARED = ("steps", "tokens", "loss")
 _MEASURED_SECONDS, _MEASURED_SHARE = 3.0, 0.01
 """Of a budget, to foretell what it will come to."""
 
@@ -51,13 +54,16 @@ def pretrain(
     resume: bool | None = None,
     group: ProcessGroup | None = None,
     profile: bool = False,
+    machine: MachineCost | None = None,
 ) -> PretrainResult:
     """Pre-train on the prepared folder `data` and write `out/model` (Devlin et al. 2019, section 3.1).
 
     `resume` None goes on with a run of the same options in `out`, True insists on one, False starts over. Every process
-    of `group` calls this alike. A budget of time begins here.
+    of `group` calls this alike. A budget of time begins here; what it buys is foretold, in terms of `machine` too, and
+    held against what came out. A new run that is refused before its first step leaves nothing behind.
     """
     started = time.perf_counter()
+    machine = MachineCost() if machine is None else machine
     tune_allocator()
     group = ProcessGroup() if group is None else group
     with ExitStack() as stack:
@@ -66,13 +72,17 @@ def pretrain(
         group.agree({"bertkit": __version__, "torch": torch.__version__, **flat(setup.config())})
         with group.together():
             if group.leads:
+                new_folder, new_run = not out.exists(), resume is False or not (out / "config.yaml").exists()
                 stack.enter_context(exclusive(out))
                 settle_config(out, setup.config(), resume)
+                if new_run:
+                    stack.enter_context(removed_where_refused(out, setup.clock, with_folder=new_folder))
+        stack.enter_context(full_memory_named(group.device))
         note(setup.describe())
         if setup.options.initial_weights == "informed" and not has_checkpoint(out / "checkpoints"):
             setup.inform()
         yardsticks = _yardsticks(setup, out)
-        prediction = _foretold(setup, yardsticks, out, started)
+        foretold = _foretold(setup, yardsticks, out, started, machine)
         replicas = Replicas(setup.objective.module, group, setup.options.parallel)
         result = train(
             setup.objective,
@@ -90,39 +100,49 @@ def pretrain(
         with group.together():
             if group.leads:
                 setup.write_model(out / "model", weights, result.evaluation)
-                if prediction is not None:
-                    _compare(prediction, result, out)
+                if foretold is not None:
+                    _compare(foretold, _came_out(result, machine), out)
     return PretrainResult(out / "model", result.evaluation, result.seconds)
 
 
-def _foretold(setup: PretrainSetup, yardsticks: Yardsticks, run: Path, started: float) -> dict[str, float] | None:
+def _foretold(
+    setup: PretrainSetup, yardsticks: Yardsticks, run: Path, started: float, machine: MachineCost
+) -> RunOutcome | None:
     """What a run with a budget will come to; of one that goes on, what was foretold at its start.
 
     Several processes foretell nothing: what they exchange is not in the cost of a step.
     """
-    budget = setup.options.training.budget_seconds
+    budget, path = setup.options.training.budget_seconds, run / _PLAN_FILE
     if budget is None or setup.group.size > 1:
         return None
-    if not has_checkpoint(run / "checkpoints"):
-        cost = measure_step(setup, min(_MEASURED_SECONDS, _MEASURED_SHARE * budget))
-        assert yardsticks.unigram_entropy is not None
-        foretold = foretell(setup, cost, yardsticks.unigram_entropy, used=time.perf_counter() - started)
-        write_json(run / _PLAN_FILE, {"foretold": {name: getattr(foretold, name) for name in _COMPARED}})
-        note(f"foretold: {_in_words(read_json(run / _PLAN_FILE)['foretold'])}")
-    known: dict[str, float] | None = read_json(run / _PLAN_FILE)["foretold"] if (run / _PLAN_FILE).exists() else None
-    return known
+    if has_checkpoint(run / "checkpoints"):
+        if not path.exists():
+            return None
+        known = RunOutcome(**read_json(path)["foretold"])
+        return replace(known, kilowatt_hours=machine.kilowatt_hours(budget), price=machine.price(budget))
+    cost = measure_step(setup, min(_MEASURED_SECONDS, _MEASURED_SHARE * budget))
+    assert yardsticks.unigram_entropy is not None
+    prediction = foretell(setup, cost, yardsticks.unigram_entropy, used=time.perf_counter() - started)
+    foretold = prediction.outcome(machine)
+    write_json(path, {"foretold": asdict(foretold)})
+    note(f"foretold: {foretold.describe()}")
+    return foretold
 
 
-def _compare(foretold: Mapping[str, float], result: TrainingResult, run: Path) -> None:
-    losses = [value for name, value in result.evaluation.items() if name.endswith("/masked_lm_loss")]
-    came_out = {"steps": result.steps, "tokens": result.tokens, "loss": statistics.fmean(losses)}
-    write_json(run / _PLAN_FILE, {"foretold": foretold, "came_out": came_out})
-    note(f"foretold: {_in_words(foretold)}\ncame out: {_in_words(came_out)}")
+def _came_out(result: TrainingResult, machine: MachineCost) -> RunOutcome:
+    return RunOutcome(
+        steps=result.steps,
+        tokens=result.tokens,
+        loss=statistics.fmean(value for name, value in result.evaluation.items() if name.endswith("/masked_lm_loss")),
+        memory=result.memory,
+        kilowatt_hours=machine.kilowatt_hours(result.clock_seconds),
+        price=machine.price(result.clock_seconds),
+    )
 
 
-def _in_words(figures: Mapping[str, float | None]) -> str:
-    loss = "" if figures["loss"] is None else f", held-out loss {figures['loss']:.3f}"
-    return f"{figures['steps']:,} steps, {figures['tokens']:,} tokens{loss}"
+def _compare(foretold: RunOutcome, came_out: RunOutcome, run: Path) -> None:
+    write_json(run / _PLAN_FILE, {"foretold": asdict(foretold), "came_out": asdict(came_out)})
+    note(f"foretold: {foretold.describe()}\ncame out: {came_out.describe()}")
 
 
 def _yardsticks(setup: PretrainSetup, run: Path) -> Yardsticks:

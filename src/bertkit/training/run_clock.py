@@ -8,11 +8,10 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from bertkit.foundation.durations import format_duration
-from bertkit.foundation.errors import InputError
 from bertkit.foundation.process_group import ProcessGroup
 from bertkit.training.options import TrainingOptions
 from bertkit.training.schedule import learning_rate, rate_at
+from bertkit.training.short_budget import ShortBudgetError
 from bertkit.training.training_result import TrainingResult
 
 _REMEMBERED = 8
@@ -45,6 +44,8 @@ class RunClock:
         self._last: float | None = None
         self._durations: deque[float] = deque(maxlen=_REMEMBERED)
         self._first_step_at: float | None = None
+        self.has_begun = False
+        """Whether a step is done, in a time that holds it."""
         steps = options.steps
         self.milestone_steps = [] if steps is None else [math.ceil(share * steps - 1e-9) for share in milestones]
 
@@ -87,11 +88,13 @@ class RunClock:
     def progress(self, step: int) -> float | None:
         """Share of the run that is over in the middle of `step` (with a number of steps: when it begins).
 
-        None where no step is left. Raises `InputError` where a budget does not hold one.
+        None where no step is left. Raises `ShortBudgetError` where a budget does not hold one.
         """
         if self._options.steps is not None:
+            self.has_begun = step > 0
             return step / self._options.steps if step < self._options.steps else None
         share = self._share_of_time(step, *self._read())
+        self.has_begun = step > 0
         if share is not None:
             while len(self.milestone_steps) < len(self._milestones):
                 if share < self._milestones[len(self.milestone_steps)]:
@@ -119,13 +122,9 @@ class RunClock:
         if self._first_step_at is None:
             self._first_step_at = now
         if step == 0 and now >= budget:
-            raise InputError(_too_short(budget, f"preparations alone took {now:.1f} s"))
+            raise ShortBudgetError(budget, prepared=now)
         if step == 1 and now > budget + step_seconds / 2:
-            raise InputError(_too_short(budget, f"{self._first_step_at:.1f} s to prepare, {step_seconds:.1f} s a step"))
+            raise ShortBudgetError(budget, prepared=self._first_step_at, step=step_seconds)
         if step > 0 and now + step_seconds / 2 >= budget:
             return None
         return min(1.0, (now + step_seconds / 2 - self._first_step_at) / (budget - self._first_step_at))
-
-
-def _too_short(budget: float, why: str) -> str:
-    return f"budget {format_duration(budget)} is too short for one step ({why}): give more, or a smaller batch or model"

@@ -1,0 +1,81 @@
+"""The command that a plan prints."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bertkit.cli.main import USER_ERROR, run
+from bertkit.data.prepare import prepare
+from bertkit.recipes import pretrain_dry_run, pretrain_plan
+from bertkit.recipes.pretrain_setup import PretrainSetup
+from bertkit.recipes.step_cost import StepCost
+from bertkit.text.tokenizer import Tokenizer
+
+SENTENCE = "the quiet river runs over old green stones"
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A corpus on a machine of known speed, in a folder whose name wants quotes."""
+
+    def measure_step(setup: PretrainSetup) -> StepCost:
+        return StepCost(tokens_per_second=1000.0, update_seconds=0.0, tokens_per_sequence=20.0, memory=1 << 20)
+
+    for module in (pretrain_plan, pretrain_dry_run):
+        monkeypatch.setattr(module, "measure_step", measure_step)
+    (tmp_path / "text.txt").write_text("\n\n".join([f"{SENTENCE}.\n{SENTENCE}.\n"] * 40))
+    prepare([tmp_path / "text.txt"], Tokenizer.train(SENTENCE.split() * 9, vocab_size=70), tmp_path / "my data")
+    return tmp_path / "my data"
+
+
+def _printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    assert run(["plan", *arguments]) == 0
+    name, *command = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert name == "bertkit"
+    return command
+
+
+def _accepted(capsys: pytest.CaptureFixture[str], command: list[str]) -> dict[str, object]:
+    """The options that the command resolves to."""
+    assert run([*command, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    return yaml.safe_load(said[said.index("data: ") :])
+
+
+def test_it_is_accepted_and_keeps_what_the_user_said(data: Path, tmp_path: Path, capsys):
+    (tmp_path / "own.yaml").write_text("seed: 3\n")
+    command = _printed(
+        capsys,
+        *(str(data), "--recipe", "budget", "--budget", "60s", "--preset=auto", "--batch_size", "512", "--no-nsp"),
+        *("--seq-length", "32", "--held-out", str(data), "--config", str(tmp_path / "own.yaml"), "--watts", "300"),
+    )
+    assert command[-6:] == ["--preset", "tiny", "--batch-size", "8", "--out", "RUN"]
+    options = _accepted(capsys, command)
+    assert (options["batch_size"], options["instances"]["seq_length"], options["held_out"]) == (8, 32, [str(data)])
+    assert (options["training"]["budget_seconds"], options["training"]["seed"]) == (60.0, 3)
+
+
+def test_a_size_that_was_given_keeps_its_batch(data: Path, capsys):
+    given = [str(data), "--preset", "mini", "--budget", "60s", "--batch-size", "24"]
+    command = _printed(capsys, *given)
+    assert command == ["pretrain", *given, "--out", "RUN"]
+    assert _accepted(capsys, command)["batch_size"] == 24
+
+
+def test_a_ramp_above_the_batch_is_named(data: Path, capsys):
+    given = [str(data), "--out", "RUN", "--preset", "tiny", "--budget", "60s", "--batch-size", "8", "--ramp-from", "16"]
+    assert run(["pretrain", *given, "--dry-run"]) == 0
+    assert "ramp_from 16 is not below that" in capsys.readouterr().out
+
+
+def test_a_time_that_holds_no_step_is_refused(data: Path, capsys):
+    assert run(["plan", str(data), "--preset", "tiny", "--budget", "0.01s"]) == USER_ERROR
+    said = capsys.readouterr()
+    assert "budget 0.0s is too short for one step" in said.err and said.out == ""
+
+
+def test_a_price_below_nothing_is_refused(data: Path, capsys):
+    assert run(["plan", str(data), "--budget", "60s", "--price-per-hour", "-1"]) == USER_ERROR
+    assert "price_per_hour must be at least 0" in capsys.readouterr().err
