@@ -171,17 +171,25 @@ def test_evaluation_refuses_options_without_effect(folder: Path, tiny_model: Pat
         assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "count", "reason"),
+    [
+        ("classification", 3, "all its labels are the same"),
+        ("classification", 1, "it has 1 example"),
+        ("regression", 3, "all its labels are the same"),
+    ],
+)
 def test_a_seed_has_not_failed_where_dev_cannot_tell(
-    folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str], kind: str, count: int, reason: str
 ):
-    (folder / "one.tsv").write_text("a good film\t1\na fine film\t1\na great film\t1\n")
+    (folder / "one.tsv").write_text("a good film\t1\n" * count)
     columns = ("--no-header", "--text", 0, "--label", 1)
-    options = ("--epochs", 1, "--max-length", 12, "--json", "--out", folder / "run")
+    options = ("--kind", kind, "--epochs", 1, "--max-length", 12, "--json", "--out", folder / "run")
     tables = ("--train", folder / "train.tsv", "--dev", folder / "one.tsv")
     code, printed, said = _run(capsys, "finetune", tiny_model, *tables, *columns, *options)
     assert code == 0
     assert json.loads(printed)["failed_seeds"] == []
-    assert "dev cannot tell whether a seed has failed: all its labels are the same" in said
+    assert f"dev cannot tell whether a seed has failed: {reason}" in said
     assert "seeds failed" not in said
 
 

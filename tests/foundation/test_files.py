@@ -97,7 +97,7 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path):
 def test_a_place_that_a_file_takes_is_one_line(tmp_path: Path):
     (tmp_path / "taken").write_text("kept")
     for folder in (tmp_path / "taken", tmp_path / "taken" / "run"):
-        with pytest.raises(InputError, match="taken.*cannot be written.*choose another place"), exclusive(folder):
+        with pytest.raises(InputError, match=r"taken.*cannot be written.*choose another place"), exclusive(folder):
             pass
     for path in (tmp_path / "taken" / "a.txt", tmp_path / "taken" / "deep" / "a.txt"):
         with pytest.raises(InputError, match=r"a\.txt cannot be written"), atomic_path(path):

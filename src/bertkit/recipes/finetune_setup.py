@@ -25,9 +25,13 @@ from bertkit.tasks.contract import Task
 from bertkit.tasks.hold_out import hold_out
 from bertkit.tasks.instances import TaskInstances
 from bertkit.tasks.loss_shape import LossShape
+from bertkit.tasks.tag_windows import IGNORED
 from bertkit.tasks.task_data import TaskData
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.joining_epochs import joining_epochs
+
+_FEWEST_EXAMPLES = 3
+"""That a correlation says anything of."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,6 +124,11 @@ class FinetuneSetup:
         """The highest `select_by` on dev of predictions that do not depend on the texts."""
         return self.task.chance(self.dev)[self.select_by]
 
+    @cached_property
+    def dev_tells(self) -> bool:
+        """Whether dev can tell that a seed has failed: predictions that are all right are better than chance there."""
+        return self.task.perfect(self.dev)[self.select_by] > self.chance
+
     def first_steps(self) -> list[int] | None:
         """When the layers from the top down and the embeddings begin to learn; those drawn anew do so at once."""
         if not self.options.gradual_unfreezing:
@@ -162,7 +171,19 @@ class FinetuneSetup:
         for name, part in self.parts().items():
             for text in part.all_remarks:
                 named.setdefault(text, name)
-        return [f"{name}: {text}" for text, name in named.items()]
+        remarks = [f"{name}: {text}" for text, name in named.items()]
+        if not self.dev_tells:
+            remarks.append(f"dev cannot tell whether a seed has failed: {self._dev_lack()}")
+        return remarks
+
+    def _dev_lack(self) -> str:
+        count = len(self.dev.examples)
+        if count < _FEWEST_EXAMPLES:
+            return "it has 1 example" if count == 1 else f"it has {count} examples"
+        assert self.dev.targets is not None
+        if len(set(self.dev.targets[self.dev.targets != IGNORED].tolist())) == 1:
+            return "all its labels are the same"
+        return f"{self.select_by} is as high for predictions that do not depend on the texts as for right ones"
 
     def parts(self) -> dict[str, TaskInstances[Any]]:
         """Those that there are."""
