@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,24 +10,32 @@ from typing import get_args
 
 import pytest
 import torch
+from torch import nn
 
 from bertkit.data.instances import InstanceOptions
 from bertkit.data.prepare import prepare
+from bertkit.data.pretraining_batch import PretrainingBatch
 from bertkit.data.stages import StageOptions
+from bertkit.foundation.errors import InputError
 from bertkit.foundation.process_group import ProcessGroup
 from bertkit.model.config import BertConfig
 from bertkit.recipes import pretrain as pretrain_module
+from bertkit.recipes.machine_cost import MachineCost
 from bertkit.recipes.pretrain import pretrain
 from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.recipes.pretrain_plan import plan_run
 from bertkit.recipes.pretrain_setup import PretrainSetup
+from bertkit.recipes.step_cost import measure_step
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training import run_clock
+from bertkit.training.adamw import AdamW
 from bertkit.training.gradients import accumulate_gradients
 from bertkit.training.halves import halves
 from bertkit.training.metrics_log import read_metrics
+from bertkit.training.objective import LossTerm
 from bertkit.training.optimizers import new_optimizer
 from bertkit.training.options import OptimizerName, OptimizerOptions, TrainingOptions
+from bertkit.training.pretraining_objective import PretrainingObjective
 from bertkit.training.replicas import Replicas
 from bertkit.training.step_figures import StepFigures
 from bertkit.training.step_guard import StepGuard
@@ -112,14 +121,15 @@ class _Ticks:
 
 
 def test_a_budget_is_kept_and_held_against_what_was_foretold(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
     ticks = _Ticks()
     monkeypatch.setattr(pretrain_module, "time", ticks)
     monkeypatch.setattr(run_clock, "time", ticks)
     training = replace(OPTIONS.training, steps=None, budget_seconds=4.0, log_every=1, evaluate_every=10**6)
     options = replace(OPTIONS, training=training, initial_weights="informed")
-    result = pretrain(data, tmp_path, options)
+    machine = MachineCost(price_per_hour=900.0, watts=180.0)
+    result = pretrain(data, tmp_path, options, machine=machine)
     lines = read_metrics(tmp_path)
     assert lines[-1]["kind"] == "evaluation"
     assert lines[-2]["learning_rate"] < 0.1 * 1e-3, "the rate ends with the time"
@@ -129,9 +139,18 @@ def test_a_budget_is_kept_and_held_against_what_was_foretold(
     assert plan["came_out"]["tokens"] > 10 * plan["came_out"]["steps"]
     assert plan["came_out"]["loss"] == result.evaluation["held_out/masked_lm_loss"]
     assert plan["foretold"]["loss"] > 0
+    assert plan["came_out"].keys() == plan["foretold"].keys()
+    assert plan["came_out"]["memory"] >= plan["foretold"]["memory"] > 0
+    assert (plan["foretold"]["price"], plan["foretold"]["kilowatt_hours"]) == pytest.approx((1.0, 0.0002))
+    assert plan["came_out"]["price"] == pytest.approx(1.0, abs=0.1)
+    (came_out,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("came out: ")]
+    assert all(word in came_out for word in (" MiB", " kWh", "price "))
 
     shutil.rmtree(tmp_path / "model")
     pretrain(data, tmp_path, options)
+    without = json.loads((tmp_path / "plan.json").read_text())
+    assert (without["foretold"]["price"], without["came_out"]["kilowatt_hours"]) == (None, None)
+    pretrain(data, tmp_path, options, machine=machine)
     assert read_metrics(tmp_path)[-1]["step"] == lines[-1]["step"], "the time is used up already"
     assert json.loads((tmp_path / "plan.json").read_text()) == plan
 
@@ -175,8 +194,109 @@ def test_a_plan_takes_the_largest_size_that_sees_a_token_a_parameter(data: Path)
     (only,) = plan_run(data, options, sizes)
     assert (only.size, only.loss) == ("16", None)
     assert only.batch_size >= 8 and only.tokens > only.steps > 0
-    assert any("1.25" in line for line in only.lines(price_per_hour=225.0, watts=300.0))
-    assert only.to_json(watts=180.0)["kilowatt_hours"] == pytest.approx(0.001)
+    assert any("1.25" in line for line in only.lines(MachineCost(price_per_hour=225.0, watts=300.0)))
+    assert only.to_json(MachineCost(watts=180.0))["kilowatt_hours"] == pytest.approx(0.001)
+
+
+class _Memory:
+    """Lets a model's pass through where it has at most so many tokens and the model at most so wide states."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, tokens: int, width: int = 16) -> None:
+        terms = PretrainingObjective.terms
+
+        def limited(
+            objective: PretrainingObjective, micro_batch: PretrainingBatch, model: nn.Module
+        ) -> Mapping[str, LossTerm]:
+            if micro_batch.inputs.num_tokens > tokens or objective.module.bert.config.hidden_size > width:
+                raise torch.OutOfMemoryError
+            return terms(objective, micro_batch, model)
+
+        monkeypatch.setattr(PretrainingObjective, "terms", limited)
+
+
+def test_what_memory_does_not_hold_is_halved_where_a_step_is_measured(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    setup = PretrainSetup.of(data, OPTIONS, ProcessGroup())
+    _Memory(monkeypatch, tokens=32)
+    assert measure_step(setup, 0.0).tokens_per_sequence <= 16
+    assert capsys.readouterr().err.count("going on with half as many") == 1, "once for all"
+
+
+def test_evaluations_that_memory_does_not_hold_are_halved(data: Path, monkeypatch: pytest.MonkeyPatch):
+    setup = PretrainSetup.of(data, OPTIONS, ProcessGroup())
+    setup.objective.module.eval()
+    with torch.no_grad():
+        whole = setup.evaluate()
+        _Memory(monkeypatch, tokens=32)
+        assert setup.evaluate() == pytest.approx(whole, rel=1e-5)
+
+
+def test_a_size_of_which_memory_does_not_hold_a_sequence_ends_the_climb(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    sizes = {f"{width}": replace(OPTIONS.model, hidden_size=width, intermediate_size=2 * width) for width in (16, 18)}
+    options = replace(OPTIONS, training=replace(OPTIONS.training, steps=None, budget_seconds=20.0))
+    _Memory(monkeypatch, tokens=64)
+    assert [one.size for one in plan_run(data, options, sizes)] == ["16"]
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "too large" in line]
+    assert line.startswith("18 is too large: the memory of the")
+    with pytest.raises(InputError, match="does not hold"):
+        plan_run(data, options, {"18": sizes["18"]})
+
+
+def test_memory_that_does_not_hold_the_moments_is_one_line(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def too_large(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(AdamW, "step", too_large)
+    for options in (OPTIONS, replace(OPTIONS, training=replace(OPTIONS.training, steps=None, budget_seconds=20.0))):
+        with pytest.raises(InputError, match="does not hold the model"):
+            pretrain(data, tmp_path / "run", options)
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_budget_too_short_for_a_plan_is_too_short_for_a_run(data: Path, tmp_path: Path, capsys):
+    options = replace(OPTIONS, training=replace(OPTIONS.training, steps=None, budget_seconds=1e-4))
+    for attempt in (lambda: plan_run(data, options, {"": OPTIONS.model}), lambda: pretrain(data, tmp_path, options)):
+        with pytest.raises(InputError, match=r"budget 0\.0s is too short for one step"):
+            attempt()
+    assert "foretold" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folder_is_there", [False, True])
+def test_a_run_that_is_refused_before_its_first_step_leaves_its_folder_to_the_next(
+    data: Path, tmp_path: Path, folder_is_there: bool
+):
+    run, short = tmp_path / "run", replace(OPTIONS.training, steps=None, budget_seconds=1e-4)
+    if folder_is_there:
+        run.mkdir()
+    with pytest.raises(InputError, match="too short"):
+        pretrain(data, run, replace(OPTIONS, training=short))
+    assert run.exists() == folder_is_there
+    assert not folder_is_there or [path.name for path in run.iterdir()] == [".lock"]
+    pretrain(data, run, OPTIONS)
+    left = sorted(run.rglob("*"))
+    with pytest.raises(InputError, match="was started with"):
+        pretrain(data, run, replace(OPTIONS, training=short))
+    assert sorted(run.rglob("*")) == left
+
+
+def test_a_run_that_goes_on_and_is_refused_stays(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pretrain(data, tmp_path / "whole", OPTIONS)
+    half = _half_done(tmp_path / "whole", tmp_path / "half", 5)
+    with monkeypatch.context() as patch:
+        _Memory(patch, tokens=0)
+        with pytest.raises(InputError, match="does not hold"):
+            pretrain(data, half, OPTIONS)
+    pretrain(data, half, OPTIONS)
+    assert _weights(half) == _weights(tmp_path / "whole")
+
+
+def test_the_configuration_has_the_tokens_that_suit_the_device(data: Path):
+    options = replace(OPTIONS, micro_batch_tokens=None)
+    setup = PretrainSetup.of(data, options, ProcessGroup(device=torch.device("cpu")))
+    assert setup.config()["micro_batch_tokens"] == 4096
 
 
 @pytest.mark.cuda
