@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bertkit.cli.main import USER_ERROR, run
+from bertkit.data.prepared_corpus import PreparedCorpus
 
 TEXT = "".join(f"The {word} runs over the green stone.\nIt keeps quiet again.\n\n" for word in "abcdefghijkl")
 
@@ -27,6 +28,16 @@ def test_parts_are_prepared_and_merged(tmp_path: Path, command: list[str], capsy
     assert "12 documents, 24 sentences" in printed
     assert "12 documents stood before" in printed
     assert "12 documents, 24 sentences and" in printed
+
+
+def test_one_of_a_thing_is_not_many(tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "one.txt").write_text("The green stone runs.\n")
+    out = str(tmp_path / "data")
+    assert run([command[0], str(tmp_path / "one.txt"), *command[2:], out]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 document, 1 sentence, ")
+    assert f" in 1 shard: {out}\n" in printed
+    assert PreparedCorpus.open(out).describe().startswith("1 document, ")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from bertkit.data.duplicate_options import DuplicateOptions
 from bertkit.data.engine import EngineOptions
 from bertkit.data.part import Part
 from bertkit.data.static_options import StaticOptions
+from bertkit.foundation.counted import counted
 from bertkit.foundation.errors import InputError
 
 if TYPE_CHECKING:
@@ -82,26 +83,32 @@ def prepare(
     pieces = Tokenizer.from_pretrained(tokenizer)
     if static:
         made = prepare_static(corpus, pieces, out, options, fixed)
-        print(f"{made.instances:,} instances, {made.tokens:,} tokens, {made.predictions:,} predictions: {out}")
+        parts = (
+            counted(made.instances, "instance"),
+            counted(made.tokens, "token"),
+            counted(made.predictions, "prediction"),
+        )
+        print(f"{', '.join(parts)}: {out}")
     elif shard is not None:
         records = prepare_part(corpus, pieces, out, Part.parse(shard), options)
-        print(f"{sum(record.tokens for record in records):,} tokens in {len(records):,} shards: part {shard} of {out}")
+        tokens = sum(record.tokens for record in records)
+        print(f"{counted(tokens, 'token')} in {counted(len(records), 'shard')}: part {shard} of {out}")
     else:
         _say(prepare_corpus(corpus, pieces, out, options), out)
 
 
 def _say(manifest: Manifest, out: Path) -> None:
     print(
-        f"{manifest.documents:,} documents, {manifest.sentences:,} sentences, {manifest.tokens:,} tokens "
-        f"in {len(manifest.shards):,} shards: {out}"
+        f"{counted(manifest.documents, 'document')}, {counted(manifest.sentences, 'sentence')}, "
+        f"{counted(manifest.tokens, 'token')} in {counted(len(manifest.shards), 'shard')}: {out}"
     )
     found = manifest.duplicates
     if found is None:
         return
-    near = "" if found.near_documents is None else f", {found.near_documents:,} documents resemble an earlier one"
-    print(f"{found.sentences:,} sentences and {found.documents:,} documents stood before{near}")
+    near = "" if found.near_documents is None else f", {counted(found.near_documents, 'document')} like an earlier one"
+    print(f"{counted(found.sentences, 'sentence')} and {counted(found.documents, 'document')} stood before{near}")
     if found.dropped_sentences:
         print(
-            f"{found.dropped_documents:,} documents, {found.dropped_sentences:,} sentences and "
-            f"{found.dropped_tokens:,} tokens were left out"
+            f"left out: {counted(found.dropped_documents, 'document')}, "
+            f"{counted(found.dropped_sentences, 'sentence')} and {counted(found.dropped_tokens, 'token')}"
         )

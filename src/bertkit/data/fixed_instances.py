@@ -28,6 +28,7 @@ from bertkit.data.masked_sequences import MaskedSequences
 from bertkit.data.packing import token_budget_batches
 from bertkit.data.prepared_tokenizer import prepared_tokenizer
 from bertkit.data.pretraining_batch import PretrainingBatch
+from bertkit.foundation.counted import counted
 from bertkit.foundation.errors import InputError
 from bertkit.text.tokenizer import Tokenizer
 
@@ -75,7 +76,7 @@ class FixedInstances:
 
     def describe(self) -> str:
         """What there is, in a few words."""
-        return f"{self.manifest.instances:,} fixed instances, {self.manifest.tokens:,} tokens"
+        return f"{counted(self.manifest.instances, 'fixed instance')}, {counted(self.manifest.tokens, 'token')}"
 
     def count(self, epoch: int) -> int:
         """As many in every epoch."""

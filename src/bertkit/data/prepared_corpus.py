@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bertkit.data.manifest import Manifest, changed_manifest
 from bertkit.data.prepared_tokenizer import prepared_tokenizer
 from bertkit.data.shard import DOCUMENTS, SENTENCES, TOKENS, record_error, shard_file, token_dtype
+from bertkit.foundation.counted import counted
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.randomness import derive_key, uniforms
 from bertkit.text.tokenizer import Tokenizer
@@ -93,7 +94,7 @@ class PreparedCorpus:
 
     def describe(self) -> str:
         """What there is, in a few words."""
-        return f"{self.num_documents:,} documents, {self.num_tokens:,} tokens"
+        return f"{counted(self.num_documents, 'document')}, {counted(self.num_tokens, 'token')}"
 
     def tokens(self, start: int, stop: int) -> NDArray[np.unsignedinteger[Any]]:
         """Token ids from `start` up to `stop`, uint16 or uint32."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from bertkit.foundation.counted import counted
 from bertkit.foundation.devices import default_device, resolve_precision
 
 
@@ -18,13 +19,9 @@ def describe_machine() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     precision = resolve_precision("auto", device)
     return (
-        f"{name}, {_counted(cores or 1, 'CPU core')}, {_counted(torch.get_num_threads(), 'thread')}, {precision}, "
+        f"{name}, {counted(cores or 1, 'CPU core')}, {counted(torch.get_num_threads(), 'thread')}, {precision}, "
         f"{platform.system()}, Python {platform.python_version()}, torch {torch.__version__}"
     )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _processor() -> str:
