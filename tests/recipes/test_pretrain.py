@@ -293,6 +293,15 @@ def test_a_run_that_goes_on_and_is_refused_stays(data: Path, tmp_path: Path, mon
     assert _weights(half) == _weights(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_a_run_on_a_gpu_says_what_attention_dropout_costs(data: Path, dropout: float):
+    options = replace(OPTIONS, model=replace(OPTIONS.model, attention_probs_dropout_prob=dropout))
+    setup = PretrainSetup.of(data, options, ProcessGroup(device=torch.device("cpu")))
+    assert "flash" not in setup.describe()
+    on_gpu = replace(setup, group=ProcessGroup(device=torch.device("cuda")))
+    assert ("no flash attention as attention_dropout is 0.1" in on_gpu.describe()) == bool(dropout)
+
+
 def test_the_configuration_has_the_tokens_that_suit_the_device(data: Path):
     options = replace(OPTIONS, micro_batch_tokens=None)
     setup = PretrainSetup.of(data, options, ProcessGroup(device=torch.device("cpu")))

@@ -134,6 +134,7 @@ class PretrainSetup:
     def describe(self) -> str:
         """The run in one line."""
         options, training = self.options, self.options.training
+        dropout, on_gpu = options.model.attention_probs_dropout_prob, self.group.device.type == "cuda"
         if training.steps is not None:
             length = f"{training.steps:,} steps of {options.batch_size} sequences"
             length += f" ({self.loader.epochs(training.steps):.2f} epochs)"
@@ -148,6 +149,7 @@ class PretrainSetup:
             f"{self.data.prepared.describe()}, {length}, "
             f"{resolve_precision(training.precision, self.group.device)} on {self.group.device.type}"
             + (f" in {self.group.size} processes ({options.parallel})" if self.group.size > 1 else "")
+            + (f", no flash attention as attention_dropout is {dropout:g}" if dropout and on_gpu else "")
         )
 
     def inform(self) -> None:
