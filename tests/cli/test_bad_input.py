@@ -224,6 +224,25 @@ def test_an_unknown_option_in_the_yaml_names_the_nearest(tmp_path: Path, prepare
     _refused(capsys, [*arguments, *config], "batch_sise", "--batch-size", out=tmp_path / "o")
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"steps: 2\nseeds: [1, 2\n", ("options.yaml, line 3 is not valid YAML (expected ',' or ']'", "mend it")),
+        (b"steps: 2\n\tseeds: 1\n", ("options.yaml, line 2 is not valid YAML",)),
+        (b"steps: \xff\n", ("options.yaml is not valid YAML", "position 7")),
+        (b"", ("options.yaml holds no options", "one a line")),
+        (b"- steps\n", ("options.yaml holds no options",)),
+    ],
+)
+@pytest.mark.parametrize("command", ["pretrain", "finetune"])
+def test_a_broken_yaml_is_named_with_its_line(
+    tmp_path: Path, capsys, command: str, content: bytes, words: tuple[str, ...]
+):
+    (tmp_path / "options.yaml").write_bytes(content)
+    arguments = [command, str(tmp_path), "--out", str(tmp_path / "o"), "--config", str(tmp_path / "options.yaml")]
+    _refused(capsys, arguments, *words, out=tmp_path / "o")
+
+
 def test_options_from_a_yaml_file_are_taken(tmp_path: Path, prepared: Path):
     (tmp_path / "options.yaml").write_text("steps: 2\npreset: tiny\nbatch_size: 4\nseq-length: 32\n")
     arguments = ["pretrain", str(prepared / "data"), "--out", str(tmp_path / "o")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 from cyclopts import App, CycloptsError
@@ -101,6 +102,7 @@ def _take_config(arguments: list[str]) -> tuple[list[str], Path | None]:
             continue
         if not path.is_file():
             raise InputError(f"{path} does not exist: give --config a YAML file of options")
+        _options_in(path)
         return rest, path
     return arguments, None
 
@@ -114,14 +116,22 @@ def _recipe(arguments: list[str], config: Path | None) -> Path | None:
         elif argument.startswith("--recipe="):
             name = argument.removeprefix("--recipe=")
     if name is None and config is not None and arguments[:1] in _WITH_RECIPES:
-        name = _recipe_of(config)
+        name = _options_in(config).get("recipe")
     file = None if name is None else recipe_file(name)
     return file if file is not None and file.is_file() else None  # another name is refused with the other options
 
 
-def _recipe_of(config: Path) -> str | None:
-    options = yaml.safe_load(config.read_text(encoding="utf-8"))
-    return options.get("recipe") if isinstance(options, dict) else None
+def _options_in(config: Path) -> dict[str, Any]:
+    try:
+        options = yaml.safe_load(config.read_bytes())
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        raise InputError(f"{config}{line} is not valid YAML ({error.problem}): mend it") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{config} is not valid YAML ({error}): mend it") from None
+    if not isinstance(options, dict):
+        raise InputError(f"{config} holds no options: give one a line, such as seeds: 5")
+    return options
 
 
 def _say(message: str) -> int:
