@@ -83,6 +83,13 @@ def test_a_table_without_the_columns_is_named_with_those_it_has(
         assert "it has 'one', 'two'" in _refused(capsys, [*command, path])
 
 
+@pytest.mark.parametrize("name", ["in.csv", "in.tsv"])
+def test_an_empty_table_is_said_to_be_empty(model: Callable[[str], str], tmp_path: Path, capsys, name: str):
+    path = _write(tmp_path / name, "\n")
+    for command in (["evaluate", model("classification"), "--data"], ["predict", model("classification"), "--input"]):
+        assert f"{path} is empty: give a table whose first line names" in _refused(capsys, [*command, path])
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "content"),
     [
@@ -104,6 +111,61 @@ def test_a_file_without_labels_is_sent_to_predict(
         capsys, ["evaluate", model(kind), "--data", path]
     )
     assert run(["predict", model(kind), "--input", path]) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "content"),
+    [
+        ("classification", "in.csv", "text,label\na \xff film,good\na bad film,bad\n"),
+        ("classification", "in.jsonl", '{"text": "a \xff film", "label": "good"}\n{"text": "film", "label": "bad"}\n'),
+        (
+            "span-extraction",
+            "in.json",
+            '{"data": [{"paragraphs": [{"context": "a \xff film", "qas": [{"id": "1", "question": "what", "answers": '
+            '[{"text": "film", "answer_start": 4}]}]}]}]}',
+        ),
+        ("span-extraction", "in.jsonl", '{"question": "what", "context": "a \xff film", "answers": ["film"]}\n' * 10),
+        ("multiple-choice", "in.jsonl", '{"question": "wh\xff", "choices": ["a", "b"], "label": 1}\n'),
+        ("tagging", "in.conll", "a O\nf\xfflm B-PER\n"),
+        ("tagging", "in.jsonl", '{"text": ["a", "f\xfflm"], "spans": ["O", "B-PER"]}\n'),
+    ],
+)
+def test_bytes_that_are_not_utf8_are_refused_or_replaced(
+    model: Callable[[str], str], tmp_path: Path, capsys, kind: str, name: str, content: str
+):
+    path = tmp_path / name
+    path.write_bytes(content.encode("latin-1"))
+    replaced = ["--encoding-errors", "replace"]
+    for command in (["evaluate", model(kind), "--data", str(path)], ["predict", model(kind), "--input", str(path)]):
+        assert "not UTF-8" in _refused(capsys, command)
+        assert run([*command, *replaced]) == 0
+
+
+def test_fine_tuning_replaces_such_bytes_and_its_model_does_so_when_it_is_measured(
+    tiny_model: Path, tmp_path: Path, capsys
+):
+    path, run_folder = tmp_path / "in.csv", tmp_path / "run"
+    path.write_bytes(b"text,label\n" + b"a \xff film,up\na bad film,down\n" * 10)
+    arguments = ["finetune", str(tiny_model), "--train", str(path), "--out", str(run_folder)]
+    arguments += ["--epochs", "1", "--max-length", "12"]
+    assert "replace such bytes with --encoding-errors replace" in _refused(capsys, arguments)
+    assert not run_folder.exists()
+    assert run([*arguments, "--encoding-errors", "replace"]) == 0
+    evaluate = ["evaluate", str(run_folder / "model"), "--data", str(path)]
+    assert run(evaluate) == 0
+    assert "not UTF-8" in _refused(capsys, [*evaluate, "--encoding-errors", "strict"])
+
+
+def test_a_benchmark_with_such_bytes_is_read_where_that_is_asked_for(tiny_model: Path, tmp_path: Path, capsys):
+    for split in ("train", "dev", "test"):
+        (tmp_path / f"{split}.tsv").write_bytes(b"a \xff film\t1\na bad film\t0\n" * 4)
+    benchmark = ["--task", "sst2-sentences", "--data", str(tmp_path)]
+    options = ["--epochs", "1", "--max-length", "12", "--out", str(tmp_path / "run")]
+    assert "not UTF-8" in _refused(capsys, ["finetune", str(tiny_model), *benchmark, *options])
+    assert run(["finetune", str(tiny_model), *benchmark, *options, "--encoding-errors", "replace"]) == 0
+    assert run(["evaluate", str(tmp_path / "run/model"), "--data", str(tmp_path)]) == 0
+    study = ["study", "features", str(tiny_model), *benchmark, "--out", str(tmp_path / "study")]
+    assert "not UTF-8" in _refused(capsys, study)
 
 
 def test_a_report_is_a_page(model: Callable[[str], str], tmp_path: Path, capsys):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from bertkit.cli.ignored_options import refuse_columns, refuse_given
+from bertkit.data.text_stream import EncodingErrors
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.precision import Precision
 
@@ -32,6 +33,7 @@ def evaluate(
     label: str | None = None,
     choices: list[str] | None = None,
     header: bool | None = None,
+    encoding_errors: EncodingErrors | None = None,
     micro_batch_tokens: int = 4096,
     precision: Precision = "auto",
     report: Path | None = None,
@@ -59,6 +61,8 @@ def evaluate(
         Columns of choices, one each, or one with lists.
     header
         Whether the first line of CSV and TSV names the columns.
+    encoding_errors
+        What becomes of bytes that are not UTF-8; as in fine-tuning unless given.
     micro_batch_tokens
         Tokens that go through the model at once.
     precision
@@ -91,14 +95,22 @@ def evaluate(
         row = find_benchmark(benchmark)
         if row.family.kind != its_task.kind:
             raise InputError(f"{row.name} is {row.family.kind}, but {model} was fine-tuned for {its_task.kind}")
-        tokenizer = Tokenizer.from_pretrained(model)
-        instances = its_task.encode(row.read(Path(data), split or ("test" if row.test else "dev")), tokenizer)
+        errors = encoding_errors or its_task.columns.encoding_errors
+        examples = row.read(Path(data), split or ("test" if row.test else "dev"), errors)
+        instances = its_task.encode(examples, Tokenizer.from_pretrained(model))
         its_task = replace(its_task, metric_names=row.metric_names or its_task.metric_names)
     else:
         refuse_columns(its_task, named)
         if not any(isinstance(source, HubDataset) for source in resolve_sources([data])):
             refuse_given(f"{data} has no splits", {"split": split})
-        columns = its_task.columns.changed(text=text, text_pair=text_pair, label=label, choices=choices, header=header)
+        columns = its_task.columns.changed(
+            text=text,
+            text_pair=text_pair,
+            label=label,
+            choices=choices,
+            header=header,
+            encoding_errors=encoding_errors,
+        )
         instances = _labelled(its_task, data, columns, split or "test", Tokenizer.from_pretrained(model))
     for remark in instances.all_remarks:
         note(remark)

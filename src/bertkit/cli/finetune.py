@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bertkit.cli.ignored_options import refuse_columns, refuse_given
+from bertkit.data.text_stream import EncodingErrors
 from bertkit.foundation.errors import InputError
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.tasks.task_options import TaskOptions
@@ -32,6 +33,7 @@ def finetune(
     label: str | None = None,
     choices: list[str] | None = None,
     header: bool | None = None,
+    encoding_errors: EncodingErrors = "strict",
     metrics: list[str] | None = None,
     grid: Literal["paper"] | None = None,
     task_options: Annotated[TaskOptions, Parameter(name="*")] = TaskOptions(),
@@ -75,6 +77,8 @@ def finetune(
         Columns of multiple-choice, one each, or one with lists, which is "choices" unless given.
     header
         Whether the first line of CSV and TSV names the columns; with --no-header columns are places from 0.
+    encoding_errors
+        What becomes of bytes that are not UTF-8.
     metrics
         What to measure, the first one choosing the weights: accuracy, f1, macro_f1, matthews; pearson, spearman; exact,
         f1, joint_exact, joint_f1; f1, precision, recall, accuracy.
@@ -109,7 +113,7 @@ def finetune(
     from bertkit.tasks.task_data import read_task_data
 
     if task is not None and data is not None:
-        task_data = find_benchmark(task).data(data, task_options)
+        task_data = find_benchmark(task).data(data, task_options, encoding_errors)
     else:
         assert train is not None
         family = FAMILIES[kind or "classification"]
@@ -120,7 +124,12 @@ def finetune(
             test,
             family=family,
             columns=family.usual_columns.changed(
-                text=text, text_pair=text_pair, label=label, choices=choices, header=header
+                text=text,
+                text_pair=text_pair,
+                label=label,
+                choices=choices,
+                header=header,
+                encoding_errors=encoding_errors,
             ),
             options=task_options,
             metric_names=None if metrics is None else tuple(metrics),

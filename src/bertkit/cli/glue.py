@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from bertkit.data.text_stream import EncodingErrors
 from bertkit.recipes.finetune_options import FinetuneOptions
 
 
@@ -18,6 +19,7 @@ def glue(
     data: Path,
     out: Path,
     tasks: list[str] | None = None,
+    encoding_errors: EncodingErrors = "strict",
     grid: Literal["paper"] | None = None,
     options: Annotated[FinetuneOptions, Parameter(name="*")] = FinetuneOptions(),
     resume: bool | None = None,
@@ -40,6 +42,8 @@ def glue(
         Run folder: results.json, results.md, and a run folder a task.
     tasks
         Only these, by name.
+    encoding_errors
+        What becomes of bytes that are not UTF-8.
     grid
         paper tries batches of 16 and 32, rates of 5e-5, 4e-5, 3e-5 and 2e-5, and 2, 3 and 4 epochs for each task, and
         gives the best setting five seeds where the training set is small.
@@ -59,6 +63,7 @@ def glue(
         out,
         options,
         tasks=GLUE_TASKS if tasks is None else tasks,
+        encoding_errors=encoding_errors,
         grid=None if grid is None else PAPER_GRID,
         resume=resume,
     )

@@ -10,7 +10,7 @@ from bertkit.cli.texts import TaskInputOptions, read_text_chunks
 from bertkit.data.rows import RowOptions
 from bertkit.data.sources import HubDataset, resolve_sources
 from bertkit.data.table_parts import read_table_parts
-from bertkit.data.text_stream import BytesSeen
+from bertkit.data.text_stream import BytesSeen, EncodingErrors
 from bertkit.foundation.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _parts(task: Task[Any], texts: Sequence[str], options: TaskInputOptions, byt
     if not isinstance(source, HubDataset) and task.has_own_layout(source.path):
         if named:
             raise InputError(f"{options.input} is no table: leave {named[0]} out")
-        return _whole(task, options.input)
+        return _whole(task, options.input, options.encoding_errors)
     if not isinstance(source, HubDataset) and (source.format == "text" or options.pair):
         if named:
             raise InputError(f"{options.input} has a text a line and no columns: leave {named[0]} out")
@@ -71,8 +71,8 @@ def _lines(task: Task[Any], texts: Sequence[str], options: TaskInputOptions, byt
         yield Part(task.examples([task.parse_line(text) if isinstance(text, str) else text for text in chunk]))
 
 
-def _whole(task: Task[Any], source: str) -> Iterator[Part]:
-    yield Part(task.read(source, task.columns, labelled=False))
+def _whole(task: Task[Any], source: str, encoding_errors: EncodingErrors) -> Iterator[Part]:
+    yield Part(task.read(source, replace(task.columns, encoding_errors=encoding_errors), labelled=False))
 
 
 def _tables(task: Task[Any], options: TaskInputOptions, bytes_seen: BytesSeen) -> Iterator[Part]:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bertkit.cli.ignored_options import refuse_columns, refuse_given
+from bertkit.data.text_stream import EncodingErrors
 from bertkit.foundation.errors import InputError
 from bertkit.studies.feature_based.options import FeatureStudyOptions
 from bertkit.tasks.task_options import TaskOptions
@@ -29,6 +30,7 @@ def study_features(
     text_pair: str | None = None,
     label: str | None = None,
     header: bool | None = None,
+    encoding_errors: EncodingErrors = "strict",
     context: Literal["sentence", "document"] = "sentence",
     options: Annotated[FeatureStudyOptions, Parameter(name="*")] = FeatureStudyOptions(),
     resume: bool | None = None,
@@ -65,6 +67,8 @@ def study_features(
         Column of the class; of tagging, "spans" unless given, a list of tags or spans.
     header
         Whether the first line of CSV and TSV names the columns; with --no-header columns are places from 0.
+    encoding_errors
+        What becomes of bytes that are not UTF-8.
     context
         Of tags: whether the encoder reads a sentence alone or with its document, as in the paper.
     resume
@@ -92,7 +96,7 @@ def study_features(
     tune_allocator()
     task_options = TaskOptions(context=context)
     if task is not None and data is not None:
-        task_data = find_benchmark(task).data(data, task_options)
+        task_data = find_benchmark(task).data(data, task_options, encoding_errors)
     else:
         assert train is not None
         family = FAMILIES[kind or "classification"]
@@ -102,7 +106,9 @@ def study_features(
             dev,
             test,
             family=family,
-            columns=family.usual_columns.changed(text=text, text_pair=text_pair, label=label, header=header),
+            columns=family.usual_columns.changed(
+                text=text, text_pair=text_pair, label=label, header=header, encoding_errors=encoding_errors
+            ),
             options=task_options,
         )
     result = study.study_features(model, task_data, out, options, resume=resume)

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 from bertkit.data.rows import RowOptions, read_rows
 from bertkit.data.sources import HubDataset, resolve_sources
-from bertkit.data.text_stream import BytesSeen, text_lines
+from bertkit.data.text_stream import BytesSeen, EncodingErrors, text_lines
 from bertkit.foundation.errors import InputError
 
 _CHUNK_TEXTS = 8192
@@ -37,7 +36,7 @@ class InputOptions:
 
     input: str | None = None
     text: str | None = None
-    encoding_errors: Literal["strict", "replace"] = "strict"
+    encoding_errors: EncodingErrors = "strict"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bertkit.data.rows import RowOptions, read_rows
 from bertkit.data.sources import Source, SourceFile, resolve_sources
-from bertkit.data.text_stream import BytesSeen, text_blocks
+from bertkit.data.text_stream import BytesSeen, EncodingErrors, text_blocks
 from bertkit.foundation.errors import InputError
 from bertkit.text.sentences import split_sentences
 
@@ -26,7 +26,7 @@ class CorpusOptions:
     text_column: str = "text"
     """Column of CSV, TSV, JSONL, Parquet and hub rows; every row is a document."""
 
-    encoding_errors: str = "strict"
+    encoding_errors: EncodingErrors = "strict"
     """What becomes of bytes that are not UTF-8: "strict" refuses them, "replace" puts U+FFFD."""
 
     split: str = "train"

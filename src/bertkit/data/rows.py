@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.data.sources import HubDataset, Source, SourceFile
-from bertkit.data.text_stream import BytesSeen, text_lines
+from bertkit.data.text_stream import BytesSeen, EncodingErrors, text_lines
 from bertkit.foundation.errors import InputError
 
 Row = tuple[int, tuple[Any, ...]]
@@ -32,7 +32,7 @@ class RowOptions:
     header: bool = True
     """Whether a CSV or TSV file's first line names the columns."""
 
-    encoding_errors: str = "strict"
+    encoding_errors: EncodingErrors = "strict"
     split: str = "train"
     """Split of a hub data set."""
 
@@ -72,6 +72,8 @@ def _delimited_rows(
     names: list[str] | None = None
     if options.header:
         names = next(rows, (0, []))[1]
+        if not names:
+            raise InputError(f"{source.path} is empty: give a table whose first line names its columns")
     places = _places(options.columns, names, str(source.path))
     width = None if names is None else len(names)
     for number, fields in rows:
@@ -182,7 +184,8 @@ def _places(columns: Sequence[str | int], names: list[str] | None, place: str) -
 
 
 def _missing(column: str | int, names: list[str], place: str) -> InputError:
+    if not names:
+        return InputError(f"{place} has no column {column!r}, nor any other: check the file")
     near = difflib.get_close_matches(str(column), names, 1)
     hint = f"did you mean {near[0]!r}?" if near else "name one of these"
-    there = ", ".join(map(repr, names)) or "no column at all"
-    return InputError(f"{place} has no column {column!r}; it has {there}: {hint}")
+    return InputError(f"{place} has no column {column!r}; it has {', '.join(map(repr, names))}: {hint}")

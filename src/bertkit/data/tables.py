@@ -9,6 +9,7 @@ from typing import Any
 
 from bertkit.data.rows import RowOptions, read_rows
 from bertkit.data.sources import HubDataset, resolve_sources
+from bertkit.data.text_stream import EncodingErrors
 from bertkit.foundation.errors import InputError
 
 
@@ -40,7 +41,7 @@ def read_table(
     *,
     columns: Sequence[str | int],
     header: bool = True,
-    encoding_errors: str = "strict",
+    encoding_errors: EncodingErrors = "strict",
     split: str = "train",
     pad_short_rows: bool = False,
 ) -> Table:

@@ -8,9 +8,12 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bertkit.foundation.errors import InputError
+
+EncodingErrors = Literal["strict", "replace"]
+"""What becomes of bytes that are not UTF-8: an error, or U+FFFD."""
 
 BytesSeen = Callable[[int], None]
 """Is told how many more bytes of a file were read."""
@@ -19,7 +22,7 @@ _BLOCK_BYTES = 1 << 20
 _MAX_LINE_BYTES = 1 << 28
 
 
-def text_blocks(path: Path, encoding_errors: str, bytes_seen: BytesSeen) -> Iterator[str]:
+def text_blocks(path: Path, encoding_errors: EncodingErrors, bytes_seen: BytesSeen) -> Iterator[str]:
     """Yield the file's text in blocks of whole lines, each ending at a newline but for the last.
 
     A UTF-8 byte-order mark at the start is left out. Bytes that are not UTF-8 raise `InputError` with their offset
@@ -38,7 +41,7 @@ def text_blocks(path: Path, encoding_errors: str, bytes_seen: BytesSeen) -> Iter
         offset += len(block)
 
 
-def text_lines(path: Path, encoding_errors: str, bytes_seen: BytesSeen) -> Iterator[str]:
+def text_lines(path: Path, encoding_errors: EncodingErrors, bytes_seen: BytesSeen) -> Iterator[str]:
     """Yield the file's lines, newline included; nothing else ends a line."""
     for block in text_blocks(path, encoding_errors, bytes_seen):
         yield from io.StringIO(block, newline="\n")

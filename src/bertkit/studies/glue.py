@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bertkit.data.text_stream import EncodingErrors
 from bertkit.foundation.console import note
 from bertkit.foundation.devices import default_device, resolve_micro_batch_tokens
 from bertkit.foundation.errors import InputError
@@ -23,6 +24,7 @@ from bertkit.tasks.evaluation import evaluate
 from bertkit.tasks.examples import Examples
 from bertkit.tasks.folder import load_task_model
 from bertkit.tasks.glue import GLUE
+from bertkit.tasks.task_data import TaskData
 from bertkit.text.tokenizer import Tokenizer
 
 _DIAGNOSTIC = find_benchmark("AX")
@@ -36,6 +38,7 @@ def run_glue(
     options: FinetuneOptions,
     *,
     tasks: Sequence[str] = GLUE_TASKS,
+    encoding_errors: EncodingErrors = "strict",
     grid: GridOptions | None = None,
     resume: bool | None = None,
 ) -> GlueResult:
@@ -58,12 +61,14 @@ def run_glue(
         note(f"{name} is left out: {reason}")
     if len(skipped) == len(names):
         raise InputError(f"{data} has the files of no task: give the folder with CoLA/, RTE/ and so on")
-    diagnostic = _read_diagnostic(data)
+    diagnostic = _read_diagnostic(data, encoding_errors)
     found = GlueResult({}, skipped)
     with exclusive(out):
         for name in names:
             if name not in skipped:
-                result = _run(model, data, out / name, name, options, grid, resume)
+                row = find_benchmark(name)
+                task_data = row.data(row.folder(data), encoding_errors=encoding_errors)
+                result = _run(model, task_data, out / name, options, grid, resume)
                 found = replace(found, results={**found.results, name: result})
                 if name == _DIAGNOSTIC.model_of and diagnostic is not None:
                     found = replace(found, diagnostic=_measure_diagnostic(result.model, diagnostic, options))
@@ -72,22 +77,14 @@ def run_glue(
 
 
 def _run(
-    model: Path,
-    data: Path,
-    out: Path,
-    name: str,
-    options: FinetuneOptions,
-    grid: GridOptions | None,
-    resume: bool | None,
+    model: Path, data: TaskData, out: Path, options: FinetuneOptions, grid: GridOptions | None, resume: bool | None
 ) -> FinetuneResult:
-    row = find_benchmark(name)
-    task_data = row.data(row.folder(data))
     if grid is None:
-        result = finetune(model, task_data, out, options, resume=resume)
+        result = finetune(model, data, out, options, resume=resume)
         if _is_stale(out / REPORT_FILE, out):
             write_run_report(out, result, options)
         return result
-    found = finetune_grid(model, task_data, out, options, grid, resume=resume)
+    found = finetune_grid(model, data, out, options, grid, resume=resume)
     if _is_stale(out / REPORT_FILE, found.run):
         write_grid_report(out, found, options)
     return found.best
@@ -100,12 +97,12 @@ def _is_stale(report: Path, run: Path) -> bool:
     )
 
 
-def _read_diagnostic(data: Path) -> Examples | None:
+def _read_diagnostic(data: Path, encoding_errors: EncodingErrors) -> Examples | None:
     """The diagnostic set, None where there are no labels of it; the hub has none."""
     folder = _DIAGNOSTIC.folder(data)
     if not data.is_dir() or _DIAGNOSTIC.missing(folder):
         return None
-    return _DIAGNOSTIC.read(folder, "test")
+    return _DIAGNOSTIC.read(folder, "test", encoding_errors)
 
 
 def _measure_diagnostic(model: Path, examples: Examples, options: FinetuneOptions) -> dict[str, float]:

@@ -6,6 +6,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from bertkit.data.text_stream import EncodingErrors
 from bertkit.foundation.console import note
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import atomic_path
@@ -32,7 +33,9 @@ class SubmissionFile:
     """What is not as the leaderboard or the reader would expect."""
 
 
-def write_glue_submission(runs: Path, data: Path, out: Path) -> tuple[SubmissionFile, ...]:
+def write_glue_submission(
+    runs: Path, data: Path, out: Path, encoding_errors: EncodingErrors = "strict"
+) -> tuple[SubmissionFile, ...]:
     """Predict the test files in `data/TASK` by the models in `runs/TASK/model`, or `runs/TASK`, into the zip `out`.
 
     The leaderboard refuses a zip that lacks one of its files: those of tasks without a model or without a test file
@@ -51,7 +54,7 @@ def write_glue_submission(runs: Path, data: Path, out: Path) -> tuple[Submission
                 predictor = None
             elif predictor is None or predictor.model.path != model:
                 predictor = load(model)
-            examples = _examples(entry, data)
+            examples = _examples(entry, data, encoding_errors)
             values, remarks = _values(entry, examples, predictor)
             lines = ["index\tprediction", *(f"{index}\t{value}" for index, value in enumerate(values))]
             # Without the time of writing the same models give the same bytes.
@@ -68,11 +71,13 @@ def _model(folder: Path) -> Path | None:
     return next((path for path in (folder / "model", folder) if (path / "config.json").is_file()), None)
 
 
-def _examples(entry: GlueEntry, data: Path) -> Examples | None:
+def _examples(entry: GlueEntry, data: Path, encoding_errors: EncodingErrors) -> Examples | None:
     """The rows to predict, None where the file is not there."""
     row = find_benchmark(entry.benchmark)
     folder = row.folder(data)
-    return row.read_unlabelled(folder, entry.split) if row.has_unlabelled(folder, entry.split) else None
+    if not row.has_unlabelled(folder, entry.split):
+        return None
+    return row.read_unlabelled(folder, entry.split, encoding_errors)
 
 
 def _values(entry: GlueEntry, examples: Examples | None, predictor: Predictor | None) -> tuple[list[str], list[str]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bertkit.data.text_stream import EncodingErrors
 from bertkit.foundation.errors import InputError
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.columns import Columns
@@ -75,18 +76,20 @@ class Benchmark:
         """Whether the file of one of `unlabelled` is in the folder."""
         return self._on_hub(folder) or _find(folder, self.unlabelled[name].file) is not None
 
-    def read(self, folder: Path, split: str) -> Examples:
+    def read(self, folder: Path, split: str, encoding_errors: EncodingErrors = "strict") -> Examples:
         """Read one of `splits()` from the benchmark's folder; a missing file raises `InputError`."""
         splits = self.splits()
         if split not in splits:
             raise InputError(f"{self.name} has no labelled split {split!r}: use one of {', '.join(splits)}")
-        return self._read(folder, split, splits[split], labelled=True)
+        return self._read(folder, split, splits[split], encoding_errors, labelled=True)
 
-    def read_unlabelled(self, folder: Path, name: str) -> Examples:
+    def read_unlabelled(self, folder: Path, name: str, encoding_errors: EncodingErrors = "strict") -> Examples:
         """Read one of `unlabelled`; a missing file raises `InputError`."""
-        return self._read(folder, name, self.unlabelled[name], labelled=False)
+        return self._read(folder, name, self.unlabelled[name], encoding_errors, labelled=False)
 
-    def data(self, folder: Path, options: TaskOptions | None = None) -> TaskData:
+    def data(
+        self, folder: Path, options: TaskOptions | None = None, encoding_errors: EncodingErrors = "strict"
+    ) -> TaskData:
         """Read all labelled splits."""
         if self.train is None:
             raise InputError(
@@ -97,11 +100,11 @@ class Benchmark:
             name=self.name,
             family=self.family,
             options=options or TaskOptions(),
-            train=self.read(folder, "train"),
-            dev=self.read(folder, "dev"),
-            further_dev={name: self.read(folder, f"dev_{name}") for name in self.further_dev},
-            test=self.read(folder, "test") if self.test else None,
-            columns=self.columns,
+            train=self.read(folder, "train", encoding_errors),
+            dev=self.read(folder, "dev", encoding_errors),
+            further_dev={name: self.read(folder, f"dev_{name}", encoding_errors) for name in self.further_dev},
+            test=self.read(folder, "test", encoding_errors) if self.test else None,
+            columns=replace(self.columns, encoding_errors=encoding_errors),
             metric_names=self.metric_names,
             benchmark=self.name,
         )
@@ -109,7 +112,9 @@ class Benchmark:
     def _on_hub(self, folder: Path) -> bool:
         return self.hub is not None and folder.as_posix() == self.hub.dataset and not folder.exists()
 
-    def _read(self, folder: Path, name: str, split: Split, *, labelled: bool) -> Examples:
+    def _read(
+        self, folder: Path, name: str, split: Split, encoding_errors: EncodingErrors, *, labelled: bool
+    ) -> Examples:
         if self.hub is not None and self._on_hub(folder):
             return self.hub.read(self.family, name, labelled=labelled)
         if not folder.is_dir():
@@ -118,7 +123,7 @@ class Benchmark:
         path = _find(folder, split.file)
         if path is None:
             raise InputError(f"{folder} has no {split.file}, which {self.name} needs: give the folder with its files")
-        columns = split.columns or self.columns
+        columns = replace(split.columns or self.columns, encoding_errors=encoding_errors)
         examples: Examples = self.family.read(path, columns, where=split.where, labelled=labelled)
         return examples
 

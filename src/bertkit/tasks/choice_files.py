@@ -39,7 +39,9 @@ def read_choices(
     label = (columns.label,) if labelled else ()
     condition = () if where is None else (where[0],)
     names = list(dict.fromkeys([columns.text, *pair, *columns.choices, *label, *condition]))
-    table = read_table(source, columns=names, header=columns.header, split=split)
+    table = read_table(
+        source, columns=names, header=columns.header, encoding_errors=columns.encoding_errors, split=split
+    )
     rows = [index for index in range(len(table)) if where is None or table.columns[where[0]][index] == where[1]]
     if not rows:
         raise InputError(f"{source} has no row whose {where} is as asked for: check the file")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bertkit.data.text_stream import EncodingErrors
 from bertkit.foundation.errors import InputError
 
 
@@ -22,6 +23,8 @@ class Columns:
     broken_rows: Literal["refuse", "skip"] = "refuse"
     """What becomes of rows that lack a field or a text: an error, or they are left out and counted. Where predictions
     are asked for, each row gets one, and what is missing is read as empty."""
+
+    encoding_errors: EncodingErrors = "strict"
 
     def __post_init__(self) -> None:
         chosen = [column for column in (self.text, self.text_pair, self.label, *self.choices) if column is not None]
@@ -52,9 +55,10 @@ class Columns:
         label: str | None = None,
         choices: Sequence[str] | None = None,
         header: bool | None = None,
+        encoding_errors: EncodingErrors | None = None,
     ) -> Columns:
         """These columns, but for what a person typed; without a header the names are places from 0."""
-        if all(change is None for change in (text, text_pair, label, choices, header)):
+        if all(change is None for change in (text, text_pair, label, choices, header, encoding_errors)):
             return self
         header = self.header if header is None else header
         pair = self.text_pair if text_pair is None else text_pair
@@ -65,6 +69,7 @@ class Columns:
             choices=tuple(_column(choice, header=header) for choice in (self.choices if choices is None else choices)),
             header=header,
             broken_rows=self.broken_rows,
+            encoding_errors=encoding_errors or self.encoding_errors,
         )
 
 

@@ -92,6 +92,7 @@ def read_examples(
         source,
         columns=[columns.text, *label, *pair, *condition],
         header=columns.header,
+        encoding_errors=columns.encoding_errors,
         split=split,
         pad_short_rows=columns.broken_rows == "skip",
     )

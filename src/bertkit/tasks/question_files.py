@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.data.tables import Table, TableSource, read_table
-from bertkit.data.text_stream import text_blocks
+from bertkit.data.text_stream import EncodingErrors, text_blocks
 from bertkit.foundation.errors import InputError
 from bertkit.tasks.columns import Columns
 from bertkit.tasks.inputs import shortened
@@ -34,13 +34,15 @@ def read_questions(
     [...]}, in a table each also written as JSON; where "answer_start" is left out the text is searched for. None at
     all means that the context has no answer. Raises `InputError` for a file without answers if `labelled`.
     """
-    content = None if isinstance(source, Table) else _squad_json(source)
+    content = None if isinstance(source, Table) else _squad_json(source, columns.encoding_errors)
     remarks: tuple[str, ...] = ()
     if content is not None:
         found = list(_squad_questions(content, str(source), labelled=labelled))
     else:
         names = [*_text_columns(columns), *([columns.label] if labelled else []), *([where[0]] if where else [])]
-        table = read_table(source, columns=names, header=columns.header, split=split)
+        table = read_table(
+            source, columns=names, header=columns.header, encoding_errors=columns.encoding_errors, split=split
+        )
         remarks = table.remarks
         found = list(_table_questions(table, columns, where=where, labelled=labelled))
     if not found:
@@ -54,16 +56,16 @@ def read_questions(
 
 def is_squad_file(path: Path) -> bool:
     """Whether a file is in SQuAD's layout; `InputError` where it is JSON of some other kind."""
-    return _squad_json(path) is not None
+    return _squad_json(path, "replace") is not None
 
 
-def _squad_json(source: str | Path) -> Any | None:
+def _squad_json(source: str | Path, encoding_errors: EncodingErrors) -> Any | None:
     """The articles of a JSON file in SQuAD's layout, None of another file."""
     path = Path(source).expanduser()
     if ".json" not in path.suffixes or not path.is_file():
         return None
     try:
-        content = json.loads("".join(text_blocks(path, "strict", lambda count: None)))
+        content = json.loads("".join(text_blocks(path, encoding_errors, lambda count: None)))
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":  # an object a line
             return None

@@ -131,7 +131,7 @@ def _column_sentences(path: Path, columns: Columns, *, labelled: bool) -> Iterat
     tags: list[str] = []
     ends: list[int] = [0]
     places: list[int] = []
-    for number, line in enumerate(text_lines(path, "strict", lambda count: None), 1):
+    for number, line in enumerate(text_lines(path, columns.encoding_errors, lambda count: None), 1):
         content = line.strip(" \t\r\n")
         fields = [field for field in content.split("\t" if "\t" in content else " ") if field]
         if fields and fields[0] == _DOCUMENT_START:
@@ -171,7 +171,9 @@ def _table_sentences(
     source: TableSource, columns: Columns, *, split: str, where: tuple[str, str] | None, labelled: bool
 ) -> tuple[list[Sentence], list[str]]:
     names = [columns.text, *([columns.label] if labelled else []), *([where[0]] if where else [])]
-    table: Table = read_table(source, columns=names, header=columns.header, split=split)
+    table: Table = read_table(
+        source, columns=names, header=columns.header, encoding_errors=columns.encoding_errors, split=split
+    )
     sentences, widened, dropped = [], [], []
     for index in range(len(table)):
         if where is not None and table.columns[where[0]][index] != where[1]:
