@@ -72,7 +72,7 @@ class GridResult:
     def rows(self) -> list[tuple[str, ...]]:
         """A setting each: `GRID_COLUMNS`."""
         metric, chosen = self.best.select_by, self.chosen
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for one in self.settings:
             values, described = one.values(metric), _described(one.setting)
             mark = " (chosen)" if one is chosen else ""
