@@ -24,8 +24,8 @@ class StageOptions:
     """How a run grows; by default it does not."""
 
     ramp_from: int | None = None
-    """Sequences of the first updates; doubled until there are as many as the batch size asks for. No fewer than that
-    are no ramp."""
+    """Sequences of the first updates; doubled until there are as many as the batch size asks for. Without effect
+    unless below the batch size."""
 
     ramp_share: float = 0.3
     """Share of the run over which they grow: of its steps, or of its time where that is what it is given."""
