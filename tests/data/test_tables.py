@@ -7,6 +7,7 @@ import pytest
 
 from bertkit.data import table_parts
 from bertkit.data.rows import RowOptions
+from bertkit.data.table_parts import read_table_parts
 from bertkit.data.tables import read_table
 from bertkit.foundation.errors import InputError
 
@@ -71,8 +72,20 @@ def test_unbalanced_quotes_in_csv_are_named_by_row(tmp_path):
 
 def test_a_table_without_rows_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\n")
-    with pytest.raises(InputError, match="has no rows"):
+    with pytest.raises(InputError, match=r"a\.csv has no rows: check the file"):
         read_table(tmp_path / "a.csv", columns=["text"])
+    with pytest.raises(InputError, match=r"a\.csv has no rows: check the file"):
+        next(read_table_parts(tmp_path / "a.csv", RowOptions(columns=("text",))))
+
+
+def test_rows_are_placed_by_their_file_or_data_set(tmp_path, monkeypatch):
+    import datasets
+
+    monkeypatch.setattr(datasets, "load_dataset", lambda *names, **options: iter([{"text": "a"}, {"text": "b"}]))
+    (tmp_path / "a.csv").write_text("text\none\n")
+    for source, place in (("someone/texts", "someone/texts, row 1"), (tmp_path / "a.csv", f"{tmp_path}/a.csv, row 2")):
+        assert read_table(source, columns=["text"]).place(0) == place
+        assert next(read_table_parts(source, RowOptions(columns=("text",)))).place(0) == place
 
 
 def test_text_and_broken_parquet_are_no_tables(tmp_path):

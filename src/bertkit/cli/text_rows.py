@@ -9,7 +9,7 @@ from typing import Any
 
 from bertkit.cli.texts import InputOptions, TextRowOptions, read_text_chunks
 from bertkit.data.rows import RowOptions, read_rows
-from bertkit.data.sources import HubDataset, resolve_sources
+from bertkit.data.sources import no_rows, resolve_sources
 from bertkit.foundation.errors import InputError
 from bertkit.inference.text_row import TextRow
 
@@ -23,7 +23,7 @@ class TextRows:
         rows = self._numbered(arguments, options) if column is None else self._named(arguments, options, column)
         first = next(rows, None)
         if first is None:
-            raise InputError(f"{options.input} has no rows: check the file")
+            raise no_rows(options.input)
         self._rows = chain([first], rows)
 
     def __iter__(self) -> Iterator[TextRow]:
@@ -55,9 +55,8 @@ class TextRows:
         rows = RowOptions(columns=(options.text, column), encoding_errors=options.encoding_errors)
         kind: type | None = None
         for source in resolve_sources([str(options.input)]):
-            place = source.name if isinstance(source, HubDataset) else str(source.path)
             for number, (text, one) in read_rows(source, rows, self._see):
-                here = f"{place}, row {number}"
+                here = f"{source.origin}, row {number}"
                 if not isinstance(text, str):
                     raise InputError(f"{here}: column {options.text!r} is {text!r}, not a text")
                 kind = _checked_kind(one, kind, f"{here}: column {column!r}")

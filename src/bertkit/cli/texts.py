@@ -132,10 +132,9 @@ def _table_texts(options: InputOptions, column: str, bytes_seen: BytesSeen) -> I
         raise InputError("--text names a table's column: give the table with --input FILE")
     rows = RowOptions(columns=(column,), encoding_errors=options.encoding_errors)
     for source in resolve_sources([options.input]):
-        place = source.name if isinstance(source, HubDataset) else str(source.path)
         for number, (value,) in read_rows(source, rows, bytes_seen):
             if not isinstance(value, str):
-                raise InputError(f"{place}, row {number}: column {column!r} is {value!r}, not a text")
+                raise InputError(f"{source.origin}, row {number}: column {column!r} is {value!r}, not a text")
             yield value
 
 

@@ -132,4 +132,4 @@ def _row_documents(source: Source, options: CorpusOptions, bytes_seen: BytesSeen
 
 
 def _names(sources: Sequence[Source]) -> str:
-    return ", ".join(str(source.path) if isinstance(source, SourceFile) else source.name for source in sources)
+    return ", ".join(source.origin for source in sources)

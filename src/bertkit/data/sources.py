@@ -31,6 +31,11 @@ class SourceFile:
     format: str
 
     @property
+    def origin(self) -> str:
+        """What messages call it."""
+        return str(self.path)
+
+    @property
     def num_bytes(self) -> int:
         """Size on the disk."""
         return self.path.stat().st_size
@@ -52,6 +57,11 @@ class HubDataset:
 
     num_bytes = 0
 
+    @property
+    def origin(self) -> str:
+        """What messages call it."""
+        return self.name
+
     def describe(self) -> dict[str, Any]:
         """Name, for a manifest."""
         return {"name": self.name}
@@ -62,6 +72,11 @@ class HubDataset:
 
 
 Source = SourceFile | HubDataset
+
+
+def no_rows(name: object) -> InputError:
+    """The error for a table, by the name that the user gave, in which there is nothing."""
+    return InputError(f"{name} has no rows: check the file")
 
 
 def resolve_sources(names: Sequence[str | Path]) -> list[Source]:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.data.rows import RowOptions, read_rows
-from bertkit.data.sources import HubDataset, resolve_sources
+from bertkit.data.sources import no_rows, resolve_sources
 from bertkit.data.tables import Table, table_of
 from bertkit.data.text_stream import BytesSeen
-from bertkit.foundation.errors import InputError
 
 _MAX_ROWS = 8192
 _MAX_CHARACTERS = 1 << 24
@@ -29,10 +28,9 @@ def read_table_parts(
     characters = 0
     is_empty = True
     for part in resolve_sources([source]):
-        name = part.name if isinstance(part, HubDataset) else str(part.path)
         for number, values in read_rows(part, options, bytes_seen, long_rows.append):
             rows.append(values)
-            origins.append((name, number))
+            origins.append((part.origin, number))
             characters += sum(map(_characters, values))
             if len(rows) == _MAX_ROWS or characters > _MAX_CHARACTERS:
                 yield table_of(options.columns, rows, origins, long_rows)
@@ -40,7 +38,7 @@ def read_table_parts(
                 long_rows.clear()
             is_empty = False
     if is_empty:
-        raise InputError(f"{source} has no rows: check the file")
+        raise no_rows(source)
     if rows:
         yield table_of(options.columns, rows, origins, long_rows)
 

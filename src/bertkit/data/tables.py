@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.data.rows import RowOptions, read_rows
-from bertkit.data.sources import HubDataset, resolve_sources
+from bertkit.data.sources import no_rows, resolve_sources
 from bertkit.data.text_stream import EncodingErrors
-from bertkit.foundation.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -64,12 +63,11 @@ def read_table(
     origins: list[tuple[str, int]] = []
     long_rows: list[str] = []
     for part in resolve_sources([source]):
-        name = part.name if isinstance(part, HubDataset) else str(part.path)
         for number, values in read_rows(part, options, long_row_seen=long_rows.append):
             rows.append(values)
-            origins.append((name, number))
+            origins.append((part.origin, number))
     if not rows:
-        raise InputError(f"{source} has no rows: check the file")
+        raise no_rows(source)
     return table_of(columns, rows, origins, long_rows)
 
 
