@@ -265,4 +265,7 @@ def test_a_checkpoint_cut_in_the_middle_falls_back_and_ends_the_same(tmp_path: P
 def test_a_dry_run_writes_nothing(tmp_path: Path, prepared: Path, capsys):
     assert run(["pretrain", str(prepared / "data"), *SIZES, "--dry-run", "--out", str(tmp_path / "run")]) == 0
     assert "parameters" in capsys.readouterr().out
+    one = ["--preset", "tiny", "--steps", "1", "--batch-size", "1", "--seq-length", "32"]
+    assert run(["pretrain", str(prepared / "data"), *one, "--dry-run", "--out", str(tmp_path / "run")]) == 0
+    assert "1 step of 1 sequence " in capsys.readouterr().out
     assert not (tmp_path / "run").exists()

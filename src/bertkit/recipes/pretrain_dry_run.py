@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bertkit.foundation.counted import counted
 from bertkit.foundation.devices import tune_allocator
 from bertkit.foundation.durations import format_duration
 from bertkit.foundation.process_group import ProcessGroup
@@ -22,7 +23,7 @@ def describe_run(data: Path, options: PretrainOptions) -> str:
     cost, training = measure_step(setup), setup.options.training
     seconds = cost.seconds(options.batch_size)
     if training.steps is not None:
-        foretold = f"{format_duration(seconds * training.steps)} for {training.steps:,} steps"
+        foretold = f"{format_duration(seconds * training.steps)} for {counted(training.steps, 'step')}"
     else:
         assert training.budget_seconds is not None
         foretold = f"{training.budget_seconds / seconds:,.0f} steps in {format_duration(training.budget_seconds)}"

@@ -23,6 +23,7 @@ from bertkit.data.stages import Stage, plan_stages
 from bertkit.data.token_counts import token_counts
 from bertkit.data.word_vectors import word_vectors
 from bertkit.foundation.console import note
+from bertkit.foundation.counted import counted
 from bertkit.foundation.device_memory import full_memory_named
 from bertkit.foundation.devices import autocast, resolve_micro_batch_tokens, resolve_precision
 from bertkit.foundation.durations import format_duration
@@ -136,11 +137,11 @@ class PretrainSetup:
         options, training = self.options, self.options.training
         dropout, on_gpu = options.model.attention_probs_dropout_prob, self.group.device.type == "cuda"
         if training.steps is not None:
-            length = f"{training.steps:,} steps of {options.batch_size} sequences"
+            length = f"{counted(training.steps, 'step')} of {counted(options.batch_size, 'sequence')}"
             length += f" ({self.loader.epochs(training.steps):.2f} epochs)"
         else:
             assert training.budget_seconds is not None
-            length = f"{format_duration(training.budget_seconds)} of steps of {options.batch_size} sequences"
+            length = f"{format_duration(training.budget_seconds)} of steps of {counted(options.batch_size, 'sequence')}"
         ramp_from = options.stages.ramp_from
         if ramp_from is not None and ramp_from >= options.batch_size:
             length += f" from the start, as ramp_from {ramp_from} is not below that"
