@@ -27,7 +27,7 @@ types: $(VENV)/.test  ## Strict types
 torture: $(VENV)/.test  ## Kill preparation and training twenty times; the results must be the same bits
 	$(BIN)/python -m pytest -m torture tests/torture
 
-bench: $(VENV)/.bench  ## Every benchmark against its peer
+bench: $(VENV)/.bench  ## The benchmarks that need no data of your own, against their peers
 	$(BIN)/python benchmarks/run_all.py
 
 $(BIN)/python:

@@ -49,7 +49,7 @@ def finetune(
     Parameters
     ----------
     model
-        Model folder to start from.
+        Model folder or hub name to start from.
     out
         Run folder: config.yaml, results.json, report.html, model/, and a folder a seed.
     task

@@ -34,7 +34,7 @@ def glue(
     Parameters
     ----------
     model
-        Model folder to start from.
+        Model folder or hub name to start from.
     data
         Folder with CoLA/, SST-2/, MRPC/, STS-B/, QQP/, MNLI/, QNLI/, RTE/ and WNLI/, each in its official layout; with
         AX/diagnostic-full.tsv for the diagnostic set.

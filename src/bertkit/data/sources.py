@@ -106,7 +106,7 @@ def _resolve(name: str) -> list[Source]:
         return [SourceFile(Path(match), _format(Path(match)) or "text") for match in matches]
     if _HUB_NAME.fullmatch(name) and _format(path) is None and not path.parent.is_dir():
         return [HubDataset(name)]
-    raise InputError(f"no such file, folder, glob or hub data set: {name}")
+    raise InputError(f"no such file, folder, glob or hub data set: {name}; check the path or the name")
 
 
 def _format(path: Path) -> str | None:

@@ -17,6 +17,7 @@ from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import sha256
 from bertkit.model.config import BertConfig
 from bertkit.model.folder import ModelFolder
+from bertkit.model.hub import find_folder
 from bertkit.model.stored_weights import weight_parts
 from bertkit.recipes.finetune_loss import loss_shape
 from bertkit.recipes.finetune_model import check_layers, check_weights
@@ -61,8 +62,8 @@ class FinetuneSetup:
         """Open the folder, encode the data; raise `InputError` for what does not fit."""
         device = default_device()
         options = replace(options, micro_batch_tokens=resolve_micro_batch_tokens(options.micro_batch_tokens, device))
-        folder = ModelFolder.open(model)
-        tokenizer = Tokenizer.from_pretrained(model)
+        folder = ModelFolder.open(find_folder(model))
+        tokenizer = Tokenizer.from_pretrained(folder.path)
         task = data.task(_max_length(folder, data, options))
         select_by = options.select_by or task.metric_names[0]
         if select_by not in task.metric_names:
@@ -209,7 +210,7 @@ def _check_model(folder: ModelFolder, tokenizer: Tokenizer, train: TaskInstances
     if tokenizer.vocab_size > config.vocab_size:
         raise InputError(
             f"the tokenizer in {folder.path} has {tokenizer.vocab_size} entries, the model {config.vocab_size}: "
-            f"they do not belong together"
+            f"they do not belong together: give the model its own tokenizer"
         )
     if config.type_vocab_size == 1 and any(sequence.token_type_ids[-1] for sequence in train.sequences):
         raise InputError(f"{folder.path} knows one segment and cannot read pairs of texts: take another model")

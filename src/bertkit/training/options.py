@@ -93,7 +93,7 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.budget_seconds is None):
-            raise InputError("a run needs --steps or --budget, and not both")
+            raise InputError("a run needs --steps or --budget, and not both: give one of them")
         if self.budget_seconds is not None and self.budget_seconds <= 0:
             raise InputError(f"budget_seconds must be above 0, got {self.budget_seconds}")
         if self.spike_deviations is not None and self.spike_deviations <= 0:
