@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import describe_machine, write_results
+from machine import describe_machine, spelled_command, write_results
 
 OURS, SHORT, PEER = "bertkit", "bertkit, short", "transformers"
 LENGTH = 128
@@ -245,16 +245,20 @@ def _held_out_losses(arguments: argparse.Namespace, model: Path) -> dict[str, fl
 
 
 def _report(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+    from bertkit.foundation.counted import counted
+
     peer_loss = next(statistics.fmean(row["held_out"].values()) for row in rows if row["name"] == PEER)
     parts = list(rows[0]["held_out"])
+    folders = [arguments.data, *arguments.held_out, arguments.sst2, arguments.work]
+    command = spelled_command(__file__, {str(folder): folder.name for folder in folders})
     lines = [
         "# Time to quality",
         "",
-        f"{describe_machine('torch', 'transformers')}. `{_command(arguments)}`: preset {arguments.preset},",
+        f"{describe_machine('torch', 'transformers')}. `{command}`: preset {arguments.preset},",
         f"Transformers with batches of {arguments.peer_batch_size} x {LENGTH}, rate {arguments.peer_learning_rate:g}, "
         f"{arguments.peer_mask_share:.0%} masked in training;",
         f"held-out losses over {arguments.sequences:,} sequences each, 15 % masked; SST-2 sentences over "
-        f"{arguments.seeds} seeds.",
+        f"{counted(arguments.seeds, 'seed')}.",
         "",
         "| | minutes | tokens seen | " + " | ".join(f"{part} loss" for part in parts) + " | SST-2 dev | SST-2 test |",
         "| --- " * (len(parts) + 5) + "|",
@@ -277,14 +281,6 @@ def _report(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
 
 def _spread(metric: dict[str, float]) -> str:
     return f"{metric['mean']:.4f} ± {metric['standard_deviation']:.4f}"
-
-
-def _command(arguments: argparse.Namespace) -> str:
-    held_out = " ".join(path.name for path in arguments.held_out)
-    return (
-        f"python benchmarks/time_to_quality.py {arguments.data.name} --held-out {held_out} --sst2 "
-        f"{arguments.sst2.name} --work {arguments.work.name} --minutes {arguments.minutes:g}"
-    )
 
 
 if __name__ == "__main__":
