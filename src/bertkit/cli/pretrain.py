@@ -31,7 +31,7 @@ def pretrain(
     data
         Folder that `bertkit prepare` wrote.
     out
-        Run folder: config.yaml, metrics.jsonl, tensorboard/, checkpoints/, model/.
+        Run folder: config.yaml, metrics.jsonl, tensorboard/, checkpoints/, model/, report.html.
     preset
         Size of the model.
     profile
@@ -45,6 +45,7 @@ def pretrain(
     from bertkit.foundation.process_group import joined
     from bertkit.recipes.pretrain import pretrain as run_pretraining
     from bertkit.recipes.pretrain_dry_run import describe_run
+    from bertkit.studies.pretraining_report import write_pretraining_report
 
     launch = Launch.read()
     with joined(launch) as group:
@@ -57,3 +58,5 @@ def pretrain(
         for name, value in result.evaluation.items():
             print(f"{name}: {value:.4f}")
         print(f"model: {result.model}")
+        if group.leads:
+            print(f"report: {write_pretraining_report(out)}")

@@ -17,7 +17,7 @@ from bertkit.foundation.files import read_json, write_json
 from bertkit.text.chunk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
 
-_ENCODED_CHARS = 1_000_000
+_ENCODED_CHARS = 2_000_000
 """Text that is encoded at a time: small against what the encoder remembers."""
 
 

@@ -32,7 +32,7 @@ from bertkit.training.run_config import flat, settle_config
 from bertkit.training.training_result import TrainingResult
 from bertkit.training.yardsticks import Yardsticks
 
-_YARDSTICKS_FILE, _PLAN_FILE = "yardsticks.json", "plan.json"
+YARDSTICKS_FILE, PLAN_FILE = "yardsticks.json", "plan.json"
 _MEASURED_SECONDS, _MEASURED_SHARE = 3.0, 0.01
 """Of a budget, to foretell what it will come to."""
 
@@ -112,7 +112,7 @@ def _foretold(
 
     Several processes foretell nothing: what they exchange is not in the cost of a step.
     """
-    budget, path = setup.options.training.budget_seconds, run / _PLAN_FILE
+    budget, path = setup.options.training.budget_seconds, run / PLAN_FILE
     if budget is None or setup.group.size > 1:
         return None
     if has_checkpoint(run / "checkpoints"):
@@ -141,7 +141,7 @@ def _came_out(result: TrainingResult, machine: MachineCost) -> RunOutcome:
 
 
 def _compare(foretold: RunOutcome, came_out: RunOutcome, run: Path) -> None:
-    write_json(run / _PLAN_FILE, {"foretold": asdict(foretold), "came_out": asdict(came_out)})
+    write_json(run / PLAN_FILE, {"foretold": asdict(foretold), "came_out": asdict(came_out)})
     note(f"foretold: {foretold.describe()}\ncame out: {came_out.describe()}")
 
 
@@ -156,8 +156,8 @@ def _yardsticks(setup: PretrainSetup, run: Path) -> Yardsticks:
     }
     known = {}
     with group.together():
-        if group.leads and (run / _YARDSTICKS_FILE).exists():
-            known = read_json(run / _YARDSTICKS_FILE)
+        if group.leads and (run / YARDSTICKS_FILE).exists():
+            known = read_json(run / YARDSTICKS_FILE)
     known, on = group.gather((known, on))[0]  # so that all decide alike
     if known.get("on") == on:
         return Yardsticks(**known["yardsticks"])
@@ -166,5 +166,5 @@ def _yardsticks(setup: PretrainSetup, run: Path) -> Yardsticks:
     with group.together():
         if group.leads:
             measured = {"matrix_peak": peak, "unigram_entropy": entropy}
-            write_json(run / _YARDSTICKS_FILE, {"on": on, "yardsticks": measured})
+            write_json(run / YARDSTICKS_FILE, {"on": on, "yardsticks": measured})
     return Yardsticks(matrix_peak=peak, unigram_entropy=entropy)

@@ -18,14 +18,18 @@ class RunOutcome:
     kilowatt_hours: float | None
     price: float | None
 
+    def figures(self) -> dict[str, str]:
+        """Those that are known, as they are shown, by name."""
+        figures = {"steps": f"{self.steps:,}", "tokens": f"{self.tokens:,}"}
+        if self.loss is not None:
+            figures["held-out loss"] = f"{self.loss:.3f}"
+        figures["memory"] = f"{self.memory / 2**20:,.0f} MiB"
+        if self.kilowatt_hours is not None:
+            figures["energy"] = f"{self.kilowatt_hours:.3g} kWh"
+        if self.price is not None:
+            figures["price"] = f"{self.price:.2f}"
+        return figures
+
     def describe(self) -> str:
         """In one line."""
-        parts = [f"{self.steps:,} steps", f"{self.tokens:,} tokens"]
-        if self.loss is not None:
-            parts.append(f"held-out loss {self.loss:.3f}")
-        parts.append(f"{self.memory / 2**20:,.0f} MiB")
-        if self.kilowatt_hours is not None:
-            parts.append(f"{self.kilowatt_hours:.3g} kWh")
-        if self.price is not None:
-            parts.append(f"price {self.price:.2f}")
-        return ", ".join(parts)
+        return ", ".join(f"{name} {value}" for name, value in self.figures().items())

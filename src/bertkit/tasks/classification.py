@@ -40,7 +40,8 @@ class Classification(TextTask):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.classes) < 2:
-            raise InputError(f"classification needs at least 2 labels, there is only {', '.join(self.classes)!r}: check the label column")
+            only = ", ".join(self.classes)
+            raise InputError(f"classification needs at least 2 labels, there is only {only!r}: check the label column")
 
     @classmethod
     def define(
@@ -84,7 +85,9 @@ class Classification(TextTask):
             name = class_name(label, place(index))
             if name not in places:
                 known = ", ".join(map(repr, self.classes[:10])) + (", …" if len(self.classes) > 10 else "")
-                raise InputError(f"{place(index)}: label {name!r} is unknown; training has {known}: mend the label or train with it")
+                raise InputError(
+                    f"{place(index)}: label {name!r} is unknown; training has {known}: mend the label or train with it"
+                )
             targets[index] = places[name]
         return targets
 

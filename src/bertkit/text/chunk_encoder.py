@@ -16,7 +16,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from bertkit.text.growing_array import GrowingArray
 from bertkit.text.long_lines import with_breaks
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.text.valid_unicode import check_unicode
+from bertkit.text.valid_unicode import checked_utf8
 from bertkit.text.wordpiece import CONTINUATION
 
 _MARKS = ",.;\"-!?'():"
@@ -127,9 +127,12 @@ def _chunks(lines: Sequence[str], marks: Sequence[str]) -> tuple[NDArray[np.int3
     text = "\n".join(lines)
     if text.count("\n") >= len(lines):
         text = "\n".join(line.replace("\n", " ") for line in lines)  # white space of a line, like any other
-    check_unicode(text)
+    data = checked_utf8(text)  # in which replacing is ten times as fast as in a string that is not ASCII
     for mark in (*marks, "\n"):
-        text = text.replace(mark, f" {mark} ")
-    # Arrow counts distinct strings without making a Python object for each chunk.
-    chunks = pc.split_pattern(pa.array([text], pa.large_string()), " ").flatten().dictionary_encode()
-    return chunks.indices.to_numpy(), chunks.dictionary.to_pylist()
+        data = data.replace(mark.encode(), f" {mark} ".encode())
+    data += b" "
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord(" ")) + 1
+    # Arrow counts distinct strings without making a Python object for each chunk; each has the space behind it.
+    offsets = np.concatenate(([0], ends))
+    chunks = pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data)).dictionary_encode()
+    return chunks.indices.to_numpy(), pc.utf8_slice_codeunits(chunks.dictionary, 0, -1).to_pylist()

@@ -18,7 +18,7 @@ from bertkit.text.pieces import Pieces
 from bertkit.text.reference import Reference
 from bertkit.text.sequence import SequenceBuilder
 from bertkit.text.tokenizer_folder import MODEL_MAX_LENGTH, Subwords, read_subwords, write_subwords
-from bertkit.text.valid_unicode import check_unicode
+from bertkit.text.valid_unicode import checked_utf8
 from bertkit.text.vocabulary_training import VocabularyOptions, train_vocabulary
 from bertkit.text.wordpiece import CONTINUATION, WordPiece, WordPieceRules
 
@@ -171,5 +171,5 @@ def _naming_bad_texts(texts: Sequence[object]) -> Iterator[None]:
         for index, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InputError(f"text {index} is {text!r}: give a string") from None
-            check_unicode(text)
+            checked_utf8(text)
         raise

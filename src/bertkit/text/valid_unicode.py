@@ -10,10 +10,10 @@ from bertkit.foundation.errors import InputError
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def check_unicode(text: str) -> None:
-    """Raise `InputError` for a lone surrogate, which JSON's escapes can bring into a text."""
+def checked_utf8(text: str) -> bytes:
+    """The text's UTF-8; raise `InputError` for a lone surrogate, which JSON's escapes can bring into a text."""
     try:
-        text.encode()
+        return text.encode()
     except UnicodeEncodeError as error:
         near = text[max(0, error.start - 20) : error.start]
         raise InputError(f"the text has a lone surrogate, not valid Unicode, after {near!r}: replace it") from None

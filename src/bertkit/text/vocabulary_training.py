@@ -11,7 +11,7 @@ from tokenizers import models, pre_tokenizers, trainers
 
 from bertkit.foundation.errors import InputError
 from bertkit.text.long_lines import with_breaks
-from bertkit.text.valid_unicode import check_unicode
+from bertkit.text.valid_unicode import checked_utf8
 from bertkit.text.wordpiece import CONTINUATION, SPECIAL_TOKENS, WordPieceRules
 
 _MAX_DISTINCT_CHUNKS = 500_000
@@ -80,7 +80,7 @@ def count_words(lines: Iterable[str], rules: WordPieceRules) -> Counter[str]:
 
     def fold() -> None:
         for chunk, count in chunks.items():
-            check_unicode(chunk)
+            checked_utf8(chunk)
             for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(chunk)):
                 if len(word) <= rules.max_chars_per_word:
                     words[word] += count

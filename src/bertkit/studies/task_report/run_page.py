@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from bertkit.foundation.devices import default_device, resolve_micro_batch_tokens
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.finetune_result import FinetuneResult, deviation, metric_interval
 from bertkit.studies.machine import describe_machine
 from bertkit.studies.report import Commands, Fact, Report, Section, Table, write_report
+from bertkit.studies.run_settings import settings_section
 from bertkit.studies.task_report.evaluated import Evaluated
 from bertkit.studies.task_report.families import SECTIONS
 from bertkit.studies.task_report.training_curves import training_curves
 from bertkit.tasks.evaluation import LOSS
 from bertkit.tasks.folder import load_task_model
-from bertkit.training.run_config import flat, read_config
+from bertkit.training.run_config import read_config
 
 REPORT_FILE = "report.html"
 _MOST_FACTS = 4
@@ -78,7 +77,7 @@ def run_page(found: Evaluated, result: FinetuneResult, run: Path, further: Seque
             training_curves(runs, found.task.kind, result.select_by),
             *SECTIONS[type(found.task)](found),
             _next(result, run, "" if further else _MORE_SEEDS),
-            _settings(config),
+            settings_section(config),
         ],
         footer="Written by `bertkit finetune`. All figures are in `results.json`, the curves in each `metrics.jsonl`.",
     )
@@ -110,17 +109,6 @@ def _seeds(result: FinetuneResult) -> Section:
         rows.append(("95 % interval", *(f"{low:.4f} to {high:.4f}" for low, high in ends), "", ""))
     head = ("seed", *(f"{split} {name.replace('_', ' ')}" for split, name in columns), "updates", "training")
     return Section(title="Seeds", blocks=[Table(head=head, rows=rows, caption=f"{describe_machine()}.")])
-
-
-def _settings(config: Mapping[str, Any]) -> Section:
-    rows = [
-        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-        for name, value in flat(config).items()
-    ]
-    caption = "As in `config.yaml`."
-    return Section(
-        title="Settings", blocks=[Table(head=("option", "value"), rows=rows, text_columns=2, caption=caption)]
-    )
 
 
 def _next(result: FinetuneResult, run: Path, caption: str) -> Section:

@@ -1,0 +1,80 @@
+"""The page of a pre-training run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bertkit.cli.main import run
+from bertkit.studies.pretraining_report import pretraining_page
+from bertkit.training.run_config import settle_config
+
+SENTENCE = "the quiet river runs over old green stones"
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """What a run with a budget has left, but for the weights."""
+    settle_config(tmp_path, {"data": "data", "training": {"seed": 3}})
+    lines = [
+        {"step": 10, "kind": "train", "masked_lm_loss": 7.0, "learning_rate": 1e-3, "tokens_per_second": 900.0},
+        {
+            "step": 10,
+            "kind": "evaluation",
+            "wall_seconds": 61.0,
+            "wiki/masked_lm_loss": 6.0,
+            "books/masked_lm_loss": None,
+        },
+        {"step": 20, "kind": "train", "masked_lm_loss": None, "share_of_matrix_peak": 0.5, "steps_spiked": 2},
+        {
+            "step": 20,
+            "kind": "evaluation",
+            "wall_seconds": 90.0,
+            "wiki/masked_lm_loss": 0.0,
+            "books/masked_lm_loss": None,
+        },
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "yardsticks.json").write_text(json.dumps({"yardsticks": {"unigram_entropy": 6.5, "matrix_peak": 1.0}}))
+    outcome = {"steps": 25, "tokens": 1000, "loss": 5.5, "memory": 2**20, "kilowatt_hours": None, "price": 1.0}
+    plan = {"foretold": outcome | {"loss": None}, "came_out": outcome | {"steps": 20}}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    return tmp_path
+
+
+def test_the_page_has_the_figures_the_curves_and_what_the_budget_came_to(finished: Path) -> None:
+    page = pretraining_page(finished)
+    facts = {fact.label: fact.value for fact in page.facts}
+    assert facts == {
+        "perplexity, wiki": "1.0",
+        "from start to end": "1m 30s",
+        "updates": "20",
+        "tokens/s": "900",
+        "of the matrix peak": "50%",
+    }
+    assert page.notice == "Updates left out for a spike: 2."
+    sections = {section.title: section.blocks for section in page.sections}
+    assert list(sections) == ["What was learnt", "Training", "The budget", "What to type next", "Settings"]
+    (curves,) = sections["What was learnt"][0].svgs
+    assert all(label in curves for label in ("training", "wiki", "unigram entropy")) and "books" not in curves
+    assert sections["The budget"][0].rows == [
+        ("steps", "25", "20"),
+        ("tokens", "1,000", "1,000"),
+        ("held-out loss", "", "5.500"),
+        ("memory", "1 MiB", "1 MiB"),
+        ("price", "1.00", "1.00"),
+    ]
+
+
+def test_pretraining_ends_in_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text.txt").write_text("\n\n".join([f"{SENTENCE}.\n{SENTENCE}.\n"] * 40))
+    text, tokenizer, data, out = (str(tmp_path / name) for name in ("text.txt", "tokenizer", "data", "run"))
+    assert run(["vocab", text, "--size", "60", "--out", tokenizer]) == 0
+    assert run(["prepare", text, "--tokenizer", tokenizer, "--out", data]) == 0
+    settings = ["--preset", "tiny", "--seq-length", "32", "--batch-size", "4", "--log-every", "1"]
+    assert run(["pretrain", data, "--out", out, "--steps", "2", *settings]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"report: {out}/report.html"
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert all(words in page for words in ("next-sentence accuracy", "gradient norm", "fill-mask", "<svg"))
