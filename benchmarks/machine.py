@@ -8,6 +8,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
@@ -32,10 +33,13 @@ def describe_machine(*packages: str) -> str:
 
 
 def spelled_command(script: str, paths: Mapping[str, str]) -> str:
-    """The command of this run as the documentation writes it; `paths` names what depends on the machine."""
+    """The command of this run as the documentation writes it; `paths` names what depends on the machine.
+
+    Neighbours of one name stand once.
+    """
     threads = f"OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']} " if "OMP_NUM_THREADS" in os.environ else ""
-    arguments = " ".join(paths.get(argument, argument) for argument in sys.argv[1:])
-    return f"{threads}python benchmarks/{Path(script).name} {arguments}"
+    arguments = [name for name, _ in groupby(paths.get(argument, argument) for argument in sys.argv[1:])]
+    return " ".join([f"{threads}python benchmarks/{Path(script).name}", *arguments])
 
 
 def write_results(name: str, text: str, figures: object) -> None:

@@ -38,7 +38,7 @@ import types
 from pathlib import Path
 from typing import Any
 
-from machine import describe_machine, write_results
+from machine import describe_machine, spelled_command, write_results
 
 MEGABYTE = 1_000_000
 
@@ -57,7 +57,11 @@ def main() -> None:
         "reading": _measure_reading,
     }
     result = measure[arguments.what](arguments)
-    result = {"machine": describe_machine("tokenizers", "numpy"), "command": " ".join(["python", *sys.argv]), **result}
+    paths = dict.fromkeys(arguments.corpus, "CORPUS") | {arguments.vocab: "TOKENIZER"}
+    if arguments.google_bert:
+        paths[arguments.google_bert] = "CHECKOUT"
+    command = spelled_command(__file__, paths)
+    result = {"machine": describe_machine("tokenizers", "numpy"), "command": command, **result}
     text = f"`{result['command']}` on {result['machine']}\n\n{_markdown(result['rows'])}"
     write_results(f"prepare_{arguments.what}", text.rstrip("\n"), result)
 

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from machine import describe_machine, write_results
+from machine import describe_machine, spelled_command, write_results
 
 ROWS = {"tiny": 32, "mini": 32, "small": 32, "base": 16}
 LENGTH, MASKED, VOCABULARY = 128, 19, 30522
@@ -106,7 +106,7 @@ def _report(figures: list[dict[str, object]], contenders: list[str], precision: 
     lines = [
         "# Pre-training step",
         "",
-        f"{describe_machine('torch', 'transformers')}, {precision}. `python benchmarks/training_step.py`; milliseconds "
+        f"{describe_machine('torch', 'transformers')}, {precision}. `{spelled_command(__file__, {})}`; milliseconds "
         "are medians,",
         "the factor in brackets is how many times as long as bertkit's.",
         "",

@@ -232,6 +232,7 @@ def test_an_unknown_option_in_the_yaml_names_the_nearest(tmp_path: Path, prepare
         (b"steps: \xff\n", ("options.yaml is not valid YAML", "position 7")),
         (b"", ("options.yaml holds no options", "one a line")),
         (b"- steps\n", ("options.yaml holds no options",)),
+        (b"masking:\n  select_rate: 0.2\n", ("masking holds options of its own (select_rate)", "without indentation")),
     ],
 )
 @pytest.mark.parametrize("command", ["pretrain", "finetune"])
