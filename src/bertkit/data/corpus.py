@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from bertkit.data.text_stream import BytesSeen, EncodingErrors, text_blocks
 from bertkit.foundation.errors import InputError
 from bertkit.text.sentences import split_sentences
 
+_BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 _MAX_DOCUMENT_CHARS = 1 << 26
 """A document is held in memory as a whole."""
 
@@ -95,24 +97,29 @@ def read_raw_documents(
 
 def _text_documents(source: SourceFile, options: CorpusOptions, bytes_seen: BytesSeen) -> Iterator[RawDocument]:
     is_split = options.lines == "sentence"
-    lines: list[str] = []
+    held: list[str] = []  # of a document that goes on, lines that are not blank
     size = 0
     for block in text_blocks(source.path, options.encoding_errors, bytes_seen):
-        for line in block.removesuffix("\n").split("\n"):
-            blank = not line or line.isspace()
-            if not blank:
-                lines.append(line)
-                size += len(line)
-                if size > _MAX_DOCUMENT_CHARS:
-                    raise InputError(
-                        f"{source.path} has a document of more than {_MAX_DOCUMENT_CHARS >> 20} million characters: "
-                        "put a blank line between documents, or say --lines document"
-                    )
-            if lines and (blank or options.lines == "document"):
-                yield RawDocument("\n".join(lines), is_split)
-                lines, size = [], 0
-    if lines:
-        yield RawDocument("\n".join(lines), is_split)
+        # A newline at either end, so that a blank line is found there too.
+        parts = _BLANK_LINES.split("\n" + block.removesuffix("\n") + "\n")
+        parts[0] = parts[0].removeprefix("\n")
+        parts[-1] = parts[-1].removesuffix("\n")
+        for number, part in enumerate(parts):
+            if number and held:
+                yield RawDocument("\n".join(held), is_split)
+                held, size = [], 0
+            if options.lines == "document":
+                yield from (RawDocument(line, is_split) for line in part.split("\n") if line)
+            elif part:
+                held.append(part)
+                size += len(part)
+            if size > _MAX_DOCUMENT_CHARS:
+                raise InputError(
+                    f"{source.path} has a document of more than {_MAX_DOCUMENT_CHARS >> 20} million characters: "
+                    "put a blank line between documents, or say --lines document"
+                )
+    if held:
+        yield RawDocument("\n".join(held), is_split)
 
 
 def _row_documents(source: Source, options: CorpusOptions, bytes_seen: BytesSeen) -> Iterator[RawDocument]:
