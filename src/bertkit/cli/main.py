@@ -133,9 +133,10 @@ def _options_in(config: Path) -> dict[str, Any]:
         raise InputError(f"{config} holds no options: give one a line, such as seeds: 5")
     for name, value in options.items():
         if isinstance(value, dict):
+            inner = ", ".join(map(str, value))
             raise InputError(
-                f"{config}: {name} holds options of its own ({', '.join(map(str, value))}): write each on a line without "
-                "indentation, as it is called on the command line"
+                f"{config}: {name} holds options of its own ({inner}): write each on a line without indentation, as it "
+                "is called on the command line"
             )
     return options
 
