@@ -5,7 +5,7 @@
 Takes `--count` lines of TEXT (a line is a sentence), evenly spaced. Every trial is a process of its own that loads the
 model, warms up and embeds all sentences once; the first round tries each contender's settings, the following rounds
 (A B A B) measure the best one. The allocator column says whether the process keeps freed memory
-(`bertkit.foundation.devices.tune_allocator`, as bertkit's commands do); each contender runs with and without.
+(`bertkit.foundation.allocator.tune_allocator`, as bertkit's commands do); each contender runs with and without.
 Cosines are to sentence-transformers' float32 vectors. OpenVINO gets the model with pooling and normalisation in its
 graph, batches sorted by length and filled to a budget of tokens, and an asynchronous queue over its streams.
 Where the processor does not multiply bf16, which would only cripple the others, all run in float32 alone. Results go
@@ -186,7 +186,7 @@ def _markdown(rows: list[dict[str, Any]]) -> list[str]:
 
 def _trial(description: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
     if description["tuned"]:
-        from bertkit.foundation.devices import tune_allocator
+        from bertkit.foundation.allocator import tune_allocator
 
         tune_allocator()
     sentences = read_sentences(arguments.text, arguments.count)

@@ -13,7 +13,7 @@ import time
 import torch
 from machine import describe_machine, write_results
 
-from bertkit.foundation.devices import tune_allocator
+from bertkit.foundation.allocator import tune_allocator
 from bertkit.model import masked_cross_entropy as module
 
 VOCABULARY = 30522

@@ -116,7 +116,8 @@ def _train_peer(arguments: argparse.Namespace) -> None:
     )
 
     from bertkit.data.prepared_corpus import PreparedCorpus
-    from bertkit.foundation.devices import default_device, has_fast_bf16, tune_allocator
+    from bertkit.foundation.allocator import tune_allocator
+    from bertkit.foundation.devices import default_device, has_fast_bf16
     from bertkit.model.presets import PRESETS
 
     tune_allocator()

@@ -156,7 +156,7 @@ def _bertkit(arguments: argparse.Namespace) -> Callable[[], None]:
     import torch
 
     from bertkit.data.pretraining_batch import PretrainingBatch
-    from bertkit.foundation.devices import tune_allocator
+    from bertkit.foundation.allocator import tune_allocator
     from bertkit.foundation.packed_batch import PackedBatch
     from bertkit.model.initialization import initialize
     from bertkit.model.presets import PRESETS
@@ -198,7 +198,7 @@ def _transformers(arguments: argparse.Namespace) -> Callable[[], None]:
     import torch
     from transformers import BertConfig, BertForPreTraining
 
-    from bertkit.foundation.devices import tune_allocator
+    from bertkit.foundation.allocator import tune_allocator
     from bertkit.model.presets import PRESETS
 
     size, attention_dropout, contender = arguments.sizes[0], arguments.attention_dropout[0], arguments.contender

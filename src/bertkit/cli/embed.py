@@ -49,8 +49,8 @@ def embed(
     """
     rows = TextRows(texts, source)
 
+    from bertkit.foundation.allocator import tune_allocator
     from bertkit.foundation.console import note
-    from bertkit.foundation.devices import tune_allocator
     from bertkit.inference.feature_file import write_features
     from bertkit.inference.load import load
     from bertkit.inference.vector_file import check_vector_path

@@ -77,8 +77,9 @@ def evaluate(
         raise InputError(f"{report} must end in .html: the report is a page")
 
     from bertkit.data.sources import HubDataset, resolve_sources
+    from bertkit.foundation.allocator import tune_allocator
     from bertkit.foundation.console import note
-    from bertkit.foundation.devices import default_device, tune_allocator
+    from bertkit.foundation.devices import default_device
     from bertkit.studies.report import write_report
     from bertkit.studies.task_report.evaluated import Evaluated
     from bertkit.studies.task_report.evaluation_page import evaluation_page

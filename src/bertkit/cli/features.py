@@ -59,8 +59,8 @@ def features(
     numbers = None if weights is None else _numbers(weights)
     rows = TextRows(texts, source)
 
+    from bertkit.foundation.allocator import tune_allocator
     from bertkit.foundation.console import note
-    from bertkit.foundation.devices import tune_allocator
     from bertkit.inference.feature_file import write_features
     from bertkit.inference.feature_layers import last_layers
     from bertkit.inference.feature_plan import FeaturePlan

@@ -38,7 +38,7 @@ def fill_mask(
     """
     chunks = read_text_chunks(texts, source)
 
-    from bertkit.foundation.devices import tune_allocator
+    from bertkit.foundation.allocator import tune_allocator
     from bertkit.inference.load import load
 
     tune_allocator()

@@ -32,7 +32,7 @@ def glue_submission(runs: Path, /, *, data: Path, out: Path, encoding_errors: En
     from rich.console import Console
     from rich.table import Table
 
-    from bertkit.foundation.devices import tune_allocator
+    from bertkit.foundation.allocator import tune_allocator
     from bertkit.studies.glue_submission import write_glue_submission
 
     tune_allocator()

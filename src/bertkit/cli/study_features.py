@@ -87,7 +87,7 @@ def study_features(
 
     from rich.console import Console
 
-    from bertkit.foundation.devices import tune_allocator
+    from bertkit.foundation.allocator import tune_allocator
     from bertkit.studies.feature_based import study
     from bertkit.tasks.benchmarks import find_benchmark
     from bertkit.tasks.folder import FAMILIES

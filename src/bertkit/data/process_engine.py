@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
+from bertkit.foundation.allocator import tune_allocator
 from bertkit.foundation.errors import ResourceError
 
 TaskT = TypeVar("TaskT")
@@ -44,6 +45,7 @@ class _Pool:
 @contextmanager
 def process_engine(workers: int) -> Iterator[_ThisProcess | _Pool]:
     """Run tasks in `workers` new processes, or in this one if that is one."""
+    tune_allocator()
     if workers == 1:
         yield _ThisProcess()
         return
@@ -60,6 +62,7 @@ def _start_worker() -> None:
     """Make this process end with its parent, killed or not, and leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
+    tune_allocator()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from contextlib import AbstractContextManager
 from typing import Literal
 
@@ -12,8 +10,6 @@ import torch
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.precision import Precision
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
-_TOP_PAD_BYTES = 256 << 20
 _MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 """Enough to keep a device busy."""
 
@@ -49,22 +45,6 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     """Matrix products in bf16 over float32 weights, or nothing for float32."""
     enabled = resolve_precision(precision, device) == "bf16"
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
-
-
-def tune_allocator() -> None:
-    """Keep freed memory in the process instead of handing every large tensor's pages back to the kernel.
-
-    A training step frees and takes the same tensors again; with glibc's defaults each of them is unmapped and
-    page-faulted anew, which costs a small model more than its matrix products (`benchmarks/training_step.py`
-    prints both). Does nothing where the C library is not glibc.
-    """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(_M_TOP_PAD, _TOP_PAD_BYTES)
 
 
 def seed_torch(key: int) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from bertkit.foundation.allocator import tune_allocator
 from bertkit.foundation.console import note
-from bertkit.foundation.devices import tune_allocator
 from bertkit.foundation.files import atomic_folder, exclusive, write_json
 from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.finetune_result import FinetuneResult

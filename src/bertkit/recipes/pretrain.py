@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 
 from bertkit import __version__
+from bertkit.foundation.allocator import tune_allocator
 from bertkit.foundation.console import note
 from bertkit.foundation.device_memory import full_memory_named
-from bertkit.foundation.devices import resolve_precision, tune_allocator
+from bertkit.foundation.devices import resolve_precision
 from bertkit.foundation.files import exclusive, read_json, write_json
 from bertkit.foundation.process_group import ProcessGroup
 from bertkit.recipes.machine_cost import MachineCost

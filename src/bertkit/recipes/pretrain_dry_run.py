@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bertkit.foundation.allocator import tune_allocator
 from bertkit.foundation.counted import counted
-from bertkit.foundation.devices import tune_allocator
 from bertkit.foundation.durations import format_duration
 from bertkit.foundation.process_group import ProcessGroup
 from bertkit.recipes.pretrain_options import PretrainOptions

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.foundation.allocator import tune_allocator
 from bertkit.foundation.console import note
-from bertkit.foundation.devices import tune_allocator
 from bertkit.foundation.errors import MemoryLimitError
 from bertkit.foundation.process_group import ProcessGroup
 from bertkit.model.config import BertConfig

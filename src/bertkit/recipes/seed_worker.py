@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from bertkit.foundation.devices import tune_allocator
+from bertkit.foundation.allocator import tune_allocator
 from bertkit.foundation.errors import InputError
 from bertkit.recipes.finetune_seed import run_seed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.data.prepare import PrepareOptions, prepare
-from bertkit.foundation.devices import tune_allocator
+from bertkit.foundation.allocator import tune_allocator
 from bertkit.foundation.files import exclusive, read_json, write_json
 from bertkit.inference.load import load
 from bertkit.recipes.pretrain import pretrain
