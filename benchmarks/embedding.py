@@ -4,8 +4,8 @@
 
 Takes `--count` lines of TEXT (a line is a sentence), evenly spaced. Every trial is a process of its own that loads the
 model, warms up and embeds all sentences once; the first round tries each contender's settings, the following rounds
-(A B A B) measure the best one. The allocator column says whether the process keeps freed memory
-(`bertkit.foundation.allocator.tune_allocator`, as bertkit's commands do); each contender runs with and without.
+(A B A B) measure the best one. The allocator column says whether the process keeps freed memory, as `bertkit.load`
+has it by default (`bertkit.foundation.allocator.tune_allocator`); the peers run with and without.
 Cosines are to sentence-transformers' float32 vectors. OpenVINO gets the model with pooling and normalisation in its
 graph, batches sorted by length and filled to a budget of tokens, and an asynchronous queue over its streams.
 Where the processor does not multiply bf16, which would only cripple the others, all run in float32 alone. Results go
@@ -100,7 +100,11 @@ def _compare(arguments: argparse.Namespace) -> None:
     wanted = [c for c in CONTENDERS if c.precision == "float32" or has_fast_bf16(torch.device("cpu"))]
     contenders = [c for c in wanted if importlib.util.find_spec(c.package) is not None]
     skipped = [f"{c.name} {c.precision}: not installed" for c in wanted if c not in contenders]
-    columns = [(contender, tuned) for contender in contenders for tuned in (True, False)]
+    columns = [
+        (contender, tuned)
+        for contender in contenders
+        for tuned in ((True,) if contender.name == "bertkit" else (True, False))
+    ]
     trials: dict[tuple[Contender, bool, str], list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(arguments.rounds):

@@ -15,7 +15,7 @@ again, shuffled anew each time. With `--drop` repeated lines and documents are l
 
 `workers`: seconds of `prepare` with one worker and with two, A B A B.
 
-`reading`: CPU seconds of what one process has to do for all workers: read, decompress and cut into documents.
+`reading`: CPU seconds of what one process has to do for all workers: read, decompress and cut at the ends of documents.
 Results go to benchmarks/results as JSON and a Markdown table.
 """
 
@@ -122,7 +122,8 @@ def _compare_speed(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _write_sample(names: list[str], path: Path, num_bytes: int) -> int:
     """Write whole documents of the corpus until `num_bytes` are reached."""
-    from bertkit.data.corpus import CorpusOptions, read_documents
+    from bertkit.data.corpus import read_documents
+    from bertkit.data.corpus_options import CorpusOptions
 
     size = 0
     with path.open("w", encoding="utf-8") as file:
@@ -296,15 +297,16 @@ def _compare_workers(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _measure_reading(arguments: argparse.Namespace) -> dict[str, Any]:
-    from bertkit.data.corpus import CorpusOptions, read_raw_documents
+    from bertkit.data.corpus_options import CorpusOptions
+    from bertkit.data.corpus_pieces import read_pieces
     from bertkit.data.sources import resolve_sources
 
     rows = []
     for source in resolve_sources(arguments.corpus):
         start = time.process_time()
-        size = sum(len(document.text) for document in read_raw_documents([source], CorpusOptions()))
+        size = sum(size for size, _ in read_pieces([source], CorpusOptions()))
         seconds = time.process_time() - start
-        rows.append({"file": source.describe()["name"], "M characters/s": round(size / 1e6 / seconds, 1)})
+        rows.append({"file": source.describe()["name"], "MB/s": round(size / MEGABYTE / seconds, 1)})
     return {"rows": rows}
 
 

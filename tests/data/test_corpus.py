@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import bertkit.data.corpus as corpus_module
-from bertkit.data.corpus import CorpusOptions, read_documents
+import bertkit.data.text_stream as stream_module
+from bertkit.data.corpus import read_documents
+from bertkit.data.corpus_options import CorpusOptions
 from bertkit.foundation.errors import InputError
 
 TEXT = "First one.\nSecond one.\n\n\n  \nThird, in another document.\n"
@@ -111,7 +112,7 @@ def test_a_line_of_ten_megabytes_is_one_sentence(tmp_path):
 
 
 def test_a_document_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(corpus_module, "_MAX_DOCUMENT_CHARS", 1000)
+    monkeypatch.setattr(stream_module, "_MAX_DOCUMENT_BYTES", 1000)
     (tmp_path / "a.txt").write_text("a line of words\n" * 100)
     with pytest.raises(InputError, match="blank line between documents"):
         read(tmp_path / "a.txt")

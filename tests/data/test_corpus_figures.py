@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from tiny_corpora import make_text
 
-from bertkit.data.corpus import CorpusOptions, read_documents
+from bertkit.data.corpus import read_documents
 from bertkit.data.corpus_figures import Lengths, corpus_figures
+from bertkit.data.corpus_options import CorpusOptions
 from bertkit.data.duplicate_options import DuplicateOptions
 from bertkit.data.instances import InstanceOptions, plan_epoch
 from bertkit.data.prepare import PrepareOptions, prepare

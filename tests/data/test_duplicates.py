@@ -8,7 +8,8 @@ from tiny_corpora import WORDS, make_text
 
 import bertkit.data.shard as shard_module
 from bertkit.data import assemble, corpus_shards, hash_buckets
-from bertkit.data.corpus import CorpusOptions, read_documents
+from bertkit.data.corpus import read_documents
+from bertkit.data.corpus_options import CorpusOptions
 from bertkit.data.duplicate_options import DuplicateOptions
 from bertkit.data.manifest import Duplicates, Manifest
 from bertkit.data.minhash import band_rows, signatures, similarities
@@ -25,7 +26,7 @@ BOTH = DuplicateOptions(drop_duplicates="both")
 @pytest.fixture
 def text(tmp_path, monkeypatch):
     """Text over many shards and buckets in which lines and documents come back, in capitals too."""
-    monkeypatch.setattr(corpus_shards, "SHARD_CHARS", 2000)
+    monkeypatch.setattr(corpus_shards, "SHARD_BYTES", 2000)
     monkeypatch.setattr(hash_buckets, "_BUCKET_ENTRIES", 64)
     documents = make_text(40).split("\n\n")
     draw = np.random.default_rng(5)
@@ -158,7 +159,7 @@ class TestNearDuplicates:
     @pytest.fixture
     def variants(self, tmp_path, monkeypatch):
         """Forty documents of 300 words; copies with one word in a hundred changed, and with one in three."""
-        monkeypatch.setattr(corpus_shards, "SHARD_CHARS", 20_000)
+        monkeypatch.setattr(corpus_shards, "SHARD_BYTES", 20_000)
         draw = np.random.default_rng(3)
         words = [word + suffix for word in WORDS for suffix in ("", "s", "ed", "ing", "er")]
         originals = [draw.choice(words, 300) for _ in range(40)]

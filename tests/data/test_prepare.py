@@ -11,7 +11,8 @@ import pytest
 from tiny_corpora import make_text
 
 from bertkit.data import corpus_shards
-from bertkit.data.corpus import CorpusOptions, read_documents
+from bertkit.data.corpus import read_documents
+from bertkit.data.corpus_options import CorpusOptions
 from bertkit.data.instances import InstanceOptions, plan_epoch
 from bertkit.data.prepare import PrepareOptions, prepare
 from bertkit.data.prepared_corpus import PreparedCorpus
@@ -29,7 +30,7 @@ def text(tmp_path):
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(corpus_shards, "SHARD_CHARS", 3000)
+    monkeypatch.setattr(corpus_shards, "SHARD_BYTES", 3000)
 
 
 def contents(folder):
@@ -90,7 +91,7 @@ def spy(function, calls):
 
 
 def test_a_killed_call_goes_on_to_the_same_bytes(tmp_path, text, tokenizer, monkeypatch):
-    monkeypatch.setattr(corpus_shards, "SHARD_CHARS", 1000)
+    monkeypatch.setattr(corpus_shards, "SHARD_BYTES", 1000)
     shards = len(prepare([text], tokenizer, tmp_path / "whole").shards)
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     script = tmp_path / "run.py"
@@ -99,7 +100,7 @@ def test_a_killed_call_goes_on_to_the_same_bytes(tmp_path, text, tokenizer, monk
         "import bertkit.data.prepare as module\n"
         "from bertkit.text.tokenizer import Tokenizer\n"
         "if __name__ == '__main__':\n"
-        "    corpus_shards.SHARD_CHARS = 1000\n"
+        "    corpus_shards.SHARD_BYTES = 1000\n"
         f"    tokenizer = Tokenizer.from_pretrained({str(tmp_path / 'tokenizer')!r})\n"
         f"    options = module.PrepareOptions(workers=2)\n"
         f"    module.prepare([{str(text)!r}], tokenizer, {str(tmp_path / 'killed')!r}, options)\n"

@@ -6,7 +6,7 @@ from test_prepare import contents, spy
 from tiny_corpora import make_text
 
 from bertkit.data import corpus_shards
-from bertkit.data.corpus import CorpusOptions
+from bertkit.data.corpus_options import CorpusOptions
 from bertkit.data.duplicate_options import DuplicateOptions
 from bertkit.data.part import Part
 from bertkit.data.prepare import PrepareOptions, corpus_fingerprint, prepare
@@ -22,7 +22,7 @@ DROPPING = PrepareOptions(duplicates=DuplicateOptions(drop_duplicates="both", dr
 
 @pytest.fixture
 def text(tmp_path, monkeypatch):
-    monkeypatch.setattr(corpus_shards, "SHARD_CHARS", 3000)
+    monkeypatch.setattr(corpus_shards, "SHARD_BYTES", 3000)
     path = tmp_path / "text.txt"
     path.write_text(make_text(40) + "\n" + make_text(20))
     return path

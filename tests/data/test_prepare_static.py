@@ -117,7 +117,7 @@ def test_the_loader_gives_every_instance_in_an_order_of_seed_and_step(fixed):
 
 
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path, text, tokenizer, monkeypatch):
-    monkeypatch.setattr(corpus_shards, "SHARD_CHARS", 3000)
+    monkeypatch.setattr(corpus_shards, "SHARD_BYTES", 3000)
     for workers in (1, 2):
         prepare_static([text], tokenizer, tmp_path / str(workers), PrepareOptions(workers=workers), OPTIONS)
     assert contents(tmp_path / "1") == contents(tmp_path / "2")

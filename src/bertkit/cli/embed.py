@@ -49,14 +49,12 @@ def embed(
     """
     rows = TextRows(texts, source)
 
-    from bertkit.foundation.allocator import tune_allocator
     from bertkit.foundation.console import note
     from bertkit.inference.feature_file import write_features
     from bertkit.inference.load import load
     from bertkit.inference.vector_file import check_vector_path
 
     check_vector_path(output)
-    tune_allocator()
     predictor = load(model, precision=precision)
     plan = predictor.embedding_plan(pooling, layer, normalize, max_length=max_length)
     written = write_features(predictor.model, rows, output, plan, with_ids=False, share_read=rows.share_read)

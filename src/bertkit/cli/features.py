@@ -59,7 +59,6 @@ def features(
     numbers = None if weights is None else _numbers(weights)
     rows = TextRows(texts, source)
 
-    from bertkit.foundation.allocator import tune_allocator
     from bertkit.foundation.console import note
     from bertkit.inference.feature_file import write_features
     from bertkit.inference.feature_layers import last_layers
@@ -68,7 +67,6 @@ def features(
     from bertkit.inference.vector_file import check_vector_path
 
     check_vector_path(output)
-    tune_allocator()
     loaded = load(model, precision=precision).model
     plan = FeaturePlan.of(
         loaded,

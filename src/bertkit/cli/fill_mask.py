@@ -38,10 +38,8 @@ def fill_mask(
     """
     chunks = read_text_chunks(texts, source)
 
-    from bertkit.foundation.allocator import tune_allocator
     from bertkit.inference.load import load
 
-    tune_allocator()
     predictor = load(model, precision=precision)
     for chunk in chunks:
         lines = [text for text in chunk if isinstance(text, str)]

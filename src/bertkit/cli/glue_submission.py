@@ -32,10 +32,8 @@ def glue_submission(runs: Path, /, *, data: Path, out: Path, encoding_errors: En
     from rich.console import Console
     from rich.table import Table
 
-    from bertkit.foundation.allocator import tune_allocator
     from bertkit.studies.glue_submission import write_glue_submission
 
-    tune_allocator()
     files = write_glue_submission(runs, data, out, encoding_errors)
     table = Table(title=str(out))
     for column in ("file", "rows", "predicted by"):

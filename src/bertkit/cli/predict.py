@@ -61,13 +61,11 @@ def predict(
     if texts and source.input is not None:
         raise InputError("texts were given both as arguments and with --input: give one of them")
 
-    from bertkit.foundation.allocator import tune_allocator
     from bertkit.foundation.console import note, progress
     from bertkit.foundation.files import atomic_path
     from bertkit.inference.load import load
     from bertkit.inference.seen_ids import SeenIds
 
-    tune_allocator()
     predictor = load(model, precision=precision)
     given = PredictInput(predictor.task, texts, source)
     remarks, ids = _Remarks(), SeenIds()

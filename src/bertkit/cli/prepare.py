@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bertkit.data.corpus import CorpusOptions
+from bertkit.data.corpus_options import CorpusOptions
 from bertkit.data.duplicate_options import DuplicateOptions
 from bertkit.data.engine import EngineOptions
 from bertkit.data.part import Part

@@ -87,13 +87,11 @@ def study_features(
 
     from rich.console import Console
 
-    from bertkit.foundation.allocator import tune_allocator
     from bertkit.studies.feature_based import study
     from bertkit.tasks.benchmarks import find_benchmark
     from bertkit.tasks.folder import FAMILIES
     from bertkit.tasks.task_data import read_task_data
 
-    tune_allocator()
     task_options = TaskOptions(context=context)
     if task is not None and data is not None:
         task_data = find_benchmark(task).data(data, task_options, encoding_errors)

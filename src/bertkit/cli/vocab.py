@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bertkit.data.corpus import CorpusOptions
+from bertkit.data.corpus_options import CorpusOptions
 from bertkit.foundation.errors import InputError
 from bertkit.text.reference import Reference
 

@@ -32,6 +32,9 @@ class Description:
 
 def assemble(out: Path, stage: Stage, records: Sequence[ShardRecord], about: Description, engine: Engine) -> Manifest:
     """Count what is repeated, leave out what `about.options` say, and write `manifest.json` into `out`."""
+    if not any(record.tokens for record in records):
+        names = ", ".join(str(source["name"]) for source in about.sources)
+        raise InputError(f"the corpus is empty: {names} holds no text in which the tokenizer finds a token")
     options = DuplicateOptions.of(about.options)
     shards = ShardSet(folder=stage.folder, work=stage.work, records=records)
     left_out = stage.work / "left-out.npy"
@@ -47,8 +50,6 @@ def assemble(out: Path, stage: Stage, records: Sequence[ShardRecord], about: Des
         shards=kept,
         duplicates=_with_dropped(found, records, kept),
     )
-    if manifest.tokens == 0:
-        raise InputError("the corpus is empty: the tokenizer finds no token in its text")
     manifest.write(out)
     return manifest
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertkit.data.corpus import CorpusOptions, RawDocument, in_portions, read_raw_documents
+from bertkit.data.corpus_options import CorpusOptions
+from bertkit.data.corpus_pieces import CorpusPiece, read_pieces
 from bertkit.data.engine import Engine
 from bertkit.data.manifest import ShardRecord
 from bertkit.data.part import Part
@@ -19,7 +20,9 @@ from bertkit.foundation.console import progress
 from bertkit.foundation.files import atomic_folder
 from bertkit.text.tokenizer import Tokenizer
 
-SHARD_CHARS = 8_000_000
+SHARD_BYTES = 1 << 23
+_PIECES = 8
+"""How many pieces a shard is read in: so much it may be larger, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,25 +52,38 @@ def write_shards(
     digest = hashlib.sha256()
     total = 0
 
-    def tasks(documents: Iterator[RawDocument]) -> Iterator[ShardTask]:
+    def tasks(pieces: Iterator[tuple[int, CorpusPiece]]) -> Iterator[ShardTask]:
         nonlocal total
-        for chunk in in_portions(documents, SHARD_CHARS):
+        for chunk in _of_shard_size(pieces):
             index, total = total, total + 1
             if part.of > 1:  # a part of one needs not be compared with others
-                for document in chunk:
-                    digest.update(document.text.encode("utf-8", "surrogatepass") + b"\0")
+                for piece in chunk:
+                    digest.update(piece.content)
             if part.has(index):
                 yield ShardTask(
                     folder=stage.folder,
                     work=stage.work,
                     name=shard_name(index),
-                    documents=chunk,
+                    pieces=chunk,
                     tokenizer_folder=tokenizer_folder,
                     tokenizer_fingerprint=tokenizer.fingerprint,
                     near=near,
                 )
 
     with progress("prepare", sum(source.num_bytes for source in sources) or None, "B") as bar:
-        documents = read_raw_documents(sources, reading, bar.advance)
-        records = list(engine.map(run_task, tasks(documents)))
+        pieces = read_pieces(sources, reading, bar.advance, piece_bytes=SHARD_BYTES // _PIECES)
+        records = list(engine.map(run_task, tasks(pieces)))
     return WrittenShards(records=records, total=total, text_sha256=digest.hexdigest())
+
+
+def _of_shard_size(pieces: Iterator[tuple[int, CorpusPiece]]) -> Iterator[list[CorpusPiece]]:
+    held: list[CorpusPiece] = []
+    size = 0
+    for piece_bytes, piece in pieces:
+        held.append(piece)
+        size += piece_bytes
+        if size >= SHARD_BYTES:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bertkit.data.assemble import Description, assemble
-from bertkit.data.corpus import CorpusOptions
-from bertkit.data.corpus_shards import SHARD_CHARS, write_shards
+from bertkit.data.corpus_options import CorpusOptions
+from bertkit.data.corpus_shards import SHARD_BYTES, write_shards
 from bertkit.data.duplicate_options import DuplicateOptions
 from bertkit.data.engine import EngineOptions
 from bertkit.data.manifest import FORMAT, Manifest
@@ -93,7 +93,7 @@ def describe(sources: Sequence[Source], tokenizer: Tokenizer, options: PrepareOp
 
 def corpus_fingerprint(sources: Sequence[Source], tokenizer: Tokenizer, options: PrepareOptions) -> str:
     """What decides the shards; files count by path, size and time of change."""
-    parts = [FORMAT, SHARD_CHARS, tokenizer.fingerprint, asdict(options.corpus), [source.state() for source in sources]]
+    parts = [FORMAT, SHARD_BYTES, tokenizer.fingerprint, asdict(options.corpus), [source.state() for source in sources]]
     # Nothing where nothing is left out, so that folders of older versions are known again.
     parts += [options.duplicates.record()] if options.duplicates.any else []
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from bertkit.data.corpus import RawDocument, in_portions
+from bertkit.data.corpus_pieces import CorpusPiece
 from bertkit.data.manifest import ShardRecord
+from bertkit.data.raw_document import in_portions
 from bertkit.data.shard import token_dtype, write_shard
 from bertkit.data.shard_hashes import write_shard_hashes
 from bertkit.foundation.files import read_json, write_json
@@ -28,7 +29,7 @@ class ShardTask:
     folder: Path
     work: Path
     name: str
-    documents: list[RawDocument]
+    pieces: list[CorpusPiece]
     tokenizer_folder: Path
     tokenizer_fingerprint: str
     near: bool
@@ -62,7 +63,8 @@ def finished_shard(folder: Path, work: Path, name: str) -> ShardRecord | None:
 def _write(task: ShardTask) -> ShardRecord:
     ids, sentence_lengths, document_lengths = [], [], []
     encoder, dtype = _encoder(task.tokenizer_folder, task.tokenizer_fingerprint)
-    for documents in in_portions(task.documents, _ENCODED_CHARS):
+    every_document = (document for piece in task.pieces for document in piece.documents())
+    for documents in in_portions(every_document, _ENCODED_CHARS):
         portion = [document.sentences() for document in documents]
         portion_ids, lengths = encoder.encode_lines([sentence for sentences in portion for sentence in sentences])
         owner = np.repeat(np.arange(len(portion)), [len(sentences) for sentences in portion])

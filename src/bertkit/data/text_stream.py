@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,11 @@ BytesSeen = Callable[[int], None]
 """Is told how many more bytes of a file were read."""
 
 _BLOCK_BYTES = 1 << 20
+_MAX_DOCUMENT_BYTES = 1 << 26
+"""A document is held in memory as a whole."""
+_BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
+_BLANK_LINE_BYTES = 16
+"""A longer one is not seen where two blocks meet, so that the documents that it parts stay in one block."""
 _MAX_LINE_BYTES = 1 << 28
 
 
@@ -30,15 +36,58 @@ def text_blocks(path: Path, encoding_errors: EncodingErrors, bytes_seen: BytesSe
     """
     offset = 0
     for block in _line_blocks(path, bytes_seen):
-        try:
-            text = block.decode("utf-8", encoding_errors)
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path} is not UTF-8 at byte {offset + error.start} ({error.reason}): convert it, or replace such "
-                "bytes with --encoding-errors replace"
-            ) from None
-        yield text.removeprefix("\ufeff") if offset == 0 else text
+        yield decoded(block, str(path), offset, encoding_errors)
         offset += len(block)
+
+
+def decoded(block: bytes, origin: str, offset: int, encoding_errors: EncodingErrors) -> str:
+    """Text of a block that starts at the byte `offset` of `origin`; as in `text_blocks`."""
+    try:
+        text = block.decode("utf-8", encoding_errors)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{origin} is not UTF-8 at byte {offset + error.start} ({error.reason}): convert it, or replace such "
+            "bytes with --encoding-errors replace"
+        ) from None
+    return text.removeprefix("\ufeff") if offset == 0 else text
+
+
+def document_blocks(
+    path: Path, bytes_seen: BytesSeen, block_bytes: int, *, line_ends_document: bool
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the file's bytes in blocks of whole documents with the offset of each, of about `block_bytes`.
+
+    A blank line ends a document, with `line_ends_document` any line does. Raises `InputError` for one without end.
+    """
+    find_end = _end_of_line if line_ends_document else _end_of_blank_line
+    held, offset = bytearray(), 0
+    for block in _blocks(path, bytes_seen, block_bytes):
+        searched = max(0, len(held) - _BLANK_LINE_BYTES)
+        held += block
+        if end := find_end(held, searched):
+            yield offset, bytes(held[:end])
+            del held[:end]
+            offset += end
+        if len(held) > _MAX_DOCUMENT_BYTES:
+            remedy = "break it into lines" if line_ends_document else "put a blank line between documents"
+            hint = "" if line_ends_document else ", or say --lines document"
+            raise InputError(f"{path} has a document of more than {_MAX_DOCUMENT_BYTES >> 20} MB: {remedy}{hint}")
+    if held:
+        yield offset, bytes(held)
+
+
+def _end_of_line(data: bytearray, start: int) -> int:
+    """Where the last line from `start` on ends, 0 if none does."""
+    return data.rfind(b"\n", start) + 1
+
+
+def _end_of_blank_line(data: bytearray, start: int) -> int:
+    """Where a late blank line from `start` on ends, 0 if there is none."""
+    for blank in (b"\n\n", b"\n\r\n"):
+        if (place := data.rfind(blank, start)) >= 0:
+            return place + len(blank)
+    ends = [match.end() for match in _BLANK_LINE.finditer(data, start)]
+    return ends[-1] if ends else 0
 
 
 def text_lines(path: Path, encoding_errors: EncodingErrors, bytes_seen: BytesSeen) -> Iterator[str]:
@@ -63,11 +112,11 @@ def _line_blocks(path: Path, bytes_seen: BytesSeen) -> Iterator[bytes]:
         yield b"".join(parts)
 
 
-def _blocks(path: Path, bytes_seen: BytesSeen) -> Iterator[bytes]:
+def _blocks(path: Path, bytes_seen: BytesSeen, block_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
     try:
         with _CountedFile(path, bytes_seen) as raw, _decompressed(path, raw) as stream:
             block: bytes
-            while block := stream.read(_BLOCK_BYTES):
+            while block := stream.read(block_bytes):
                 yield block
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise InputError(f"{path} is truncated or damaged ({error}): fetch it again") from None

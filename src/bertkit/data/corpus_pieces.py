@@ -1,0 +1,119 @@
+"""A corpus as pieces of whole documents, still bytes: reading is quick, and the work on a piece is done elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bertkit.data.corpus_options import CorpusOptions
+from bertkit.data.raw_document import RawDocument
+from bertkit.data.rows import RowOptions, read_rows
+from bertkit.data.sources import Source, SourceFile
+from bertkit.data.text_stream import BytesSeen, EncodingErrors, decoded, document_blocks
+from bertkit.foundation.errors import InputError
+
+PIECE_BYTES = 1 << 20
+"""Text that is read at a time."""
+_BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
+
+
+class CorpusPiece(Protocol):
+    """Some documents in a row."""
+
+    @property
+    def content(self) -> bytes:
+        """UTF-8, whatever the documents are made of."""
+        ...
+
+    def documents(self) -> Iterator[RawDocument]:
+        """Each of them; raises `InputError` for bytes that are not UTF-8."""
+        ...
+
+
+@dataclass(frozen=True)
+class TextPiece:
+    """Lines of a text file from the byte `offset` on."""
+
+    origin: str
+    offset: int
+    content: bytes
+    lines: str
+    encoding_errors: EncodingErrors
+
+    def documents(self) -> Iterator[RawDocument]:
+        """Each document of the lines."""
+        is_split = self.lines == "sentence"
+        text = decoded(self.content, self.origin, self.offset, self.encoding_errors)
+        # A newline at either end, so that a blank line is found there too.
+        parts = _BLANK_LINES.split("\n" + text.removesuffix("\n") + "\n")
+        parts[0] = parts[0].removeprefix("\n")
+        parts[-1] = parts[-1].removesuffix("\n")
+        for part in parts:
+            if self.lines == "document":
+                yield from (RawDocument(line, is_split) for line in part.split("\n") if line)
+            elif part:
+                yield RawDocument(part, is_split)
+
+
+@dataclass(frozen=True)
+class RowPiece:
+    """Texts of a table's rows, each a document."""
+
+    texts: tuple[bytes, ...]
+
+    @property
+    def content(self) -> bytes:
+        """All of them, each with NUL behind it."""
+        return b"".join(text + b"\0" for text in self.texts)
+
+    def documents(self) -> Iterator[RawDocument]:
+        """Each row."""
+        return (RawDocument(text.decode(), is_split=False) for text in self.texts)
+
+
+def read_pieces(
+    sources: Sequence[Source],
+    options: CorpusOptions,
+    bytes_seen: BytesSeen = lambda count: None,
+    piece_bytes: int = PIECE_BYTES,
+) -> Iterator[tuple[int, CorpusPiece]]:
+    """Yield the pieces of all sources in order, each with its size in bytes: about `piece_bytes`."""
+    for source in sources:
+        if isinstance(source, SourceFile) and source.format == "text":
+            for offset, block in document_blocks(
+                source.path, bytes_seen, piece_bytes, line_ends_document=options.lines == "document"
+            ):
+                yield len(block), TextPiece(source.origin, offset, block, options.lines, options.encoding_errors)
+        else:
+            yield from _row_pieces(_row_texts(source, options, bytes_seen), piece_bytes)
+
+
+def _row_pieces(texts: Iterator[bytes], piece_bytes: int) -> Iterator[tuple[int, RowPiece]]:
+    held: list[bytes] = []
+    size = 0
+    for text in texts:
+        held.append(text)
+        size += len(text)
+        if size >= piece_bytes:
+            yield size, RowPiece(tuple(held))
+            held, size = [], 0
+    if held:
+        yield size, RowPiece(tuple(held))
+
+
+def _row_texts(source: Source, options: CorpusOptions, bytes_seen: BytesSeen) -> Iterator[bytes]:
+    row_options = RowOptions(
+        columns=(options.text_column,), encoding_errors=options.encoding_errors, split=options.split
+    )
+    for number, (text,) in read_rows(source, row_options, bytes_seen):
+        if text is None:
+            continue
+        if not isinstance(text, str):
+            raise InputError(
+                f"{source.origin}, row {number}: the column {options.text_column!r} holds {text!r}, not text"
+            )
+        if not text.isspace() and text:
+            # JSON can spell half a surrogate pair, which is no character.
+            yield text.encode("utf-8", "replace")

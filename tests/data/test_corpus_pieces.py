@@ -1,0 +1,63 @@
+import gzip
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bertkit.data.corpus_options import CorpusOptions
+from bertkit.data.corpus_pieces import read_pieces
+from bertkit.data.sources import resolve_sources
+from bertkit.foundation.errors import InputError
+
+ALL_AT_ONCE = 1 << 30
+
+
+def read(path, piece_bytes, **options):
+    """Pieces of a file, and what documents they hold."""
+    pieces = list(read_pieces(resolve_sources([path]), CorpusOptions(**options), piece_bytes=piece_bytes))
+    return pieces, [document.text for _, piece in pieces for document in piece.documents()]
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    lines=st.lists(st.sampled_from(["a", "two words", "é\u2028漢", "", "", " ", "\t \r", "\r", "\xa0", " " * 40])),
+    ending=st.sampled_from(["\n", "\r\n"]),
+    mode=st.sampled_from(["sentence", "document"]),
+    piece_bytes=st.integers(1, 30),
+)
+def test_documents_do_not_depend_on_where_the_pieces_are_cut(tmp_path, lines, ending, mode, piece_bytes):
+    (tmp_path / "a.txt").write_bytes("".join(line + ending for line in lines).encode())
+    pieces, documents = read(tmp_path / "a.txt", piece_bytes, lines=mode)
+    assert documents == read(tmp_path / "a.txt", ALL_AT_ONCE, lines=mode)[1]
+    assert b"".join(piece.content for _, piece in pieces) == (tmp_path / "a.txt").read_bytes()
+    assert all(size == len(piece.content) for size, piece in pieces)
+
+
+def test_pieces_end_with_documents_and_have_about_the_size_asked_for(tmp_path):
+    (tmp_path / "a.txt").write_text("".join(f"document {number}\nends here\n\n" for number in range(1000)))
+    pieces, documents = read(tmp_path / "a.txt", 500)
+    assert documents == [f"document {number}\nends here" for number in range(1000)]
+    assert all(400 < size < 600 for size, _ in pieces[:-1])
+
+
+def test_compressed_text_is_cut_like_plain_text(tmp_path):
+    text = "".join(f"document {number}\n\n" for number in range(5000)).encode()
+    (tmp_path / "a.txt").write_bytes(text)
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(text))
+    plain, compressed = (read(tmp_path / name, 3000)[0] for name in ("a.txt", "a.txt.gz"))
+    assert [piece.content for _, piece in plain] == [piece.content for _, piece in compressed]
+
+
+def test_bytes_that_are_not_utf8_are_named_by_their_offset_in_the_file(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + b"good\n\n" * 100 + b"caf\xe9\n")
+    with pytest.raises(InputError, match=r"a\.txt is not UTF-8 at byte 606 "):
+        read(tmp_path / "a.txt", 50)
+
+
+def test_rows_come_in_pieces_too(tmp_path):
+    texts = [f"It rained on day {number}. Nobody came." for number in range(100)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    pieces, documents = read(tmp_path / "a.jsonl", 300)
+    assert documents == texts
+    assert len(pieces) > 5
