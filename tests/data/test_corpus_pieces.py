@@ -1,14 +1,18 @@
 import gzip
 import json
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bertkit.data.corpus_options import CorpusOptions
 from bertkit.data.corpus_pieces import read_pieces
+from bertkit.data.sentence_lines import SentenceLines
 from bertkit.data.sources import resolve_sources
 from bertkit.foundation.errors import InputError
+from bertkit.text.chunk_encoder import ChunkEncoder
+from bertkit.text.tokenizer import Tokenizer
 
 ALL_AT_ONCE = 1 << 30
 
@@ -61,3 +65,30 @@ def test_rows_come_in_pieces_too(tmp_path):
     pieces, documents = read(tmp_path / "a.jsonl", 300)
     assert documents == texts
     assert len(pieces) > 5
+
+
+# All that Python takes for white space, and what is none.
+SPACES = [chr(code) for code in range(0x3001) if chr(code).isspace() and chr(code) != "\n"]
+PARTS = [*SPACES, "a", "fox's", "é", "\x00", "\u200b", "漢"]
+LINES = st.lists(st.lists(st.sampled_from(PARTS), max_size=4).map("".join))
+
+
+def encoded(lines, encoder):
+    """Of each document that has tokens, the ids of each sentence that has."""
+    ids, lengths = encoder.encode_text(lines.text)
+    found = {}
+    for sentence, document in zip(np.split(ids, np.cumsum(lengths)[:-1]), lines.documents.tolist(), strict=True):
+        if len(sentence):
+            found.setdefault(document, []).append(sentence.tolist())
+    return list(found.values())
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(lines=LINES, lowercase=st.booleans(), follow=st.sampled_from(["huggingface", "google"]))
+def test_lines_of_sentences_are_encoded_as_their_documents_are(tmp_path, lines, lowercase, follow):
+    tokenizer = Tokenizer.train(["a fox's é"] * 3, vocab_size=60, lowercase=lowercase, follow=follow)
+    encoder = ChunkEncoder(tokenizer)
+    (tmp_path / "a.txt").write_text("\n".join(lines), encoding="utf-8", newline="")
+    for _, piece in read_pieces(resolve_sources([tmp_path / "a.txt"]), CorpusOptions()):
+        documents = SentenceLines.of_documents(piece.documents())
+        assert encoded(piece.sentences(), encoder) == encoded(documents, encoder)

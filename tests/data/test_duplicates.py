@@ -7,7 +7,7 @@ from test_prepare import contents, spy
 from tiny_corpora import WORDS, make_text
 
 import bertkit.data.shard as shard_module
-from bertkit.data import assemble, corpus_shards, hash_buckets
+from bertkit.data import assemble, corpus_shards, hash_buckets, shard_worker
 from bertkit.data.corpus import read_documents
 from bertkit.data.corpus_options import CorpusOptions
 from bertkit.data.duplicate_options import DuplicateOptions
@@ -104,7 +104,7 @@ def test_a_killed_call_goes_on_to_the_same_bytes(tmp_path, text, tokenizer, monk
     options = PrepareOptions(duplicates=BOTH)
     prepare([text], tokenizer, tmp_path / "whole", options)
     encoded = []
-    monkeypatch.setattr(ChunkEncoder, "encode_lines", spy(ChunkEncoder.encode_lines, encoded))
+    monkeypatch.setattr(shard_worker, "write_shard", spy(shard_worker.write_shard, encoded))
     out = tmp_path / "out"
     for step in ("find_duplicates", "run_filter"):
         with monkeypatch.context() as patch:
@@ -142,7 +142,7 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, text, tokenizer, monkeypatch):
         prepare([text], tokenizer, tmp_path / "out")
     assert (tmp_path / "out" / "shard-00000.tokens.npy").is_file()
     encoded = []
-    monkeypatch.setattr(ChunkEncoder, "encode_lines", spy(ChunkEncoder.encode_lines, encoded))
+    monkeypatch.setattr(shard_worker, "write_shard", spy(shard_worker.write_shard, encoded))
     prepare([text], tokenizer, tmp_path / "out")
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert 0 < len(encoded) < len(Manifest.read(tmp_path / "out").shards)

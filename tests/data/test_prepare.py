@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_corpora import make_text
 
-from bertkit.data import corpus_shards
+from bertkit.data import corpus_shards, shard_worker
 from bertkit.data.corpus import read_documents
 from bertkit.data.corpus_options import CorpusOptions
 from bertkit.data.instances import InstanceOptions, plan_epoch
@@ -74,7 +74,7 @@ def test_finished_shards_are_not_made_again(tmp_path, text, tokenizer, small_sha
         (out / name).unlink()
     (out / ".shard-00001.tokens.npy.123.partial").write_bytes(b"half")
     encoded = []
-    monkeypatch.setattr(ChunkEncoder, "encode_lines", spy(ChunkEncoder.encode_lines, encoded))
+    monkeypatch.setattr(shard_worker, "write_shard", spy(shard_worker.write_shard, encoded))
     prepare([text], tokenizer, out)
     assert contents(out) == whole
     assert len(encoded) == 3

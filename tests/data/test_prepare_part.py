@@ -5,7 +5,7 @@ import pytest
 from test_prepare import contents, spy
 from tiny_corpora import make_text
 
-from bertkit.data import corpus_shards
+from bertkit.data import corpus_shards, shard_worker
 from bertkit.data.corpus_options import CorpusOptions
 from bertkit.data.duplicate_options import DuplicateOptions
 from bertkit.data.part import Part
@@ -14,7 +14,6 @@ from bertkit.data.prepare_part import merge_parts, prepare_part
 from bertkit.data.sources import resolve_sources
 from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import exclusive, write_json
-from bertkit.text.chunk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
 
 DROPPING = PrepareOptions(duplicates=DuplicateOptions(drop_duplicates="both", drop_near_duplicates=0.9))
@@ -53,7 +52,7 @@ def test_a_part_has_every_nth_shard_and_goes_on_after_a_kill(tmp_path, text, tok
     assert records == whole[1::3]
     (tmp_path / "out" / "shard-00001.tokens.npy").unlink()
     encoded = []
-    monkeypatch.setattr(ChunkEncoder, "encode_lines", spy(ChunkEncoder.encode_lines, encoded))
+    monkeypatch.setattr(shard_worker, "write_shard", spy(shard_worker.write_shard, encoded))
     assert prepare_part([text], tokenizer, tmp_path / "out", Part(2, 3)) == records
     assert len(encoded) == 1
 

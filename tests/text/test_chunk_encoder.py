@@ -81,7 +81,7 @@ def test_a_word_of_a_million_characters_is_unknown_and_not_kept(tokenizer: Token
 @given(lines=LINES)
 def test_breaking_up_very_long_lines_changes_nothing(tokenizer: Tokenizer, lines):
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(long_lines, "_LONG_LINE_CHARS", 0)
+        monkeypatch.setattr(long_lines, "_LONG_LINE_BYTES", 0)
         assert as_lists(ChunkEncoder(tokenizer).encode_lines(lines)) == whole_lines(tokenizer, lines)
 
 

@@ -10,11 +10,12 @@ from typing import Protocol
 from bertkit.data.corpus_options import CorpusOptions
 from bertkit.data.raw_document import RawDocument
 from bertkit.data.rows import RowOptions, read_rows
+from bertkit.data.sentence_lines import SentenceLines
 from bertkit.data.sources import Source, SourceFile
 from bertkit.data.text_stream import BytesSeen, EncodingErrors, decoded, document_blocks
 from bertkit.foundation.errors import InputError
 
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 22
 """Text that is read at a time."""
 _BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 
@@ -31,6 +32,10 @@ class CorpusPiece(Protocol):
         """Each of them; raises `InputError` for bytes that are not UTF-8."""
         ...
 
+    def sentences(self) -> SentenceLines:
+        """The sentences of all of them; raises `InputError` for bytes that are not UTF-8."""
+        ...
+
 
 @dataclass(frozen=True)
 class TextPiece:
@@ -45,9 +50,8 @@ class TextPiece:
     def documents(self) -> Iterator[RawDocument]:
         """Each document of the lines."""
         is_split = self.lines == "sentence"
-        text = decoded(self.content, self.origin, self.offset, self.encoding_errors)
         # A newline at either end, so that a blank line is found there too.
-        parts = _BLANK_LINES.split("\n" + text.removesuffix("\n") + "\n")
+        parts = _BLANK_LINES.split("\n" + self._text().removesuffix("\n") + "\n")
         parts[0] = parts[0].removeprefix("\n")
         parts[-1] = parts[-1].removesuffix("\n")
         for part in parts:
@@ -55,6 +59,14 @@ class TextPiece:
                 yield from (RawDocument(line, is_split) for line in part.split("\n") if line)
             elif part:
                 yield RawDocument(part, is_split)
+
+    def sentences(self) -> SentenceLines:
+        """The lines, or what the splitter finds in them."""
+        found = SentenceLines.of_text(self._text().encode()) if self.lines == "sentence" else None
+        return found or SentenceLines.of_documents(self.documents())
+
+    def _text(self) -> str:
+        return decoded(self.content, self.origin, self.offset, self.encoding_errors)
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,10 @@ class RowPiece:
     def documents(self) -> Iterator[RawDocument]:
         """Each row."""
         return (RawDocument(text.decode(), is_split=False) for text in self.texts)
+
+    def sentences(self) -> SentenceLines:
+        """What the splitter finds in the rows."""
+        return SentenceLines.of_documents(self.documents())
 
 
 def read_pieces(

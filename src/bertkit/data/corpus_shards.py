@@ -21,7 +21,7 @@ from bertkit.foundation.files import atomic_folder
 from bertkit.text.tokenizer import Tokenizer
 
 SHARD_BYTES = 1 << 23
-_PIECES = 8
+_PIECES = 2
 """How many pieces a shard is read in: so much it may be larger, at most."""
 
 

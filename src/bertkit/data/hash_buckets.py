@@ -41,8 +41,8 @@ class HashBuckets:
         """Add entries (n,) whose numbers are greater than all before."""
         entries = np.empty(len(hashes), _ENTRY)
         entries["hash"], entries["number"] = hashes, numbers
-        places = ((hashes >> np.uint64(32)) * np.uint64(self._count) >> np.uint64(32)).astype(np.int64)
-        order = np.argsort(places, kind="stable")
+        places = ((hashes >> np.uint64(32)) * np.uint64(self._count) >> np.uint64(32)).astype(np.uint8)
+        order = np.argsort(places, kind="stable")  # of bytes, and so in linear time
         bounds = np.searchsorted(places[order], np.arange(self._count + 1))
         entries = entries[order]
         for file, start, stop in zip(self._files, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
@@ -52,10 +52,19 @@ class HashBuckets:
         """For bucket after bucket the numbers (n,) of entries whose hash came before, and of the first with it (n,)."""
         self._stack.close()
         for path in self._paths:
-            entries = np.fromfile(path, _ENTRY)
-            entries = entries[np.argsort(entries["hash"], kind="stable")]
-            begins = np.ones(len(entries), bool)
-            begins[1:] = np.diff(entries["hash"]) != 0
-            repeated = np.flatnonzero(~begins)
-            first = np.flatnonzero(begins)[np.cumsum(begins)[repeated] - 1]
-            yield entries["number"][repeated], entries["number"][first]
+            yield _repeats(np.fromfile(path, _ENTRY))
+
+
+def _repeats(entries: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    hashes = entries["hash"].copy()
+    order = np.argsort(hashes)  # several times as fast as a stable one
+    hashes = hashes[order]
+    like_next = np.append(hashes[1:] == hashes[:-1], np.zeros(min(1, len(hashes)), bool))
+    like_last = np.roll(like_next, 1)
+    numbers = entries["number"][order[like_next | like_last]]  # of the hashes that there are several of, group by group
+    starts = np.flatnonzero(~like_last[like_next | like_last])
+    if not len(starts):
+        return numbers, numbers
+    firsts = np.repeat(np.minimum.reduceat(numbers, starts), np.diff(starts, append=len(numbers)))
+    later = numbers != firsts
+    return numbers[later], firsts[later]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from bertkit.text.sentences import split_sentences
@@ -21,17 +20,3 @@ class RawDocument:
         if self.is_split:
             return lines
         return [sentence for line in lines for sentence in split_sentences(line)]
-
-
-def in_portions(documents: Iterable[RawDocument], characters: int) -> Iterator[list[RawDocument]]:
-    """Group documents in their order, each group ending with the document that brings it to so many characters."""
-    portion: list[RawDocument] = []
-    size = 0
-    for document in documents:
-        portion.append(document)
-        size += len(document.text)
-        if size >= characters:
-            yield portion
-            portion, size = [], 0
-    if portion:
-        yield portion

@@ -11,15 +11,11 @@ import numpy as np
 
 from bertkit.data.corpus_pieces import CorpusPiece
 from bertkit.data.manifest import ShardRecord
-from bertkit.data.raw_document import in_portions
 from bertkit.data.shard import token_dtype, write_shard
 from bertkit.data.shard_hashes import write_shard_hashes
 from bertkit.foundation.files import read_json, write_json
 from bertkit.text.chunk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
-
-_ENCODED_CHARS = 2_000_000
-"""Text that is encoded at a time: small against what the encoder remembers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +59,15 @@ def finished_shard(folder: Path, work: Path, name: str) -> ShardRecord | None:
 def _write(task: ShardTask) -> ShardRecord:
     ids, sentence_lengths, document_lengths = [], [], []
     encoder, dtype = _encoder(task.tokenizer_folder, task.tokenizer_fingerprint)
-    every_document = (document for piece in task.pieces for document in piece.documents())
-    for documents in in_portions(every_document, _ENCODED_CHARS):
-        portion = [document.sentences() for document in documents]
-        portion_ids, lengths = encoder.encode_lines([sentence for sentences in portion for sentence in sentences])
-        owner = np.repeat(np.arange(len(portion)), [len(sentences) for sentences in portion])
+    for piece in task.pieces:
+        lines = piece.sentences()
+        piece_ids, lengths = encoder.encode_text(lines.text)
         # Sentences without a token are left out, and documents without such a sentence.
-        sentences_of = np.bincount(owner[lengths > 0], minlength=len(portion))
-        ids.append(portion_ids.astype(dtype))
-        sentence_lengths.append(lengths[lengths > 0])
-        document_lengths.append(sentences_of[sentences_of > 0])
+        kept = lengths > 0
+        firsts = np.flatnonzero(np.diff(lines.documents[kept], prepend=-1))  # of each document
+        ids.append(piece_ids.astype(dtype))
+        sentence_lengths.append(lengths[kept])
+        document_lengths.append(np.diff(firsts, append=kept.sum()))
     return write_shard(
         task.folder,
         task.name,

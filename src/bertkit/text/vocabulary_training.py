@@ -6,16 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from bertkit.foundation.errors import InputError
-from bertkit.text.long_lines import with_breaks
+from bertkit.text.distinct_chunks import distinct_chunks
 from bertkit.text.valid_unicode import checked_utf8
 from bertkit.text.wordpiece import CONTINUATION, SPECIAL_TOKENS, WordPieceRules
 
 _MAX_DISTINCT_CHUNKS = 500_000
-_MAX_LINE_CHARS = 1_000_000
+_TEXT_CHARS, _MAX_TEXT_CHARS = 2_000_000, 4_000_000
 _WORDS_PER_LINE = 1_000
 
 
@@ -80,20 +81,32 @@ def count_words(lines: Iterable[str], rules: WordPieceRules) -> Counter[str]:
 
     def fold() -> None:
         for chunk, count in chunks.items():
-            checked_utf8(chunk)
             for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(chunk)):
                 if len(word) <= rules.max_chars_per_word:
                     words[word] += count
         chunks.clear()
 
-    # No step of the cleaning looks across a space: each distinct piece between spaces is cleaned once.
-    for line in lines:
-        for part in with_breaks([line]):
-            chunks.update(part.split(" "))
-        if len(chunks) > _MAX_DISTINCT_CHUNKS or len(line) > _MAX_LINE_CHARS:
+    # Each distinct chunk is cleaned once.
+    for text in _texts(lines):
+        places, distinct = distinct_chunks(checked_utf8(text), rules)
+        chunks.update(dict(zip(distinct, np.bincount(places.to_numpy()).tolist(), strict=True)))
+        if len(chunks) > _MAX_DISTINCT_CHUNKS or len(text) > _MAX_TEXT_CHARS:
             fold()
     fold()
     return words
+
+
+def _texts(lines: Iterable[str]) -> Iterator[str]:
+    """Lines joined to texts of a size, longer only where a line is."""
+    held: list[str] = []
+    size = 0
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if size > _TEXT_CHARS:
+            yield "\n".join(held)
+            held, size = [], 0
+    yield "\n".join(held)
 
 
 def _repeated(spelled: list[str], counts: Counter[str]) -> Iterator[str]:
