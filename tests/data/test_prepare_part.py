@@ -121,8 +121,7 @@ class TestMistakes:
 
     def test_unreadable_text_leaves_the_other_parts(self, out, text, tokenizer):
         fingerprint = out / ".prepare" / "fingerprint.json"
-        content = text.read_bytes()
-        text.write_bytes(content[:7500] + b"\xff" + content[7500:])  # in the third shard
+        text.write_bytes(text.read_bytes().replace(b"the", b"th\xff"))
         shards = sorted(out.glob("shard-*"))
         write_json(fingerprint, corpus_fingerprint(resolve_sources([text]), tokenizer, PrepareOptions()))
         with pytest.raises(InputError, match="not UTF-8"):
