@@ -16,11 +16,11 @@ def _inputs(dtype: torch.dtype = torch.float32):
 
 @pytest.fixture
 def chunked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """Chunks for every size; the shapes of all logits that are made."""
+    """Several chunks of several blocks; the shapes of all logits that are made."""
     shapes: list[tuple[int, ...]] = []
     product = torch.addmm
-    monkeypatch.setattr(module, "_LARGEST_WHOLE", 0)
     monkeypatch.setattr(module, "_CHUNK_LOGITS", 70 * 64)
+    monkeypatch.setattr(module, "_BLOCK_LOGITS", 70 * 10)
 
     def recorded(*tensors: torch.Tensor) -> torch.Tensor:
         logits = product(*tensors)
@@ -70,3 +70,25 @@ def test_without_gradients_nothing_but_the_loss_is_made(chunked: list[tuple[int,
         total, _ = masked_cross_entropy(hidden, weight, bias, labels)
     assert not total.requires_grad
     assert len(chunked) == 3
+
+
+def test_of_several_highest_logits_the_first_counts_as_the_answer():
+    hidden, bias = torch.ones(4, 1), torch.tensor([1.0, 3.0, 3.0, 2.0, 3.0])
+    labels = torch.tensor([1, 2, 4, 0])
+    assert int(masked_cross_entropy(hidden, torch.zeros(5, 1), bias, labels)[1]) == 1
+
+
+def test_a_loss_where_the_answers_chance_is_no_float_is_exact():
+    hidden, weight, bias = torch.ones(1, 1), torch.tensor([[200.0], [0.0], [0.0]]), torch.zeros(3)
+    total, _ = masked_cross_entropy(hidden, weight.requires_grad_(), bias, torch.tensor([1]))
+    total.backward()
+    assert float(total.detach()) == 200.0
+    assert weight.grad is not None and weight.grad.tolist() == [[1.0], [-1.0], [0.0]]
+
+
+def test_without_labels_loss_and_gradients_are_zero():
+    hidden, weight, bias, _ = _inputs()
+    total, correct = masked_cross_entropy(hidden, weight, bias, torch.empty(0, dtype=torch.int64))
+    total.backward()
+    assert (float(total.detach()), int(correct)) == (0.0, 0)
+    assert all(float(parameter.grad.abs().max()) == 0.0 for parameter in (hidden, weight, bias))  # type: ignore[union-attr]

@@ -1,32 +1,28 @@
 """Cross-entropy over the vocabulary without all logits at once."""
-# M masked positions, R rows (M and padding), C rows of a chunk, H hidden, V vocabulary.
+# M masked positions, R rows (M and padding), C rows of a chunk, K of a block, H hidden, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
-_LARGEST_WHOLE = 1 << 24
-"""Logits up to which one product of matrices is as good: 64 MiB in float32."""
 _CHUNK_LOGITS = 1 << 23
+"""Logits of one product of matrices: fewer make the products slow, and more are never held in float32."""
 _CHUNK_STEP = 64
-_NO_LABEL = -100
+_BLOCK_LOGITS = 1 << 19
+"""Logits that a processor takes from the product to their slopes at a time: 2 MiB in float32, which its cache holds."""
 
 
 def masked_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy of logits `hidden @ weight.T + bias`, summed over `labels` (M,), and how many of them are right.
 
-    `hidden` (R, H) begins with the rows of the labels, `weight` is (V, H), `bias` (V,). Many logits are made in chunks
-    and gone through once: their loss and its gradients come out of one pass, so that none is kept for the backward one.
+    `hidden` (R, H) begins with the rows of the labels, `weight` is (V, H), `bias` (V,). Logits are made in chunks and
+    gone through once: their loss and its gradients come out of one pass, so that none is kept for the backward one.
     """
-    if len(labels) * len(weight) <= _LARGEST_WHOLE:
-        logits = F.linear(hidden, weight, bias)[: len(labels)]
-        return F.cross_entropy(logits.float(), labels, reduction="sum"), (logits.detach().argmax(-1) == labels).sum()
-    labels = F.pad(labels, (0, len(hidden) - len(labels)), value=_NO_LABEL)
     total, correct = _Chunked.apply(hidden, weight, bias, labels, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
     return total, correct
 
@@ -43,47 +39,66 @@ class _Chunked(torch.autograd.Function):
         total, correct = bias.new_zeros(()), labels.new_zeros(())
         with torch.autocast(device, enabled=False):
             rows, matrix, offsets = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
-            gradients = (torch.empty_like(rows), torch.zeros_like(weight), torch.zeros_like(bias))
-            for start in range(0, len(rows), size := _chunk_rows(len(weight))):
+            grad_hidden, grad_bias = torch.zeros_like(rows), torch.zeros_like(bias)
+            grad_weight: Tensor | None = None
+            for start in range(0, len(labels), size := _chunk_rows(len(weight))):
                 chunk, answers = rows[start : start + size], labels[start : start + size]
-                counted = answers != _NO_LABEL
-                places = answers.clamp(min=0)[:, None]
-                logits = torch.addmm(offsets, chunk, matrix.t()).float()  # (C, V)
-                correct += (logits.argmax(-1) == answers).sum()
-                normalizer = logits.logsumexp(-1, keepdim=True)
-                total += ((normalizer - logits.gather(1, places))[:, 0] * counted).sum()
+                logits = torch.addmm(offsets, chunk, matrix.t())  # (C, V)
+                for block in _blocks(answers, logits):
+                    losses, right = _losses(logits[block], answers[block], grad_bias if with_gradients else None)
+                    total += losses
+                    correct += right
                 if with_gradients:
-                    slopes = logits.sub_(normalizer).exp_()  # the probabilities, less 1 at the label
-                    slopes.scatter_add_(1, places, slopes.new_full(places.shape, -1.0))
-                    slopes *= counted[:, None]
-                    _add_gradients(gradients, start, chunk, matrix, slopes)
+                    slopes = logits
+                    slopes[len(answers) :] = 0  # rows of padding
+                    grad_hidden[start : start + size] = slopes @ matrix
+                    product = (slopes.t() @ chunk).to(weight.dtype)
+                    grad_weight = product if grad_weight is None else grad_weight.add_(product)
         if with_gradients:
-            ctx.save_for_backward(*gradients)
-            ctx.hidden_dtype = hidden.dtype
+            grad_weight = torch.zeros_like(weight) if grad_weight is None else grad_weight
+            ctx.gradients = grad_hidden.to(hidden.dtype), grad_weight, grad_bias
         ctx.mark_non_differentiable(correct)
         return total, correct
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        grad_hidden, grad_weight, grad_bias = ctx.saved_tensors
-        grad_hidden = grad_hidden.to(ctx.hidden_dtype) * grad_total
-        return grad_hidden, grad_weight * grad_total, grad_bias * grad_total, None, None
+        gradients, ctx.gradients = ctx.gradients, None
+        assert gradients is not None, "goes backward once: the gradients are scaled where they lie"
+        return *(gradient.mul_(grad_total) for gradient in gradients), None, None
 
 
 def _chunk_rows(vocabulary: int) -> int:
     return max(1, _CHUNK_LOGITS // vocabulary // _CHUNK_STEP) * _CHUNK_STEP
 
 
-def _add_gradients(
-    gradients: tuple[Tensor, Tensor, Tensor], start: int, chunk: Tensor, matrix: Tensor, slopes: Tensor
-) -> None:
-    """From the slopes (C, V) of the logits of one chunk (C, H), multiplied as the logits were."""
-    grad_hidden, grad_weight, grad_bias = gradients
-    grad_bias += slopes.sum(0)
-    slopes = slopes.to(matrix.dtype)
-    grad_hidden[start : start + len(chunk)] = slopes @ matrix
-    if slopes.dtype == grad_weight.dtype:
-        grad_weight.addmm_(slopes.t(), chunk)
-    else:
-        grad_weight += slopes.t() @ chunk
+def _blocks(answers: Tensor, logits: Tensor) -> Iterator[slice]:
+    """Rows that are gone through together: on a GPU all that have an answer."""
+    rows = len(answers) if logits.is_cuda else max(1, _BLOCK_LOGITS // logits.shape[-1])
+    return (slice(first, min(first + rows, len(answers))) for first in range(0, len(answers), rows))
+
+
+def _losses(logits: Tensor, answers: Tensor, grad_bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The sum of the losses of logits (K, V) and the number of right answers (K,).
+
+    With `grad_bias` (V,) the slopes of the losses are added to it and take the place of the logits.
+    """
+    places = answers[:, None]
+    own, highest = logits.gather(1, places), logits.amax(-1, keepdim=True)
+    chances = logits.float().softmax(-1)
+    # The highest chance is one over the sum of exp(logit - highest), and far from where floats end.
+    losses = (highest.float() - chances.amax(-1, keepdim=True).log() - own.float()).sum()
+    right = _right(logits, answers, (own == highest)[:, 0])
+    if grad_bias is not None:
+        slopes = chances.scatter_add_(1, places, chances.new_full(places.shape, -1.0))
+        grad_bias += slopes.sum(0)
+        logits.copy_(slopes)
+    return losses, right
+
+
+def _right(logits: Tensor, answers: Tensor, reached: Tensor) -> Tensor:
+    """How many rows (K, V) have their answer (K,) as the first of the highest, all of them among the `reached` (K,)."""
+    if not logits.is_cuda:
+        # The processor finds a maximum several times as fast as its place, which few rows need then.
+        logits, answers = logits[reached], answers[reached]
+    return (logits.argmax(-1) == answers).sum()
