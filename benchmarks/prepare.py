@@ -13,7 +13,8 @@ record files is not counted. Seconds are the process's CPU seconds.
 `memory`: all processes of `prepare` on parts of the corpus, and on several times the corpus: its documents again and
 again, shuffled anew each time. With `--drop` repeated lines and documents are left out.
 
-`workers`: seconds of `prepare` with one worker and with two, A B A B.
+`workers`: seconds of `prepare` with one worker and with two, A B A B, and beside them two preparations of the same text
+that know nothing of each other at once: twice one worker's speed over theirs is what the machine's cores allow.
 
 `reading`: CPU seconds of what one process has to do for all workers: read, decompress and cut at the ends of documents.
 Results go to benchmarks/results as JSON and a Markdown table.
@@ -35,6 +36,7 @@ import tempfile
 import threading
 import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -273,27 +275,38 @@ def _compare_workers(arguments: argparse.Namespace) -> dict[str, Any]:
         whole = _write_sample(arguments.corpus, text, sys.maxsize)
         for times in arguments.times:
             sample = _resized(arguments, text, whole, times)
-            seconds: dict[int, list[float]] = {1: [], arguments.workers: []}
-            for number in range(arguments.rounds):
-                for workers, trials in seconds.items():
-                    out = f"{folder}/{workers}-{number}"
-                    trials.append(_sampled_trial(arguments, sample, out, workers)["seconds"])
-                    shutil.rmtree(out)
-                    print(times, workers, trials[-1], file=sys.stderr)
-            medians = {workers: statistics.median(trials) for workers, trials in seconds.items()}
-            megabytes = sample.stat().st_size / MEGABYTE
-            rows += [
-                {
-                    "MB of text": round(megabytes, 1),
-                    "workers": workers,
-                    "seconds": round(median, 1),
-                    "MB/s": round(megabytes / median, 2),
-                    "times one worker": round(medians[1] / median, 2),
+            measured: list[dict[str, float]] = []
+            for _ in range(arguments.rounds):
+                kinds = {"one": (1, 1), "several": (arguments.workers, 1), "at once": (1, arguments.workers)}
+                trial = {
+                    name: statistics.mean(_preparations(arguments, sample, Path(folder), workers, processes))
+                    for name, (workers, processes) in kinds.items()
                 }
-                for workers, median in medians.items()
-            ]
-            runs[f"{times:g}"] = seconds
+                measured.append(trial)
+                print(times, measured[-1], file=sys.stderr)
+            medians = {name: statistics.median(trial[name] for trial in measured) for name in measured[0]}
+            rows.append(
+                {
+                    "MB of text": round(sample.stat().st_size / MEGABYTE, 1),
+                    "one worker, s": round(medians["one"], 1),
+                    f"{arguments.workers} workers, s": round(medians["several"], 1),
+                    "times as fast": round(medians["one"] / medians["several"], 2),
+                    f"{arguments.workers} preparations at once, s": round(medians["at once"], 1),
+                    "the machine allows": round(arguments.workers * medians["one"] / medians["at once"], 2),
+                }
+            )
+            runs[f"{times:g}"] = measured
     return {"rows": rows, "seconds": runs}
+
+
+def _preparations(arguments: argparse.Namespace, text: Path, folder: Path, workers: int, processes: int) -> list[float]:
+    """Seconds of preparations that run at once."""
+    outs = [folder / f"out{number}" for number in range(processes)]
+    with ThreadPoolExecutor(processes) as pool:
+        made = list(pool.map(lambda out: _sampled_trial(arguments, text, str(out), workers)["seconds"], outs))
+    for out in outs:
+        shutil.rmtree(out)
+    return made
 
 
 def _measure_reading(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from multiprocessing import get_context, parent_process
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bertkit.foundation.allocator import tune_allocator
 from bertkit.foundation.errors import ResourceError
@@ -26,36 +27,99 @@ class _ThisProcess:
 
 
 class _Pool:
-    def __init__(self, pool: ProcessPoolExecutor, workers: int) -> None:
-        self._pool, self._workers = pool, workers
+    """Other processes, and this one, which reads the tasks and works on some itself when there are enough in line.
+
+    The others start when there is more than one task, and get one when they are up.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._others = workers - 1
+        self._pool: ProcessPoolExecutor | None = None
+        self._lock = threading.RLock()  # of what follows, which the pool's own thread changes too
+        self._idle = 0
+        self._line: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
 
     def map(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
         pending: deque[Future[ResultT]] = deque()
+        for task in tasks:
+            pending.append(Future())
+            self._line.append((pending[-1], partial(function, task)))
+            if len(self._line) > 1 and self._pool is None:
+                self._start()
+            self._send()
+            if len(self._line) > self._others:
+                self._work()
+            while pending and pending[0].done():
+                yield self._result(pending.popleft())
+        while self._line:
+            self._work()
+        while pending:
+            yield self._result(pending.popleft())
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _start(self) -> None:
+        self._pool = ProcessPoolExecutor(self._others, get_context("spawn"), _start_worker)
+        for _ in range(self._others):
+            self._pool.submit(int).add_done_callback(self._is_idle)
+
+    def _is_idle(self, _: object) -> None:
+        with self._lock:
+            self._idle += 1
+        self._send()
+
+    def _send(self) -> None:
+        """Give tasks to the processes that have none."""
+        with self._lock:
+            while self._idle and self._line:
+                assert self._pool is not None
+                promise, work = self._line.popleft()
+                try:
+                    answer = self._pool.submit(work)
+                except RuntimeError as error:  # a process was killed
+                    promise.set_exception(error)
+                    continue
+                self._idle -= 1
+                answer.add_done_callback(partial(_pass_on, promise))
+                answer.add_done_callback(self._is_idle)
+
+    def _work(self) -> None:
+        with self._lock:
+            if not self._line:
+                return
+            promise, work = self._line.popleft()
         try:
-            for task in tasks:
-                pending.append(self._pool.submit(function, task))
-                if len(pending) > self._workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+            promise.set_result(work())
+        except Exception as error:  # raised when the results before it have been given
+            promise.set_exception(error)
+
+    def _result(self, promise: Future[ResultT]) -> ResultT:
+        try:
+            return promise.result()
         except BrokenProcessPool:
             raise ResourceError("a worker process was killed, perhaps for want of memory: use fewer workers") from None
 
 
+def _pass_on(promise: Future[Any], answer: Future[Any]) -> None:
+    if answer.cancelled():
+        promise.cancel()
+    elif (error := answer.exception()) is not None:
+        promise.set_exception(error)
+    else:
+        promise.set_result(answer.result())
+
+
 @contextmanager
 def process_engine(workers: int) -> Iterator[_ThisProcess | _Pool]:
-    """Run tasks in `workers` new processes, or in this one if that is one."""
+    """Run tasks in this process and in `workers` - 1 new ones."""
     tune_allocator()
     if workers == 1:
         yield _ThisProcess()
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker)
-    for _ in range(workers):
-        pool.submit(int)  # a process starts when something is submitted: all at once, while the first text is read
-    try:
-        yield _Pool(pool, workers)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with closing(_Pool(workers)) as pool:
+        yield pool
 
 
 def _start_worker() -> None:
