@@ -21,12 +21,7 @@ TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
 
 
-class _ThisProcess:
-    def map(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
-        return map(function, tasks)
-
-
-class _Pool:
+class ProcessEngine:
     """Other processes, and this one, which reads the tasks and works on some itself when there are enough in line.
 
     The others start when there is more than one task, and get one when they are up.
@@ -40,6 +35,7 @@ class _Pool:
         self._line: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
 
     def map(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
+        """Results in the order of the tasks, of which only a few are taken ahead."""
         pending: deque[Future[ResultT]] = deque()
         for task in tasks:
             pending.append(Future())
@@ -57,6 +53,7 @@ class _Pool:
             yield self._result(pending.popleft())
 
     def close(self) -> None:
+        """End the other processes."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
@@ -112,14 +109,11 @@ def _pass_on(promise: Future[Any], answer: Future[Any]) -> None:
 
 
 @contextmanager
-def process_engine(workers: int) -> Iterator[_ThisProcess | _Pool]:
+def process_engine(workers: int) -> Iterator[ProcessEngine]:
     """Run tasks in this process and in `workers` - 1 new ones."""
     tune_allocator()
-    if workers == 1:
-        yield _ThisProcess()
-        return
-    with closing(_Pool(workers)) as pool:
-        yield pool
+    with closing(ProcessEngine(workers)) as engine:
+        yield engine
 
 
 def _start_worker() -> None:
