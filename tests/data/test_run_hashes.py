@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 import bertkit.data.hash_buckets as buckets_module
 from bertkit.data import run_hashes as module
 from bertkit.data.hash_buckets import HashBuckets
+from bertkit.data.process_engine import process_engine
 from bertkit.data.run_hashes import run_hashes, window_hashes
 
 RUNS = st.lists(st.lists(st.integers(0, 3), max_size=4), min_size=1, max_size=40)
@@ -46,12 +47,12 @@ def test_buckets_tell_repeated_entries_with_their_first(tmp_path_factory, blocks
     spread = module.mixed(np.arange(31, dtype=np.uint64))
     original, buckets_module._BUCKET_ENTRIES = buckets_module._BUCKET_ENTRIES, 8
     try:
-        with HashBuckets(folder, len(entries)) as buckets:
+        with HashBuckets(folder, len(entries)) as buckets, process_engine(1) as engine:
             start = 0
             for block in blocks:
                 buckets.append(spread[np.array(block, np.int64)], np.arange(start, start + len(block)))
                 start += len(block)
-            found = {n: f for part in buckets.repeats() for n, f in zip(*(a.tolist() for a in part), strict=True)}
+            found = {n: f for part in buckets.repeats(engine) for n, f in zip(*(a.tolist() for a in part), strict=True)}
     finally:
         buckets_module._BUCKET_ENTRIES = original
     first = {value: entries.index(value) for value in entries}

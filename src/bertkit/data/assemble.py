@@ -38,7 +38,7 @@ def assemble(out: Path, stage: Stage, records: Sequence[ShardRecord], about: Des
     options = DuplicateOptions.of(about.options)
     shards = ShardSet(folder=stage.folder, work=stage.work, records=records)
     left_out = stage.work / "left-out.npy"
-    found = find_duplicates(shards, options, left_out)
+    found = find_duplicates(shards, options, left_out, engine)
     kept = list(records)
     if options.any:
         kept = list(engine.map(run_filter, _filter_tasks(out, shards, left_out)))

@@ -16,6 +16,7 @@ from bertkit.data.duplicates import ShardSet, find_duplicates
 from bertkit.data.instances import InstanceOptions, plan_epoch
 from bertkit.data.manifest import Duplicates
 from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.process_engine import process_engine
 from bertkit.data.shard_hashes import write_shard_hashes
 from bertkit.data.word_entries import WordEntries
 from bertkit.foundation.randomness import derive_key, generator
@@ -146,7 +147,8 @@ def _duplicates(corpus: PreparedCorpus) -> Duplicates:
         shards = ShardSet(folder=corpus.folder, work=work, records=corpus.manifest.shards)
         for record in shards.records:
             write_shard_hashes(corpus.folder, work, record.name, near=False)
-        found = find_duplicates(shards, DuplicateOptions(), work / "left-out.npy")
+        with process_engine(1) as engine:
+            found = find_duplicates(shards, DuplicateOptions(), work / "left-out.npy", engine)
     said = corpus.manifest.duplicates
     if said is None:
         return found

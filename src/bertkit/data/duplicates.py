@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.data.duplicate_options import DuplicateOptions
+from bertkit.data.engine import Engine
 from bertkit.data.hash_buckets import HashBuckets
 from bertkit.data.manifest import Duplicates, ShardRecord
 from bertkit.data.minhash import PERMUTATIONS, band_hashes, band_rows, similarities
@@ -44,36 +45,36 @@ class ShardSet:
         return sum(record.documents for record in self.records)
 
 
-def find_duplicates(shards: ShardSet, options: DuplicateOptions, left_out: Path) -> Duplicates:
+def find_duplicates(shards: ShardSet, options: DuplicateOptions, left_out: Path, engine: Engine) -> Duplicates:
     """Count what is repeated and, if something is to be left out, write which lines to `left_out`: bool (S,).
 
-    Memory holds three bytes a document and a bucket of hashes; the disk 16 bytes a line, for a while.
+    Memory holds three bytes a document and a bucket of hashes a worker; the disk 16 bytes a line, for a while.
     """
     with full_disk_named(shards.work):
-        same = _repeated_documents(shards)  # (D,)
-        near = None if options.drop_near_duplicates is None else _near(shards, options.drop_near_duplicates)
+        same = _repeated_documents(shards, engine)  # (D,)
+        near = None if options.drop_near_duplicates is None else _near(shards, options.drop_near_duplicates, engine)
         dropped = (same if options.documents else np.zeros(len(same), bool)) | (False if near is None else near)
         if options.any:
             _write_lines_of(dropped, shards, left_out)
-        lines = _repeated_lines(shards, dropped, left_out if options.lines else None)
+        lines = _repeated_lines(shards, dropped, left_out if options.lines else None, engine)
     return Duplicates(
         documents=int(same.sum()), near_documents=None if near is None else int(near.sum()), sentences=lines
     )
 
 
-def _repeated_documents(shards: ShardSet) -> NDArray[np.bool_]:
+def _repeated_documents(shards: ShardSet, engine: Engine) -> NDArray[np.bool_]:
     repeated = np.zeros(shards.documents, bool)
     with HashBuckets(shards.work, shards.documents) as buckets:
         start = 0
         for record, hashes in _parts(shards, DOCUMENT_HASHES):
             buckets.append(hashes, np.arange(start, start + record.documents))
             start += record.documents
-        for numbers, _ in buckets.repeats():
+        for numbers, _ in buckets.repeats(engine):
             repeated[numbers] = True
     return repeated
 
 
-def _near(shards: ShardSet, threshold: float) -> NDArray[np.bool_]:
+def _near(shards: ShardSet, threshold: float, engine: Engine) -> NDArray[np.bool_]:
     """Which documents (D,) resemble an earlier one.
 
     Each is compared with the first document of every band of its signature (Leskovec et al., Mining of Massive
@@ -89,7 +90,7 @@ def _near(shards: ShardSet, threshold: float) -> NDArray[np.bool_]:
                 start = len(every) * bands
                 buckets.append(band_hashes(signature, rows).ravel(), start + np.arange(record.documents * bands))
                 every.append(signature)
-        for numbers, firsts in buckets.repeats():
+        for numbers, firsts in buckets.repeats(engine):
             every_signature = np.load(path, mmap_mode="r")  # (D, P)
             for start in range(0, len(numbers), _PAIRS):
                 later, earlier = (part[start : start + _PAIRS] // bands for part in (numbers, firsts))
@@ -109,7 +110,7 @@ def _write_lines_of(dropped: NDArray[np.bool_], shards: ShardSet, left_out: Path
             start += record.documents
 
 
-def _repeated_lines(shards: ShardSet, dropped: NDArray[np.bool_], left_out: Path | None) -> int:
+def _repeated_lines(shards: ShardSet, dropped: NDArray[np.bool_], left_out: Path | None, engine: Engine) -> int:
     """Count lines of other documents than the `dropped` (D,) that stood before, and mark them in `left_out`."""
     count = document = start = 0
     with HashBuckets(shards.work, shards.sentences) as buckets:
@@ -123,7 +124,7 @@ def _repeated_lines(shards: ShardSet, dropped: NDArray[np.bool_], left_out: Path
             else:
                 buckets.append(hashes, numbers)
             document, start = document + record.documents, start + record.sentences
-        for numbers, _ in buckets.repeats():
+        for numbers, _ in buckets.repeats(engine):
             count += len(numbers)
             if left_out is not None:
                 # Opened anew for each bucket, so that no page stays in memory.

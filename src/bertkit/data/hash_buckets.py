@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bertkit.data.engine import Engine
+
 _ENTRY = np.dtype([("hash", np.uint64), ("number", np.int64)])
 _BUCKET_ENTRIES = 1 << 20
 _MAX_BUCKETS = 256
@@ -48,14 +50,14 @@ class HashBuckets:
         for file, start, stop in zip(self._files, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             entries[start:stop].tofile(file)
 
-    def repeats(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def repeats(self, engine: Engine) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """For bucket after bucket the numbers (n,) of entries whose hash came before, and of the first with it (n,)."""
         self._stack.close()
-        for path in self._paths:
-            yield _repeats(np.fromfile(path, _ENTRY))
+        return engine.map(_repeats, self._paths)
 
 
-def _repeats(entries: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _repeats(bucket: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    entries = np.fromfile(bucket, _ENTRY)
     hashes = entries["hash"].copy()
     order = np.argsort(hashes)  # several times as fast as a stable one
     hashes = hashes[order]
