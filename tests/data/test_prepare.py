@@ -58,6 +58,19 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path, text, tokenizer, s
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
+def test_many_small_files_are_the_documents_of_one(tmp_path, text, tokenizer):
+    (tmp_path / "files").mkdir()
+    for number, document in enumerate(text.read_text().split("\n\n")):
+        (tmp_path / "files" / f"{number:03d}.txt").write_text(document)
+        (tmp_path / "files" / f"{number:03d}-blank.txt").write_text("\n \x0c\n" if number % 2 else "")
+    prepare([text], tokenizer, tmp_path / "one")
+    prepare([tmp_path / "files"], tokenizer, tmp_path / "many")
+    one, many = (contents(tmp_path / name) for name in ("one", "many"))
+    shards = [name for name in one if name.startswith("shard-")]
+    assert len(shards) == 3
+    assert all(one[name] == many[name] for name in shards)
+
+
 def test_what_has_no_token_is_left_out(tmp_path, tokenizer):
     (tmp_path / "a.txt").write_text("the cat\n\x00\x01\n\n\x02\n\na mat\n")
     manifest = prepare([tmp_path / "a.txt"], tokenizer, tmp_path / "out")

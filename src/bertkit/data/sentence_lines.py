@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,7 @@ class SentenceLines:
         """The sentences of documents."""
         sentences = [document.sentences() for document in documents]
         lines = [sentence for document in sentences for sentence in document]
-        owners = np.repeat(np.arange(len(sentences)), [len(document) for document in sentences])
+        owners = np.repeat(np.arange(len(sentences)), np.array([len(document) for document in sentences], np.int64))
         return cls(checked_utf8("\n".join(lines)), owners if lines else np.zeros(1, np.int64))
 
     @classmethod
@@ -48,3 +48,10 @@ class SentenceLines:
             for line in np.flatnonzero(_STARTS_SPACE[data[np.minimum(starts, len(data) - 1)]] & ~blank).tolist():
                 blank[line] = text[starts[line] : ends[line]].decode().isspace()
         return cls(text, np.cumsum(blank))
+
+    @classmethod
+    def joined(cls, parts: Sequence[SentenceLines]) -> SentenceLines:
+        """All lines one after another; no document reaches over the end of a part."""
+        before = np.cumsum([0, *(part.documents[-1] + 1 for part in parts[:-1])])
+        documents = [part.documents + shift for part, shift in zip(parts, before, strict=True)]
+        return cls(b"\n".join(part.text for part in parts), np.concatenate(documents))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,11 +12,15 @@ import numpy as np
 
 from bertkit.data.corpus_pieces import CorpusPiece
 from bertkit.data.manifest import ShardRecord
+from bertkit.data.sentence_lines import SentenceLines
 from bertkit.data.shard import token_dtype, write_shard
 from bertkit.data.shard_hashes import write_shard_hashes
 from bertkit.foundation.files import read_json, write_json
 from bertkit.text.chunk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
+
+_PORTION_BYTES = 1 << 21
+"""Text that is worth a call of the encoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +64,12 @@ def finished_shard(folder: Path, work: Path, name: str) -> ShardRecord | None:
 def _write(task: ShardTask) -> ShardRecord:
     ids, sentence_lengths, document_lengths = [], [], []
     encoder, dtype = _encoder(task.tokenizer_folder, task.tokenizer_fingerprint)
-    for piece in task.pieces:
-        lines = piece.sentences()
-        piece_ids, lengths = encoder.encode_text(lines.text)
+    for lines in _portions(task.pieces):
+        portion_ids, lengths = encoder.encode_text(lines.text)
         # Sentences without a token are left out, and documents without such a sentence.
         kept = lengths > 0
         firsts = np.flatnonzero(np.diff(lines.documents[kept], prepend=-1))  # of each document
-        ids.append(piece_ids.astype(dtype))
+        ids.append(portion_ids.astype(dtype))
         sentence_lengths.append(lengths[kept])
         document_lengths.append(np.diff(firsts, append=kept.sum()))
     return write_shard(
@@ -75,6 +79,20 @@ def _write(task: ShardTask) -> ShardRecord:
         np.concatenate(sentence_lengths),
         np.concatenate(document_lengths),
     )
+
+
+def _portions(pieces: Sequence[CorpusPiece]) -> Iterator[SentenceLines]:
+    """The sentences of pieces, small ones together."""
+    held: list[SentenceLines] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece.sentences())
+        size += len(held[-1].text)
+        if size >= _PORTION_BYTES:
+            yield SentenceLines.joined(held)
+            held, size = [], 0
+    if held:
+        yield SentenceLines.joined(held)
 
 
 @lru_cache(maxsize=1)
