@@ -52,7 +52,10 @@ def test_answers_are_learnt_over_windows_and_given_in_the_context_own_characters
     answer = model.predict(("what film", context))
     assert answer.answer == "Great"
     assert context[answer.start : answer.end] == "Great"
-    assert model.predict([("what film", context), ("what film", "a bad film")])[0] == answer
+    beside = model.predict([("what film", context), ("what film", "a bad film")])[0]
+    # Products of other shapes round otherwise on some processors.
+    assert (beside.answer, beside.start, beside.end) == (answer.answer, answer.start, answer.end)
+    assert beside.probability == pytest.approx(answer.probability, rel=1e-6)
 
 
 def test_no_answer_is_learnt_and_its_threshold_is_kept(tmp_path: Path, tiny_model: Path):
