@@ -50,7 +50,7 @@ def main() -> None:
                 for whole, best in seconds.items():
                     loss = _all_at_once if whole else masked_cross_entropy
                     seconds[whole] = min(best, _measure(loss, positions, arguments.hidden, low))
-            at_once = _BLOCK_LOGITS if low else _BLOCK_LOGITS + _chunk_rows(VOCABULARY) * VOCABULARY
+            at_once = _BLOCK_LOGITS if low else _BLOCK_LOGITS + _chunk_rows(positions, 4 * VOCABULARY) * VOCABULARY
             sizes = [4 * logits / 2**20 for logits in (positions * VOCABULARY, at_once)]
             precision = "bf16" if low else "float32"
             figures.append({"precision": precision, "positions": positions, "seconds": seconds, "mebibytes": sizes})

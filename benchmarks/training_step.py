@@ -8,8 +8,9 @@ under autocast) and elsewhere in float32, which has result files of its own; Tra
 keeps freed memory in its process (`tune_allocator`), which Transformers does not do by itself, so there is a column
 with that for Transformers too; `--compiled` adds Transformers under torch.compile, with it as well.
 
-The share of the matrix peak is that of bertkit's matrix products, forward and backward, in the fastest of its steps,
-against square products that are measured in the same process between the steps: other work on the machine slows both.
+The share of the matrix peak is the median over bertkit's steps: the operations/s of its matrix products, forward and
+backward, over those of square products that the same process makes right before and after the step, so that both see
+the machine at the same speed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from machine import describe_machine, spelled_command, write_results
@@ -69,7 +71,7 @@ def _precision() -> str:
 
 def _compare(size: str, dropout: float, contenders: list[str], arguments: argparse.Namespace) -> dict[str, object]:
     seconds: dict[str, list[float]] = defaultdict(list)
-    peaks: list[float] = []
+    operations, shares, peaks = _operations(size), [], []
     for _ in range(arguments.rounds):
         for contender in contenders:
             command = [sys.executable, __file__, "--contender", contender, "--sizes", size]
@@ -77,17 +79,24 @@ def _compare(size: str, dropout: float, contenders: list[str], arguments: argpar
             command += ["--precision", arguments.precision]
             measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
             seconds[contender] += measured["seconds"]
-            peaks += measured["peaks"]
+            if contender == OURS:
+                around = pairwise(measured["peaks"])
+                shares += [
+                    operations / step / statistics.fmean(pair)
+                    for step, pair in zip(measured["seconds"], around, strict=True)
+                ]
+                peaks += measured["peaks"]
     medians = {contender: statistics.median(values) for contender, values in seconds.items()}
     print(size, dropout, {name: round(value * 1000) for name, value in medians.items()}, file=sys.stderr, flush=True)
-    share = _operations(size) / min(seconds[OURS]) / max(peaks)
     return {
         "size": size,
         "rows": ROWS[size],
         "attention_dropout": dropout,
         "seconds": seconds,
         "median": medians,
-        "share_of_matrix_peak": share,
+        "operations": operations,
+        "matrix_peaks": peaks,
+        "share_of_matrix_peak": statistics.median(shares),
     }
 
 
@@ -135,12 +144,12 @@ def _measure(
     step = make_step(arguments)
     for _ in range(WARMUP_STEPS):
         step()
-    seconds, peaks = [], []
+    seconds, peaks = [], [measure_matrix_peak(torch.device("cpu"), arguments.precision)]
     for _ in range(arguments.steps):
-        peaks.append(measure_matrix_peak(torch.device("cpu"), arguments.precision))
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
+        peaks.append(measure_matrix_peak(torch.device("cpu"), arguments.precision))
     return {"seconds": seconds, "peaks": peaks}
 
 

@@ -18,6 +18,17 @@ def test_nothing_is_dropped_out_of_training_or_at_rate_zero():
 
 def test_neighbours_are_dropped_independently():
     torch.manual_seed(0)
-    mask = keep_mask(torch.Size([1_000_000]), 0.5, torch.device("cpu")).double() - 0.5
+    mask = keep_mask(torch.ones(1_000_000, dtype=torch.float64), 0.5) - 0.5
     for lag in (1, 2, 3, 4, 64):
         assert abs(float((mask[:-lag] * mask[lag:]).mean()) * 4) < 0.005
+
+
+def test_the_default_generator_decides_alone():
+    masks = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        masks.append([keep_mask(torch.ones(3, 1001), 0.1) for _ in range(2)])
+    assert torch.equal(masks[0][0], masks[1][0])
+    assert torch.equal(masks[0][1], masks[1][1])
+    assert not torch.equal(masks[0][0], masks[0][1])
+    assert not torch.equal(masks[0][0], masks[2][0])

@@ -19,7 +19,7 @@ def chunked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """Several chunks of several blocks; the shapes of all logits that are made."""
     shapes: list[tuple[int, ...]] = []
     product = torch.addmm
-    monkeypatch.setattr(module, "_CHUNK_LOGITS", 70 * 64)
+    monkeypatch.setattr(module, "_CHUNK_BYTES", 70 * 64 * 4)
     monkeypatch.setattr(module, "_BLOCK_LOGITS", 70 * 10)
 
     def recorded(*tensors: torch.Tensor) -> torch.Tensor:
@@ -92,3 +92,9 @@ def test_without_labels_loss_and_gradients_are_zero():
     total.backward()
     assert (float(total.detach()), int(correct)) == (0.0, 0)
     assert all(float(parameter.grad.abs().max()) == 0.0 for parameter in (hidden, weight, bias))  # type: ignore[union-attr]
+
+
+def test_chunks_are_of_one_size(chunked: list[tuple[int, ...]]):
+    hidden, weight, bias, labels = _inputs()
+    masked_cross_entropy(hidden[:128], weight, bias, labels[:70])
+    assert chunked == [(64, 70)] * 2

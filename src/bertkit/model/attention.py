@@ -49,9 +49,13 @@ def _as_tensor(value: object) -> Tensor:
     return value
 
 
-def _heads(blocks: AttentionBlocks, query_key_value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Query (n, A, N, Q, D), key and value (n, A, N, K, D) of a tile."""
-    query, key, value = blocks.tile.take(query_key_value).permute(2, 0, 3, 1, 4)
+def _heads(blocks: AttentionBlocks, query_key_value: Tensor, *, contiguous: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Query (n, A, N, Q, D), key and value (n, A, N, K, D) of a tile.
+
+    Products of matrices copy what is not `contiguous`, each anew; torch's attention kernel does not.
+    """
+    heads = blocks.tile.take(query_key_value).permute(2, 0, 3, 1, 4)  # (3, n, A, L, D)
+    query, key, value = heads.contiguous() if contiguous else heads
     return blocks.queries(query), blocks.keys(key), blocks.keys(value)
 
 
@@ -70,7 +74,7 @@ def _forward_alone(query_key_value: Tensor, layout: SequenceLayout, window: int 
     context = torch.zeros_like(query_key_value[:, 0])
     for tile in layout.tiles:
         blocks = AttentionBlocks.of(tile, window)
-        query, key, value = (_folded(part) for part in _heads(blocks, query_key_value))
+        query, key, value = (_folded(part) for part in _heads(blocks, query_key_value, contiguous=False))
         hidden = blocks.hidden(context.device)
         seen = None if hidden is None else _folded(~hidden.expand(tile.sequences, 1, blocks.count, -1, -1))
         result = scaled_dot_product_attention(query, key, value, attn_mask=seen)
@@ -98,11 +102,11 @@ class _TileAttention(torch.autograd.Function):
         saved = []
         for tile in layout.tiles:
             blocks = AttentionBlocks.of(tile, window)
-            query, key, value = _heads(blocks, query_key_value)
+            query, key, value = _heads(blocks, query_key_value, contiguous=True)
             probabilities = _probabilities(query, key, blocks)
             saved.append(probabilities)
             if drop_rate:
-                mask = keep_mask(probabilities.shape, drop_rate, probabilities.device)
+                mask = keep_mask(probabilities, drop_rate)
                 saved.append(mask)
                 result = torch.matmul(probabilities * mask, value).mul_(1.0 / kept_share(drop_rate))
             else:
@@ -121,15 +125,15 @@ class _TileAttention(torch.autograd.Function):
         tensors = iter(saved)
         for tile in ctx.layout.tiles:
             blocks = AttentionBlocks.of(tile, ctx.window)
-            query, key, value = _heads(blocks, query_key_value)
+            query, key, value = _heads(blocks, query_key_value, contiguous=True)
             probabilities = next(tensors)
-            grad_rows = tile.take(grad_context).transpose(1, 2)  # (n, A, L, D)
+            grad_rows = tile.take(grad_context).transpose(1, 2).clone(memory_format=torch.contiguous_format)
             if tile.padding is not None:
-                grad_rows = grad_rows.masked_fill(tile.padding[:, None, :, None], 0.0)
-            grad_result = blocks.queries(grad_rows)
+                grad_rows.masked_fill_(tile.padding[:, None, :, None], 0.0)
+            grad_result = blocks.queries(grad_rows)  # (n, A, N, Q, D)
             if ctx.drop_rate:
                 mask = next(tensors)
-                grad_result = grad_result * (1.0 / kept_share(ctx.drop_rate))
+                grad_result *= 1.0 / kept_share(ctx.drop_rate)
                 grad_value = torch.matmul((probabilities * mask).transpose(-1, -2), grad_result)
                 grad_probabilities = torch.matmul(grad_result, value.transpose(-1, -2)).mul_(mask)
             else:
@@ -140,6 +144,6 @@ class _TileAttention(torch.autograd.Function):
             grad_scores *= 1.0 / math.sqrt(query.shape[-1])
             grad_query = blocks.rows_of_queries(torch.matmul(grad_scores, key))
             grad_key = blocks.rows_of_keys(torch.matmul(grad_scores.transpose(-1, -2), query))
-            grad_heads = torch.stack((grad_query, grad_key, blocks.rows_of_keys(grad_value)))  # (3, n, A, L, D)
-            tile.put(grad_query_key_value, grad_heads.permute(1, 3, 0, 2, 4))
+            for place, grad_heads in enumerate((grad_query, grad_key, blocks.rows_of_keys(grad_value))):
+                tile.put(grad_query_key_value[:, place], grad_heads.transpose(1, 2))
         return grad_query_key_value, None, None, None

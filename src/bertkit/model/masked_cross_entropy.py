@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_CHUNK_LOGITS = 1 << 23
-"""Logits of one product of matrices: fewer make the products slow, and more are never held in float32."""
+_CHUNK_BYTES = 1 << 26
+"""Of the logits of one product of matrices: every chunk adds to the gradient of the whole weight."""
 _CHUNK_STEP = 64
 _BLOCK_LOGITS = 1 << 19
 """Logits that a processor takes from the product to their slopes at a time: 2 MiB in float32, which its cache holds."""
@@ -41,7 +41,8 @@ class _Chunked(torch.autograd.Function):
             rows, matrix, offsets = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
             grad_hidden, grad_bias = torch.zeros_like(rows), torch.zeros_like(bias)
             grad_weight: Tensor | None = None
-            for start in range(0, len(labels), size := _chunk_rows(len(weight))):
+            size = _chunk_rows(len(labels), len(weight) * rows.element_size())
+            for start in range(0, len(labels), size):
                 chunk, answers = rows[start : start + size], labels[start : start + size]
                 logits = torch.addmm(offsets, chunk, matrix.t())  # (C, V)
                 for block in _blocks(answers, logits):
@@ -68,8 +69,11 @@ class _Chunked(torch.autograd.Function):
         return *(gradient.mul_(grad_total) for gradient in gradients), None, None
 
 
-def _chunk_rows(vocabulary: int) -> int:
-    return max(1, _CHUNK_LOGITS // vocabulary // _CHUNK_STEP) * _CHUNK_STEP
+def _chunk_rows(rows: int, row_bytes: int) -> int:
+    """Rows of each chunk, so that all are of one size."""
+    most = max(1, _CHUNK_BYTES // row_bytes // _CHUNK_STEP) * _CHUNK_STEP
+    chunks = max(1, -(-rows // most))
+    return max(1, -(-rows // chunks // _CHUNK_STEP)) * _CHUNK_STEP
 
 
 def _blocks(answers: Tensor, logits: Tensor) -> Iterator[slice]:
