@@ -24,7 +24,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 from machine import describe_machine, spelled_command, write_results
@@ -71,7 +70,7 @@ def _precision() -> str:
 
 def _compare(size: str, dropout: float, contenders: list[str], arguments: argparse.Namespace) -> dict[str, object]:
     seconds: dict[str, list[float]] = defaultdict(list)
-    operations, shares, peaks = _operations(size), [], []
+    peaks: list[float] = []
     for _ in range(arguments.rounds):
         for contender in contenders:
             command = [sys.executable, __file__, "--contender", contender, "--sizes", size]
@@ -80,14 +79,11 @@ def _compare(size: str, dropout: float, contenders: list[str], arguments: argpar
             measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
             seconds[contender] += measured["seconds"]
             if contender == OURS:
-                around = pairwise(measured["peaks"])
-                shares += [
-                    operations / step / statistics.fmean(pair)
-                    for step, pair in zip(measured["seconds"], around, strict=True)
-                ]
                 peaks += measured["peaks"]
     medians = {contender: statistics.median(values) for contender, values in seconds.items()}
     print(size, dropout, {name: round(value * 1000) for name, value in medians.items()}, file=sys.stderr, flush=True)
+    operations = _operations(size)
+    shares = [operations / step / peak for step, peak in zip(seconds[OURS], peaks, strict=True)]
     return {
         "size": size,
         "rows": ROWS[size],
@@ -144,12 +140,15 @@ def _measure(
     step = make_step(arguments)
     for _ in range(WARMUP_STEPS):
         step()
-    seconds, peaks = [], [measure_matrix_peak(torch.device("cpu"), arguments.precision)]
+    seconds, peaks = [], []
+    before = measure_matrix_peak(torch.device("cpu"), arguments.precision)
     for _ in range(arguments.steps):
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
-        peaks.append(measure_matrix_peak(torch.device("cpu"), arguments.precision))
+        after = measure_matrix_peak(torch.device("cpu"), arguments.precision)
+        peaks.append(statistics.fmean((before, after)))
+        before = after
     return {"seconds": seconds, "peaks": peaks}
 
 

@@ -16,6 +16,13 @@ def test_nothing_is_dropped_out_of_training_or_at_rate_zero():
     assert Dropout(0.0)(ones) is ones
 
 
+def test_of_no_rows_nothing_is_dropped():
+    rows = torch.ones(0, 3, requires_grad=True)
+    out = Dropout(0.1)(rows)
+    out.sum().backward()
+    assert out.shape == (0, 3)
+
+
 def test_neighbours_are_dropped_independently():
     torch.manual_seed(0)
     mask = keep_mask(torch.ones(1_000_000, dtype=torch.float64), 0.5) - 0.5

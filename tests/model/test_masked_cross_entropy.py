@@ -94,7 +94,8 @@ def test_without_labels_loss_and_gradients_are_zero():
     assert all(float(parameter.grad.abs().max()) == 0.0 for parameter in (hidden, weight, bias))  # type: ignore[union-attr]
 
 
-def test_chunks_are_of_one_size(chunked: list[tuple[int, ...]]):
+def test_chunks_are_of_one_size(chunked: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch):
     hidden, weight, bias, labels = _inputs()
-    masked_cross_entropy(hidden[:128], weight, bias, labels[:70])
-    assert chunked == [(64, 70)] * 2
+    monkeypatch.setattr(module, "_CHUNK_BYTES", 70 * 192 * 4)
+    masked_cross_entropy(hidden.repeat(2, 1)[:256], weight, bias, labels.repeat(2)[:256])
+    assert chunked == [(128, 70)] * 2

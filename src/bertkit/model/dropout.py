@@ -20,7 +20,7 @@ def keep_mask(x: Tensor, drop_rate: float) -> Tensor:
     gives the seed of a quicker one.
     """
     count = x.numel()
-    words = _random_words((count + 3) // 4, x.device)
+    words = _random_words(count // 4 + 1, x.device)  # of an empty array numpy makes one that has no view
     bits = words.view(torch.int16)[:count].view(x.shape)
     # Comparing into the type that is wanted is several times as fast as converting truth values to it.
     mask = torch.empty_like(bits, dtype=torch.bool if x.is_cuda else x.dtype)
@@ -30,7 +30,7 @@ def keep_mask(x: Tensor, drop_rate: float) -> Tensor:
 def _random_words(count: int, device: torch.device) -> Tensor:
     """(count,) int64, every bit random."""
     if device.type == "cpu":
-        seed = torch.randint(2**63 - 1, ()).item()
+        seed = torch.randint(2**63 - 1, (), device=device).item()
         return torch.from_numpy(np.random.SFC64(int(seed)).random_raw(count).view(np.int64))
     return torch.empty(count, dtype=torch.int64, device=device).random_(-(2**63), None)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 _CHUNK_BYTES = 1 << 26
-"""Of the logits of one product of matrices: every chunk adds to the gradient of the whole weight."""
+"""Logits that are held at a time: few chunks are quick, for each adds to the gradient of the whole weight."""
 _CHUNK_STEP = 64
 _BLOCK_LOGITS = 1 << 19
 """Logits that a processor takes from the product to their slopes at a time: 2 MiB in float32, which its cache holds."""
@@ -70,7 +70,7 @@ class _Chunked(torch.autograd.Function):
 
 
 def _chunk_rows(rows: int, row_bytes: int) -> int:
-    """Rows of each chunk, so that all are of one size."""
+    """Rows of a chunk: as few chunks as there may be, as equal as they may be."""
     most = max(1, _CHUNK_BYTES // row_bytes // _CHUNK_STEP) * _CHUNK_STEP
     chunks = max(1, -(-rows // most))
     return max(1, -(-rows // chunks // _CHUNK_STEP)) * _CHUNK_STEP
