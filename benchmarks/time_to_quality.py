@@ -9,18 +9,22 @@ that rises and falls within the time; batch, rate, initial deviation, dropout an
 here on little text (docs/results.md), and it keeps freed memory as bertkit does. Its clock starts with the Trainer,
 bertkit's with the command: opening the data, counting words and every evaluation on the way are in its minutes.
 
-Both models are measured on the same held-out sequences with the same masks and fine-tuned alike by bertkit. A second
-run of bertkit has a fifth of the time. Work that is done is not done again.
+Both run at the same time, each bound to one core, so that a machine whose speed changes is as slow for one as for the
+other. A second run of bertkit, which has a fifth of the time, follows. All models are measured on the same held-out
+sequences with the same masks and fine-tuned alike by bertkit. Work that is done is not done again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import queue
 import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +42,26 @@ def main() -> None:
         _train_peer(arguments)
         return
     arguments.work.mkdir(parents=True, exist_ok=True)
-    models = {
-        OURS: _train_ours(arguments, "ours", arguments.minutes),
-        SHORT: _train_ours(arguments, "short", arguments.minutes / 5),
-        PEER: _started_peer(arguments),
+    runs = {
+        OURS: lambda core: _train_ours(arguments, "ours", arguments.minutes, core),
+        PEER: lambda core: _started_peer(arguments, core),
+        SHORT: lambda core: _train_ours(arguments, "short", arguments.minutes / 5, core),
     }
+    cores: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for core in os.sched_getaffinity(0):
+        cores.put(core)
+
+    def trained_and_finetuned(name: str) -> Path:
+        core = cores.get()
+        try:
+            run = runs[name](core)
+            _finetune(arguments, run, core)
+        finally:
+            cores.put(core)
+        return run
+
+    with ThreadPoolExecutor(cores.qsize()) as pool:
+        models = dict(zip(runs, pool.map(trained_and_finetuned, runs), strict=True))
     rows = [{"name": name, **_measured(arguments, run)} for name, run in models.items()]
     _report(arguments, rows)
 
@@ -67,19 +86,22 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _bertkit(*arguments: object) -> None:
-    command = [sys.executable, "-c", "from bertkit.cli.main import main; main()", *map(str, arguments)]
-    subprocess.run(command, check=True)
+def _run_on(core: int, *command: object) -> None:
+    subprocess.run([sys.executable, *map(str, command)], check=True, preexec_fn=lambda: os.sched_setaffinity(0, {core}))
 
 
-def _train_ours(arguments: argparse.Namespace, name: str, minutes: float) -> Path:
+def _bertkit(core: int, *arguments: object) -> None:
+    _run_on(core, "-c", "from bertkit.cli.main import main; main()", *arguments)
+
+
+def _train_ours(arguments: argparse.Namespace, name: str, minutes: float, core: int) -> Path:
     run: Path = arguments.work / name
     start = time.perf_counter()
     if not (run / "model").is_dir():
         command = ["pretrain", arguments.data, "--preset", arguments.preset, "--recipe", "budget", "--out", run]
         command += ["--budget", f"{60 * minutes}s", "--evaluate-every", arguments.evaluate_every]
         command += ["--evaluation-sequences", 128, "--log-every", 50]
-        _bertkit(*command, *(part for path in arguments.held_out for part in ("--held-out", path)))
+        _bertkit(core, *command, *(part for path in arguments.held_out for part in ("--held-out", path)))
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
         tokens = json.loads((run / "plan.json").read_text(encoding="utf-8"))["came_out"]["tokens"]
         curve = [(line["wall_seconds"], _mean_loss(line)) for line in lines if line["kind"] == "evaluation"]
@@ -92,11 +114,18 @@ def _mean_loss(line: dict[str, Any]) -> float:
     return statistics.fmean(value for name, value in line.items() if name.endswith("/masked_lm_loss"))
 
 
-def _started_peer(arguments: argparse.Namespace) -> Path:
+def _started_peer(arguments: argparse.Namespace, core: int) -> Path:
     run: Path = arguments.work / "transformers"
     if not (run / "model").is_dir():
-        subprocess.run([sys.executable, __file__, *sys.argv[1:], "--peer"], check=True)
+        _run_on(core, __file__, *sys.argv[1:], "--peer")
     return run
+
+
+def _finetune(arguments: argparse.Namespace, run: Path, core: int) -> None:
+    settings = ["--learning-rate", 3e-4, "--hidden-dropout", 0.1, "--epochs", 3, "--seeds", arguments.seeds]
+    task = ["--task", "sst2-sentences", "--data", arguments.sst2]
+    if not (run / "sst2" / "results.json").is_file():
+        _bertkit(core, "finetune", run / "model", *task, *settings, "--out", run / "sst2")
 
 
 def _train_peer(arguments: argparse.Namespace) -> None:
@@ -205,10 +234,6 @@ def _measured(arguments: argparse.Namespace, run: Path) -> dict[str, Any]:
     if "held_out" not in figures:
         figures["held_out"] = _held_out_losses(arguments, run / "model")
         (run / "figures.json").write_text(json.dumps(figures), encoding="utf-8")
-    settings = ["--learning-rate", 3e-4, "--hidden-dropout", 0.1, "--epochs", 3, "--seeds", arguments.seeds]
-    task = ["--task", "sst2-sentences", "--data", arguments.sst2]
-    if not (run / "sst2" / "results.json").is_file():
-        _bertkit("finetune", run / "model", *task, *settings, "--out", run / "sst2")
     results = json.loads((run / "sst2" / "results.json").read_text(encoding="utf-8"))
     figures["sst2"] = {split: results[split]["accuracy"] for split in ("dev", "test")}
     return figures
