@@ -193,6 +193,15 @@ def test_a_vocabulary_that_is_not_the_corpus_own(tmp_path: Path, prepared: Path,
     _refused(capsys, [*other, "--out", str(tmp_path / "b")], "another vocabulary", out=tmp_path / "b")
 
 
+def test_a_model_that_does_not_fit_the_recipe(tmp_path: Path, prepared: Path, capsys):
+    pretrain = ["pretrain", str(prepared / "data"), *SIZES, "--out"]
+    assert run([*pretrain, str(tmp_path / "run")]) == 0
+    model = ["--initial-model", str(tmp_path / "run" / "model")]
+    for recipe, *say in (("modern", "of type bert", "--architecture bert"), ("budget", "--initial-weights paper")):
+        arguments = [*pretrain, str(tmp_path / "b"), *model, "--recipe", recipe, "--no-nsp"]
+        _refused(capsys, arguments, *say, out=tmp_path / "b")
+
+
 def test_a_sequence_length_over_the_position_table(tmp_path: Path, prepared: Path, capsys):
     arguments = ["pretrain", str(prepared / "data"), "--preset", "tiny", "--steps", "2", "--seq-length", "513"]
     _refused(capsys, [*arguments, "--out", str(tmp_path / "o")], "513", "512", out=tmp_path / "o")

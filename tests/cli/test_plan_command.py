@@ -21,7 +21,14 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A corpus on a machine of known speed, in a folder whose name wants quotes."""
 
     def measure_step(setup: PretrainSetup) -> StepCost:
-        return StepCost(tokens_per_second=1000.0, update_seconds=0.0, tokens_per_sequence=20.0, memory=1 << 20)
+        return StepCost(
+            pass_seconds=0.0,
+            token_seconds=0.001,
+            update_seconds=0.0,
+            tokens_per_sequence=20.0,
+            micro_batch_tokens=4096,
+            memory=1 << 20,
+        )
 
     for module in (pretrain_plan, pretrain_dry_run):
         monkeypatch.setattr(module, "measure_step", measure_step)
@@ -62,6 +69,31 @@ def test_a_size_that_was_given_keeps_its_batch(data: Path, capsys):
     command = _printed(capsys, *given)
     assert command == ["pretrain", *given, "--out", "RUN"]
     assert _accepted(capsys, command)["batch_size"] == 24
+
+
+def test_the_full_batch_would_make_some_4000_updates_of_the_time(data: Path, capsys):
+    command = _printed(capsys, str(data), "--recipe", "budget", "--budget", "20h", "--no-nsp", "--seq-length", "32")
+    assert command[command.index("--batch-size") + 1] == str(1024), "72,000 s of 50 sequences are 3.6 million"
+
+
+def test_a_model_to_go_on_from_is_the_size(data: Path, tmp_path: Path, capsys):
+    run_folder = tmp_path / "run"
+    assert (
+        run(["pretrain", str(data), "--preset", "tiny", "--steps", "1", "--batch-size", "2", "--out", str(run_folder)])
+        == 0
+    )
+    capsys.readouterr()
+    assert run(["plan", str(data), "--budget", "60s", "--initial-model", str(run_folder / "model")]) == 0
+    said = capsys.readouterr().out
+    assert "size    model, " in said and "random" not in said
+
+
+def test_a_dry_run_counts_every_stage(data: Path, capsys):
+    given = ["pretrain", str(data), "--out", "RUN", "--preset", "tiny", "--steps", "100", "--batch-size", "10"]
+    assert run([*given, "--dry-run"]) == 0
+    assert "20s for 100 steps" in capsys.readouterr().out
+    assert run([*given, "--long-seq-length", "512", "--dry-run"]) == 0
+    assert "26s for 100 steps" in capsys.readouterr().out, "10 steps of four times the tokens"
 
 
 def test_a_ramp_above_the_batch_is_named(data: Path, capsys):

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from bertkit.data.instances import InstanceOptions
+from bertkit.data.stages import StageOptions
 from bertkit.model.config import BertConfig
 from bertkit.recipes.cards import finetuning_card, pretraining_card
 from bertkit.recipes.finetune_options import FinetuneOptions
@@ -28,6 +29,18 @@ def test_pretraining_says_what_it_read_how_it_learned_and_what_came_out():
     assert expected.items() <= card.training.items()
     assert card.training["learning rate"] == 5e-4
     assert "next-sentence" in card.summary
+
+
+def test_pretraining_names_its_longest_sequences_and_weights_that_start_from_the_corpus():
+    options = PretrainOptions(
+        model=BertConfig(),
+        training=TrainingOptions(steps=1),
+        stages=StageOptions(long_seq_length=512),
+        initial_weights="informed",
+    )
+    card = pretraining_card(options, corpus=Path("data"), contents="12 documents", evaluation={})
+    assert card.training["tokens of the longest sequence"] == 512
+    assert "random" not in card.summary
 
 
 def test_finetuning_says_what_it_started_from_and_how_well_each_part_went():

@@ -2,6 +2,8 @@ import json
 import lzma
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bertkit.data.prepare import prepare
@@ -77,6 +79,8 @@ def test_texts_of_every_format(tmp_path):
     (tmp_path / "b.csv").write_text('"one, text",two\n')
     (tmp_path / "c.json.xz").write_bytes(lzma.compress(json.dumps({"data": [{"q": "one"}, 3, ["two"]]}).encode()))
     (tmp_path / "d.jsonl").write_text('{"text": "one"}\n\n{"text": "two"}\n')
+    rows = pa.table({"id": [1, 2], "question": ["one", None], "answers": [{"text": ["two"]}, {"text": ["three"]}]})
+    pq.write_table(rows, tmp_path / "e.parquet")
     (tmp_path / "eng.testa").write_text("-DOCSTART- X\n\nEU NNP\nrejects VBZ\n\nBlair NNP\n")
     (tmp_path / "notes.md").write_text("not read")
     files = benchmark_files([tmp_path])
@@ -85,6 +89,7 @@ def test_texts_of_every_format(tmp_path):
         "b.csv": ["one, text", "two"],
         "c.json.xz": ["one", "two"],
         "d.jsonl": ["one", "two"],
+        "e.parquet": ["one", "two", "three"],
         "eng.testa": ["-DOCSTART-", "EU rejects", "Blair"],
     }
 
@@ -94,6 +99,9 @@ def test_what_cannot_be_read_is_named(tmp_path):
         benchmark_files([tmp_path / "nowhere"])
     with pytest.raises(InputError, match="neither a file nor a folder with"):
         benchmark_files([tmp_path])
+    (tmp_path / "a.parquet").write_bytes(b"no table")
+    with pytest.raises(InputError, match=r"a\.parquet is no readable Parquet file"):
+        list(file_texts(tmp_path / "a.parquet"))
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(InputError, match=r"a\.json is not valid JSON"):
         list(file_texts(tmp_path / "a.json"))

@@ -41,13 +41,15 @@ def plan(
     """
     if choices.budget is None:
         raise InputError("a plan is for some time: give --budget, such as 30m")
-    size: Size = "tiny" if preset == "auto" else preset
-    options = choices.options(size)
+    options = choices.options("tiny" if preset == "auto" else preset)
     from bertkit.model.config import BertConfig
     from bertkit.recipes.pretrain_plan import plan_run
 
-    sizes: dict[str, BertConfig] = {size: options.model}
-    if preset == "auto" and choices.initial_model is None:
+    if choices.initial_model is not None:
+        sizes: dict[str, BertConfig] = {choices.initial_model.name: options.model}
+    elif preset != "auto":
+        sizes = {preset: options.model}
+    else:
         sizes = {name: choices.options(name).model for name in get_args(Size)}
     planned = plan_run(data, options, sizes)
     chosen = planned[-1]

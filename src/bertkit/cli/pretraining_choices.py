@@ -12,6 +12,7 @@ from bertkit.data.instances import InstanceOptions
 from bertkit.data.masking import MaskingOptions
 from bertkit.data.stages import StageOptions
 from bertkit.foundation.durations import parse_duration
+from bertkit.foundation.errors import InputError
 from bertkit.foundation.precision import Precision
 from bertkit.model.config import BertConfig
 from bertkit.model.presets import MODERN_PRESETS, PRESETS
@@ -137,6 +138,11 @@ class PretrainingChoices:
             from bertkit.model.folder import ModelFolder
 
             model = ModelFolder.open(self.initial_model).config
+            if self.architecture == "modern" and model.model_type != "modernbert":
+                raise InputError(
+                    f"{self.initial_model} is of type {model.model_type}, and --architecture modern or --recipe modern "
+                    "makes a ModernBERT: leave out the model, or say --architecture bert"
+                )
         changes = {
             "hidden_dropout_prob": self.hidden_dropout,
             "attention_probs_dropout_prob": self.attention_dropout,

@@ -34,7 +34,10 @@ def pretraining_card(
         results[part][figure] = value
     tasks = "masked LM and next-sentence prediction" if options.instances.next_sentence else "masked LM"
     held_out = ", ".join(path.name for path in options.held_out) or f"{options.held_out_share:.2%} of the documents"
-    start = "random weights" if options.initial_model is None else options.initial_model.name
+    random = (
+        "weights that know how the corpus uses its words" if options.initial_weights == "informed" else "random weights"
+    )
+    start = random if options.initial_model is None else options.initial_model.name
     return ModelCard(
         title=f"A BERT pre-trained on {corpus.name}",
         summary=f"Pre-trained by bertkit from {start} with {tasks} (Devlin et al. 2019).",
@@ -42,7 +45,7 @@ def pretraining_card(
         training={
             **_training(options.training),
             "sequences a step": options.batch_size,
-            "tokens of the longest sequence": options.instances.seq_length,
+            "tokens of the longest sequence": options.stages.long_seq_length or options.instances.seq_length,
             "share of tokens to predict": options.masking.select_rate,
             "initial weights": options.initial_weights if options.initial_model is None else start,
             **_optimizer(options.training.optimizer),

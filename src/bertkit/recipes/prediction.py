@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bertkit.data.stages import Stage
 from bertkit.foundation.durations import format_duration
 from bertkit.recipes.expected_loss import RULE, expected_loss
 from bertkit.recipes.machine_cost import MachineCost
 from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.recipes.run_cost import RunCost
 from bertkit.recipes.run_outcome import RunOutcome
-from bertkit.recipes.step_cost import StepCost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,23 +35,15 @@ class Prediction:
         size: str,
         parameters: int,
         options: PretrainOptions,
-        stages: list[Stage],
-        cost: StepCost,
+        cost: RunCost,
         *,
         seconds_left: float,
         corpus_tokens: int,
         unigram_entropy: float,
     ) -> Prediction:
-        """For the time that is left when preparations are over; longer sequences are taken to cost as much a token."""
+        """For the time that is left when preparations are over."""
         assert options.training.budget_seconds is not None
-        ends = [*(stage.start for stage in stages[1:]), 1.0]
-        steps = tokens = 0.0
-        for stage, end in zip(stages, ends, strict=True):
-            longer = stage.seq_length / options.instances.seq_length
-            sequences = round(stage.batch_size * longer)
-            taken = (end - stage.start) * seconds_left / cost.seconds(sequences)
-            steps += taken
-            tokens += taken * sequences * cost.tokens_per_sequence
+        steps, tokens = cost.within(seconds_left)
         return cls(
             size=size,
             parameters=parameters,
@@ -62,7 +53,7 @@ class Prediction:
             tokens=round(tokens),
             corpus_tokens=corpus_tokens,
             loss=expected_loss(options, unigram_entropy, tokens),
-            memory=cost.memory,
+            memory=cost.cost.memory,
         )
 
     def describe(self) -> str:
@@ -83,7 +74,11 @@ class Prediction:
     def lines(self, machine: MachineCost) -> list[str]:
         """For a person."""
         energy, price = machine.kilowatt_hours(self.seconds), machine.price(self.seconds)
-        loss = "not foretold (random weights)" if self.loss is None else f"{self.loss:.2f} held out ({RULE})"
+        loss = (
+            "not foretold, as it is for informed initial weights alone"
+            if self.loss is None
+            else f"{self.loss:.2f} held out ({RULE})"
+        )
         return [
             f"size    {self.size}, {self.parameters:,} parameters",
             f"batch   {self.batch_size} sequences",

@@ -73,6 +73,9 @@ class PretrainOptions:
         if self.next_sentence_weight <= 0:
             raise InputError(f"next_sentence_weight must be above 0, got {self.next_sentence_weight}: or use --no-nsp")
         if self.initial_model is not None and self.initial_weights != "paper":
-            raise InputError(f"{self.initial_model} and informed initial weights are two starts: choose one")
+            raise InputError(
+                f"{self.initial_model} and informed initial weights are two starts: leave one out, the weights by "
+                "--initial-weights paper where a recipe informs them"
+            )
         if self.evaluation_sequences < 1:
             raise InputError(f"evaluation_sequences must be at least 1, got {self.evaluation_sequences}")

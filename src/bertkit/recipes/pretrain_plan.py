@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.stages import Stage
 from bertkit.foundation.allocator import tune_allocator
 from bertkit.foundation.console import note
 from bertkit.foundation.errors import MemoryLimitError
@@ -17,11 +18,12 @@ from bertkit.model.config import BertConfig
 from bertkit.recipes.prediction import Prediction
 from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.recipes.pretrain_setup import PretrainSetup
+from bertkit.recipes.run_cost import RunCost
 from bertkit.recipes.step_cost import StepCost, measure_step
 from bertkit.training.short_budget import ShortBudgetError
 
 _UPDATES = 4000
-_SMALLEST_BATCH, _LARGEST_BATCH = 8, 4096
+_BATCH_POWERS = range(3, 13)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ def plan_run(data: Path, options: PretrainOptions, sizes: Mapping[str, BertConfi
     """Predictions of the sizes that were tried, ascending; the last one is chosen.
 
     Among several it is the largest that sees at least one token for each parameter of its layers, with the batch that
-    makes some 4,000 updates of them: about what the runs of docs/results.md had. For a single size the batch stays.
+    makes some 4,000 updates of them, those with smaller batches on the way not counted: about what the runs of
+    docs/results.md had. For a single size the batch stays.
     A size that the device's memory does not hold ends the list, too.
     """
     tune_allocator()
@@ -52,8 +55,10 @@ def plan_run(data: Path, options: PretrainOptions, sizes: Mapping[str, BertConfi
                 preparations = _prepare(setup, start)
             cost = measure_step(setup)
             if len(sizes) > 1:
-                tried = _with_batch(setup.options, cost, preparations.seconds)
-                setup = PretrainSetup.of(data, tried, ProcessGroup())
+                fitting = _with_fitting_batch(setup.options, cost, preparations.seconds)
+                del setup  # two models are not held at once
+                setup = PretrainSetup.of(data, fitting, ProcessGroup())
+                cost = measure_step(setup)
             prediction = foretell(setup, cost, preparations.unigram_entropy, size=size, used=preparations.seconds)
         except (MemoryLimitError, ShortBudgetError) as error:
             if not predictions:
@@ -77,18 +82,18 @@ def foretell(
     budget = setup.options.training.budget_seconds
     assert budget is not None
     prepared = setup.data.prepared
+    run = RunCost(setup.stages, cost, setup.options.instances.seq_length)
     prediction = Prediction.of(
         size,
         setup.parameters,
         setup.options,
-        setup.stages,
-        cost,
+        run,
         seconds_left=max(0.0, budget - used),
         corpus_tokens=prepared.num_tokens if isinstance(prepared, PreparedCorpus) else prepared.manifest.tokens,
         unigram_entropy=unigram_entropy,
     )
     if prediction.steps == 0:
-        raise ShortBudgetError(budget, prepared=used, step=cost.seconds(setup.stages[0].batch_size))
+        raise ShortBudgetError(budget, prepared=used, step=run.first_step())
     return prediction
 
 
@@ -99,9 +104,14 @@ def _prepare(setup: PretrainSetup, start: float) -> _Preparations:
     return _Preparations(time.perf_counter() - start, entropy)
 
 
-def _with_batch(options: PretrainOptions, cost: StepCost, used: float) -> PretrainOptions:
+def _with_fitting_batch(options: PretrainOptions, cost: StepCost, used: float) -> PretrainOptions:
+    """The batch is the power of two with which a run that does not grow has about the updates wanted."""
     assert options.training.budget_seconds is not None
-    sequences = (options.training.budget_seconds - used) * cost.tokens_per_second / cost.tokens_per_sequence
-    wanted = 2 ** round(math.log2(max(1.0, sequences / _UPDATES)))
-    batch_size = min(max(wanted, _SMALLEST_BATCH), _LARGEST_BATCH)
-    return replace(options, batch_size=batch_size)
+    left, seq_length = max(0.0, options.training.budget_seconds - used), options.instances.seq_length
+
+    def distance(batch_size: int) -> float:
+        stage = Stage(start=0.0, batch_size=batch_size, seq_length=seq_length)
+        steps, _ = RunCost([stage], cost, seq_length).within(left)
+        return abs(math.log(max(steps, 1.0) / _UPDATES))
+
+    return replace(options, batch_size=min((1 << power for power in _BATCH_POWERS), key=distance))

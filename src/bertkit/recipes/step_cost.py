@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 import torch
 
 from bertkit.data.pretraining_batch import PretrainingBatch
+from bertkit.data.staged_loader import StagedLoader
+from bertkit.data.stages import Stage
 from bertkit.foundation.device_memory import full_memory_named, peak_memory
 from bertkit.recipes.pretrain_setup import PretrainSetup
 from bertkit.training.gradients import StepSums, accumulate_gradients
@@ -24,60 +27,116 @@ _LEAST_PASSES = 2
 class StepCost:
     """Measured, without the exchange between processes."""
 
-    tokens_per_second: float
-    """Forward and backward."""
+    pass_seconds: float
+    """Of a micro-batch, forward and backward, however small it is."""
+    token_seconds: float
+    """Of each token on top of that."""
     update_seconds: float
     """Of the optimiser, once a step."""
     tokens_per_sequence: float
+    """Of the run's usual length."""
+    micro_batch_tokens: int
+    """The most that go through the model at once."""
     memory: int
     """Bytes that this process has held at the most, on a CUDA device of its memory."""
 
-    def seconds(self, batch_size: int) -> float:
-        """Of a step."""
-        return batch_size * self.tokens_per_sequence / self.tokens_per_second + self.update_seconds
+    def seconds(self, tokens: float) -> float:
+        """Of a step with so many tokens."""
+        passes = math.ceil(tokens / self.micro_batch_tokens)
+        return passes * self.pass_seconds + tokens * self.token_seconds + self.update_seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Passes:
+    """Micro-batches of one size, measured."""
+
+    count: int
+    sequences: int
+    tokens: int
+    seconds: float
 
 
 def measure_step(setup: PretrainSetup, seconds: float = 3.0) -> StepCost:
-    """Run micro-batches of the first steps for some `seconds`; weights stay as they are.
+    """Run micro-batches of the run's largest and smallest batches for some `seconds`; weights stay as they are.
 
     Micro-batches that memory does not hold are halved, as in training.
     """
     with full_memory_named(setup.group.device):
-        return _measure(setup, seconds)
+        return _Measurement(setup).cost(seconds)
 
 
-def _measure(setup: PretrainSetup, seconds: float) -> StepCost:
-    module, training, device = setup.objective.module, setup.options.training, setup.group.device
-    replicas, optimizer = Replicas(module), new_optimizer(module.named_parameters(), training.optimizer)
-    module.train()
-    halvings = tokens = sequences = passes = 0
+class _Measurement:
+    def __init__(self, setup: PretrainSetup) -> None:
+        self._setup, self._halvings = setup, 0
+        self._replicas = Replicas(setup.objective.module)
+        setup.objective.module.train()
 
-    def attempt(parts: list[PretrainingBatch]) -> StepSums:
-        return accumulate_gradients(setup.objective, parts, training, StepFigures(), replicas)
+    def cost(self, seconds: float) -> StepCost:
+        setup = self._setup
+        usual = [stage for stage in setup.stages if stage.seq_length == setup.options.instances.seq_length]
+        smallest, largest = usual[0], usual[-1]
+        found = self._passes(largest, seconds / 2 if smallest is not largest else seconds)
+        pass_seconds, token_seconds = 0.0, found.seconds / found.tokens
+        if 2 * smallest.batch_size < found.sequences / found.count:
+            few = self._passes(smallest, seconds / 2)
+            pass_seconds, token_seconds = _line(few, found)
+        optimizer = new_optimizer(setup.objective.module.named_parameters(), setup.options.training.optimizer)
+        start = self._now()
+        optimizer.step(0.0)
+        assert setup.options.micro_batch_tokens is not None
+        return StepCost(
+            pass_seconds=pass_seconds,
+            token_seconds=token_seconds,
+            update_seconds=self._now() - start,
+            tokens_per_sequence=found.tokens / found.sequences,
+            micro_batch_tokens=setup.options.micro_batch_tokens,
+            memory=peak_memory(setup.group.device),
+        )
 
-    with closing(setup.loader.batches(0)) as steps:
-        micro_batches = (micro_batch for step in steps for micro_batch in step)
-        # Kernels are made for the first.
-        _, halvings = halve_until_it_fits(setup.objective, [next(micro_batches)], halvings, setup.group, attempt)
-        start = _now(device)
-        while passes < _LEAST_PASSES or _now(device) - start < seconds:
-            micro_batch = next(micro_batches)
-            _, halvings = halve_until_it_fits(setup.objective, [micro_batch], halvings, setup.group, attempt)
-            tokens += micro_batch.inputs.num_tokens
-            sequences += micro_batch.inputs.num_sequences
-            passes += 1
-        spent = _now(device) - start
-    start = _now(device)
-    optimizer.step(0.0)
-    return StepCost(
-        tokens_per_second=tokens / spent,
-        update_seconds=_now(device) - start,
-        tokens_per_sequence=tokens / sequences,
-        memory=peak_memory(device),
-    )
+    def _passes(self, stage: Stage, seconds: float) -> _Passes:
+        setup = self._setup
+        assert setup.options.micro_batch_tokens is not None
+        loader = StagedLoader(
+            {stage.seq_length: setup.data.sources[stage.seq_length]},
+            [stage],
+            [],
+            micro_batch_tokens=setup.options.micro_batch_tokens,
+            seed=setup.options.training.seed,
+            pin_memory=setup.group.device.type == "cuda",
+        )
+        count = sequences = tokens = 0
+        with closing(loader.batches(0)) as steps:
+            micro_batches = (micro_batch for step in steps for micro_batch in step)
+            self._go_through(next(micro_batches))  # kernels are made for the first
+            start = self._now()
+            while count < _LEAST_PASSES or self._now() - start < seconds:
+                micro_batch = next(micro_batches)
+                self._go_through(micro_batch)
+                count += 1
+                sequences += micro_batch.inputs.num_sequences
+                tokens += micro_batch.inputs.num_tokens
+            return _Passes(count=count, sequences=sequences, tokens=tokens, seconds=self._now() - start)
+
+    def _go_through(self, micro_batch: PretrainingBatch) -> None:
+        setup = self._setup
+        _, self._halvings = halve_until_it_fits(
+            setup.objective, [micro_batch], self._halvings, setup.group, self._attempt
+        )
+
+    def _attempt(self, parts: list[PretrainingBatch]) -> StepSums:
+        setup = self._setup
+        return accumulate_gradients(setup.objective, parts, setup.options.training, StepFigures(), self._replicas)
+
+    def _now(self) -> float:
+        device = self._setup.group.device
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
 
 
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+def _line(few: _Passes, many: _Passes) -> tuple[float, float]:
+    """Seconds of a pass and of each of its tokens, through two measurements; neither is below 0."""
+    tokens = [passes.tokens / passes.count for passes in (few, many)]
+    seconds = [passes.seconds / passes.count for passes in (few, many)]
+    slope = min(max(0.0, (seconds[1] - seconds[0]) / (tokens[1] - tokens[0])), seconds[1] / tokens[1])
+    return seconds[1] - slope * tokens[1], slope

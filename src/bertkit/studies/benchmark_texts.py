@@ -30,7 +30,7 @@ def benchmark_files(names: Sequence[str | Path]) -> list[Path]:
 
 
 def file_texts(path: Path) -> Iterator[str]:
-    """The cells of a table, the strings of JSON, the sentences of CoNLL's columns, the lines of anything else."""
+    """Cells of a table, strings of JSON and Parquet, sentences of CoNLL's columns, lines of anything else."""
     return _READERS.get(_suffix(path), _lines)(path)
 
 
@@ -67,6 +67,18 @@ def _parsed(text: str, path: Path) -> Any:
         raise InputError(f"{path} is not valid JSON ({error}): leave it out or write it again") from None
 
 
+def _parquet(path: Path) -> Iterator[str]:
+    import pyarrow as pa  # noqa: PLC0415  # 25 MB that other formats do not need
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1024):
+                yield from _strings(batch.to_pylist())
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path} is no readable Parquet file ({error}): leave it out or write it again") from None
+
+
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
@@ -90,5 +102,6 @@ _READERS: dict[str, Callable[[Path], Iterator[str]]] = {
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
     ".json": _json,
+    ".parquet": _parquet,
     **dict.fromkeys((".conll", ".iob", ".train", ".testa", ".testb"), _columns),
 }

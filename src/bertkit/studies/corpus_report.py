@@ -79,7 +79,7 @@ def corpus_report(examined: CorpusExamination) -> Report:
     f = examined.figures
     longest = f.sequences[-1]
     facts = [
-        Fact(value=f"{f.tokens / 1e6:,.1f} M", label=f"tokens in {f.documents:,} documents"),
+        Fact(value=f"{f.tokens:,}", label=f"tokens in {f.documents:,} documents"),
         Fact(value=f"{f.fertility:.2f}", label="pieces a word (fertility)"),
         Fact(value=f"{f.unknown_share:.2g}", label="share of [UNK] among the tokens"),
         Fact(value=f"{f.duplicates.sentences / f.sentences:.1%}", label="of sentences stood before"),
