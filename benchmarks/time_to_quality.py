@@ -11,7 +11,8 @@ bertkit's with the command: opening the data, counting words and every evaluatio
 
 Both run at the same time, each bound to one core, so that a machine whose speed changes is as slow for one as for the
 other. A second run of bertkit, which has a fifth of the time, follows. All models are measured on the same held-out
-sequences with the same masks and fine-tuned alike by bertkit. Work that is done is not done again.
+sequences with the same masks and fine-tuned alike by bertkit, each at the one of some learning rates that is best on
+dev (as in Devlin et al. 2019, appendix A.3). Work that is done is not done again.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--preset", default="mini")
     parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning")
+    parser.add_argument("--learning-rates", type=float, nargs="+", default=[3e-4, 1e-3], help="of fine-tuning")
     parser.add_argument("--sequences", type=int, default=1024, help="of each held-out corpus")
     parser.add_argument(
         "--evaluate-every", type=int, default=300, help="steps between bertkit's evaluations on the way"
@@ -122,10 +124,16 @@ def _started_peer(arguments: argparse.Namespace, core: int) -> Path:
 
 
 def _finetune(arguments: argparse.Namespace, run: Path, core: int) -> None:
-    settings = ["--learning-rate", 3e-4, "--hidden-dropout", 0.1, "--epochs", 3, "--seeds", arguments.seeds]
+    settings = ["--hidden-dropout", 0.1, "--epochs", 3, "--seeds", arguments.seeds]
     task = ["--task", "sst2-sentences", "--data", arguments.sst2]
-    if not (run / "sst2" / "results.json").is_file():
-        _bertkit(core, "finetune", run / "model", *task, *settings, "--out", run / "sst2")
+    for rate, out in _finetuned(arguments, run).items():
+        if not (out / "results.json").is_file():
+            _bertkit(core, "finetune", run / "model", *task, *settings, "--learning-rate", rate, "--out", out)
+
+
+def _finetuned(arguments: argparse.Namespace, run: Path) -> dict[float, Path]:
+    """Run folders by learning rate."""
+    return {rate: run / f"sst2-{rate:g}" for rate in arguments.learning_rates}
 
 
 def _train_peer(arguments: argparse.Namespace) -> None:
@@ -234,9 +242,17 @@ def _measured(arguments: argparse.Namespace, run: Path) -> dict[str, Any]:
     if "held_out" not in figures:
         figures["held_out"] = _held_out_losses(arguments, run / "model")
         (run / "figures.json").write_text(json.dumps(figures), encoding="utf-8")
-    results = json.loads((run / "sst2" / "results.json").read_text(encoding="utf-8"))
-    figures["sst2"] = {split: results[split]["accuracy"] for split in ("dev", "test")}
-    return figures
+    found = {
+        rate: {split: measured["accuracy"] for split, measured in _results(out).items()}
+        for rate, out in _finetuned(arguments, run).items()
+    }
+    rate = max(found, key=lambda rate: found[rate]["dev"]["mean"])
+    return {**figures, "learning_rate": rate, "sst2": found[rate], "sst2_by_learning_rate": found}
+
+
+def _results(out: Path) -> dict[str, dict[str, dict[str, float]]]:
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    return {split: results[split] for split in ("dev", "test")}
 
 
 def _held_out_losses(arguments: argparse.Namespace, model: Path) -> dict[str, float]:
@@ -274,7 +290,7 @@ def _report(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     from bertkit.foundation.counted import counted
 
     peer_loss = next(statistics.fmean(row["held_out"].values()) for row in rows if row["name"] == PEER)
-    parts = list(rows[0]["held_out"])
+    parts, rates = list(rows[0]["held_out"]), arguments.learning_rates
     folders = [arguments.data, *arguments.held_out, arguments.sst2, arguments.work]
     command = spelled_command(__file__, {str(folder): folder.name for folder in folders})
     lines = [
@@ -283,15 +299,17 @@ def _report(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
         f"{describe_machine('torch', 'transformers')}. `{command}`: preset {arguments.preset},",
         f"Transformers with batches of {arguments.peer_batch_size} x {LENGTH}, rate {arguments.peer_learning_rate:g}, "
         f"{arguments.peer_mask_share:.0%} masked in training;",
-        f"held-out losses over {arguments.sequences:,} sequences each, 15 % masked; SST-2 sentences over "
-        f"{counted(arguments.seeds, 'seed')}.",
+        f"held-out losses over {arguments.sequences:,} sequences each, 15 % masked; accuracy on SST-2's sentences over "
+        f"{counted(arguments.seeds, 'seed')}, at that learning rate of "
+        f"{', '.join(f'{rate:g}' for rate in rates)} that is best on dev.",
         "",
-        "| | minutes | tokens seen | " + " | ".join(f"{part} loss" for part in parts) + " | SST-2 dev | SST-2 test |",
-        "| --- " * (len(parts) + 5) + "|",
+        "| | minutes | tokens seen | " + " | ".join(f"{part} loss" for part in parts) + " | SST-2 rate | dev | test |",
+        "| --- " * (len(parts) + 6) + "|",
     ]
     for row in rows:
         cells = [f"{row['minutes']:g}", f"{row['tokens'] / 1e6:.2f} M"]
         cells += [f"{row['held_out'][part]:.3f}" for part in parts]
+        cells += [f"{row['learning_rate']:g}"]
         cells += [_spread(row["sst2"][split]) for split in ("dev", "test")]
         lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
     lines += ["", f"Transformers' mean held-out loss in the end, {peer_loss:.3f}, is reached by bertkit:", ""]
