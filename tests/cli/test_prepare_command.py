@@ -61,6 +61,34 @@ def test_a_mistake_is_one_line(
     assert words in errors[0]
 
 
+def test_a_part_of_a_finished_folder_is_not_counted(
+    tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+):
+    assert run([*command, str(tmp_path / "data")]) == 0
+    capsys.readouterr()
+    assert run([*command, str(tmp_path / "data"), "--shard", "1/2"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "is prepared already" in printed.err
+
+
+def test_merging_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(["prepare", "--merge", "--overwrite", "--out", str(tmp_path)]) == USER_ERROR
+    assert "leave out everything but" in capsys.readouterr().err
+
+
+def test_no_workers_are_not_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(["prepare", "text.txt", "--workers", "0", "--out", str(tmp_path / "data")]) == USER_ERROR
+    assert "workers must be at least 1, got 0" in capsys.readouterr().err
+
+
+def test_without_a_corpus(tmp_path: Path, command: list[str], capsys: pytest.CaptureFixture[str]):
+    capsys.readouterr()
+    assert run([command[0], *command[2:], str(tmp_path / "data")]) == USER_ERROR
+    assert "no text is given" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
 def test_without_a_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert run(["prepare", "text.txt", "--out", str(tmp_path / "data")]) == USER_ERROR
     assert "--tokenizer is missing" in capsys.readouterr().err

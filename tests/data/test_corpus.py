@@ -1,6 +1,8 @@
+import errno
 import gzip
 import json
 import lzma
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 import bertkit.data.text_stream as stream_module
 from bertkit.data.corpus import read_documents
 from bertkit.data.corpus_options import CorpusOptions
-from bertkit.foundation.errors import InputError
+from bertkit.foundation.errors import InputError, ResourceError
 
 TEXT = "First one.\nSecond one.\n\n\n  \nThird, in another document.\n"
 SENTENCES = [["First one.", "Second one."], ["Third, in another document."]]
@@ -148,8 +150,41 @@ def test_a_hub_data_set_that_cannot_be_loaded_is_one_line(monkeypatch):
         raise ConnectionError("no route\nto host")
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    with pytest.raises(InputError, match=r"^someone/texts is neither a file nor .*no route.*network$"):
+    with pytest.raises(ResourceError, match=r"^someone/texts is neither a file nor .*no route.*network$"):
         read("someone/texts")
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, ValueError])
+def test_a_hub_data_set_without_that_name_or_split_is_a_mistake(monkeypatch, error):
+    import datasets
+
+    def load_dataset(*names, **options):
+        raise error("unknown")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(InputError, match="check the name") as raised:
+        read("someone/texts")
+    assert raised.type is InputError
+
+
+def test_a_disk_that_fails_under_a_table_is_no_mistake(tmp_path, monkeypatch):
+    pq.write_table(pa.table({"text": ["hello"]}), tmp_path / "a.parquet")
+
+    def fail(*arguments, **options):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", fail)
+    with pytest.raises(ResourceError, match=r"a\.parquet cannot be read \(Input/output error\)"):
+        read(tmp_path / "a.parquet")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_a_mistake(tmp_path):
+    (tmp_path / "a.txt").write_text("hello\n")
+    (tmp_path / "a.txt").chmod(0)
+    with pytest.raises(InputError, match=r"a\.txt cannot be read \(Permission denied\)") as raised:
+        read(tmp_path / "a.txt")
+    assert raised.type is InputError
 
 
 @pytest.mark.parametrize("name", ["absent.txt", "absent/file.txt", "absent", "*.absent"])

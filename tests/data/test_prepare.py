@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -10,13 +11,15 @@ import numpy as np
 import pytest
 from tiny_corpora import make_text
 
-from bertkit.data import corpus_shards, shard_worker
+from bertkit.data import corpus_shards, shard_worker, text_stream
 from bertkit.data.corpus import read_documents
 from bertkit.data.corpus_options import CorpusOptions
+from bertkit.data.duplicate_options import DuplicateOptions
+from bertkit.data.engine import EngineOptions
 from bertkit.data.instances import InstanceOptions, plan_epoch
 from bertkit.data.prepare import PrepareOptions, prepare
 from bertkit.data.prepared_corpus import PreparedCorpus
-from bertkit.foundation.errors import InputError
+from bertkit.foundation.errors import InputError, ResourceError
 from bertkit.foundation.files import exclusive
 from bertkit.text.chunk_encoder import ChunkEncoder
 
@@ -175,6 +178,91 @@ def test_unreadable_text_leaves_nothing(tmp_path, text, tokenizer, small_shards,
     with pytest.raises(InputError, match="not UTF-8"):
         prepare([text], tokenizer, tmp_path / "mine", PrepareOptions(workers=workers))
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [".lock", "note", "shard-1.txt"]
+
+
+@pytest.mark.parametrize("kind", ["killed", "damaged"])
+@pytest.mark.parametrize("options", [{}, {"duplicates": DuplicateOptions(drop_duplicates="documents")}])
+def test_a_mistake_takes_nothing_from_what_an_earlier_call_finished(tmp_path, text, tokenizer, kind, options):
+    out = tmp_path / "out"
+    prepare([text], tokenizer, out, PrepareOptions(**options))
+    if kind == "killed":
+        (out / "manifest.json").unlink()
+    else:
+        (out / "shard-00000.tokens.npy").write_bytes(b"damaged")
+    before = contents(out)
+    unreachable = EngineOptions(engine="ray", ray_address="head:x")
+    with pytest.raises(InputError, match="--ray-address head:x is no address"):
+        prepare([text], tokenizer, out, PrepareOptions(**options, engine=unreachable))
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_disk_that_fails_keeps_what_is_done(tmp_path, text, tokenizer, small_shards, monkeypatch, workers):
+    (tmp_path / "later.txt").write_text(make_text(5))
+    sources, options = [text, tmp_path / "later.txt"], PrepareOptions(workers=workers)
+    prepare(sources, tokenizer, tmp_path / "whole", options)
+
+    def read(file, buffer, original=text_stream._CountedFile.readinto):
+        if file.name == tmp_path / "later.txt":
+            raise OSError(errno.EIO, "Input/output error")
+        return original(file, buffer)
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(ResourceError, match=r"later\.txt cannot be read \(Input/output"),
+    ):
+        patch.setattr(text_stream._CountedFile, "readinto", read)
+        prepare(sources, tokenizer, tmp_path / "out", options)
+    made = list((tmp_path / "out" / ".prepare").glob("shard-*.json"))
+    assert len(made) > 4
+    times = [path.stat().st_mtime_ns for path in made]
+    prepare(sources, tokenizer, tmp_path / "out", options)
+    assert [path.stat().st_mtime_ns for path in made] == times
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_a_failure_before_anything_is_done_leaves_nothing(tmp_path, tokenizer, monkeypatch):
+    import datasets
+
+    def load_dataset(*names, **options):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(ResourceError, match="no route"):
+        prepare(["someone/texts"], tokenizer, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_hub_that_breaks_off_keeps_what_is_done(tmp_path, tokenizer, small_shards, monkeypatch):
+    import datasets
+
+    def load_dataset(*names, breaks, **options):
+        yield from ({"text": document} for document in make_text(60).split("\n\n"))
+        if breaks:
+            raise ConnectionError("the line\nis dead")
+
+    monkeypatch.setattr(datasets, "load_dataset", lambda *names, **options: load_dataset(breaks=True))
+    with pytest.raises(ResourceError, match=r"^the data set someone/texts broke off \(the line\): .* run it again$"):
+        prepare(["someone/texts"], tokenizer, tmp_path / "out")
+    made = contents(tmp_path / "out")
+    monkeypatch.setattr(datasets, "load_dataset", lambda *names, **options: load_dataset(breaks=False))
+    prepare(["someone/texts"], tokenizer, tmp_path / "out")
+    assert len(made.items() & contents(tmp_path / "out").items()) > 12
+
+
+def test_a_tokenizer_and_out_in_the_corpus_folder_are_no_text(tmp_path, text, tokenizer):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    text.rename(folder / "text.txt")
+    (folder / "vocab.txt").write_text("the cat\n")  # beside nothing of a tokenizer: text
+    tokenizer.save_pretrained(folder / "tokenizer")
+    for _ in range(2):
+        assert prepare([folder], tokenizer, folder / "data").documents == 61
+
+
+def test_no_source_at_all_is_told(tmp_path, tokenizer):
+    with pytest.raises(InputError, match="no text is given: name files"):
+        prepare([], tokenizer, tmp_path / "out")
 
 
 def test_text_without_tokens_is_an_empty_corpus(tmp_path, tokenizer):

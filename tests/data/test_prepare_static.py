@@ -12,6 +12,7 @@ from tiny_corpora import make_text
 import bertkit.data.prepare_static as static_module
 from bertkit.cli.main import run
 from bertkit.data import corpus_shards
+from bertkit.data.engine import EngineOptions
 from bertkit.data.fixed_instances import FixedInstances
 from bertkit.data.instance_manifest import InstanceManifest
 from bertkit.data.loader import PretrainingLoader
@@ -148,6 +149,16 @@ def test_a_damaged_array_is_named_and_mended_by_the_same_call(tmp_path, text, to
         open_prepared(tmp_path / "fixed")
     prepare_static([text], tokenizer, tmp_path / "fixed", static=OPTIONS)
     assert contents(tmp_path / "fixed") == whole
+
+
+def test_a_failed_mending_keeps_what_is_whole(tmp_path, text, tokenizer, fixed):
+    path = tmp_path / "fixed" / "instances.masked_labels.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x09")
+    before = contents(tmp_path / "fixed")
+    options = PrepareOptions(engine=EngineOptions(engine="ray", ray_address="head:x"))
+    with pytest.raises(InputError, match="head:x"):
+        prepare_static([text], tokenizer, tmp_path / "fixed", options, OPTIONS)
+    assert contents(tmp_path / "fixed") == before
 
 
 def test_the_two_kinds_of_folders_do_not_pass_for_each_other(tmp_path, text, tokenizer, fixed):

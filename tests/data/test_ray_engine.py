@@ -7,7 +7,7 @@ from tiny_corpora import make_text
 
 from bertkit.cli.main import USER_ERROR, run
 from bertkit.data.engine import EngineOptions
-from bertkit.foundation.errors import InputError
+from bertkit.foundation.errors import InputError, ResourceError
 
 
 def test_two_workers_of_a_local_ray_write_the_same_bytes(tmp_path, tokenizer):
@@ -35,7 +35,7 @@ def test_a_cluster_that_does_not_answer_is_named():
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
         with (
-            pytest.raises(InputError, match=f"no Ray cluster answers at {address}"),
+            pytest.raises(ResourceError, match=f"no Ray cluster answers at {address}"),
             EngineOptions(engine="ray", ray_address=address).open(2),
         ):
             pass

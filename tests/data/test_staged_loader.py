@@ -96,5 +96,14 @@ def test_a_stage_may_start_while_batches_are_made(corpus):
 
 
 def test_a_batch_with_fewer_sequences_than_processes_is_refused(corpus):
-    with pytest.raises(InputError, match="batch_size 2 leaves some of 3 processes"):
-        _loader(corpus, rank=0, size=3)
+    for size, name in ((3, "ramp_from 2"), (6, "batch_size 5")):
+        with pytest.raises(InputError, match=f"{name} leaves some of {size} processes"):
+            _loader(corpus, rank=0, size=size)
+
+
+@pytest.mark.parametrize("batch_size", [5, 1000])
+def test_epochs_count_the_sequences_of_the_source_however_large_a_batch_is(corpus, batch_size):
+    source = _sources(corpus)[24]
+    stages = [Stage(start=0.0, batch_size=batch_size, seq_length=24)]
+    loader = StagedLoader({24: source}, stages, [], micro_batch_tokens=100, seed=1)
+    assert loader.epochs(3) == pytest.approx(3 * batch_size / source.count(0))

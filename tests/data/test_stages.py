@@ -40,8 +40,21 @@ def test_by_time_they_take_what_so_many_steps_take():
         ({"long_seq_length": 128}, "long_seq_length 128"),
         ({"long_share": 1.0}, "long_share"),
         ({"ramp_from": 8, "ramp_share": 0.95, "long_seq_length": 512}, "more than the run"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict[str, object], word: str):
     with pytest.raises(InputError, match=word):
         _plan(**options)
+
+
+def test_a_ramp_and_long_sequences_that_fit_by_steps_may_not_fit_by_time():
+    growth = {"ramp_from": 8, "ramp_share": 0.8, "long_seq_length": 512, "long_share": 0.15}
+    assert _plan(**growth)[-1].start == pytest.approx(0.85)
+    with pytest.raises(InputError, match=r"ramp_share 0\.8 and long_share 0\.15, which is 0\.41 of the time, are more"):
+        _plan(**growth, by_time=True)
+
+
+def test_a_ramp_may_end_where_long_sequences_begin():
+    starts = [stage.start for stage in _plan(ramp_from=128, ramp_share=0.1, long_seq_length=512, long_share=0.9)]
+    assert starts == [0.0, 0.1, 0.1]

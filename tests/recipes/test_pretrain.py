@@ -1,6 +1,7 @@
 """Pre-training runs of a tiny model, and what they leave in their folder."""
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import get_args
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from bertkit.data.instances import InstanceOptions
@@ -37,6 +39,7 @@ from bertkit.training.optimizers import new_optimizer
 from bertkit.training.options import OptimizerName, OptimizerOptions, TrainingOptions
 from bertkit.training.pretraining_objective import PretrainingObjective
 from bertkit.training.replicas import Replicas
+from bertkit.training.run_config import read_config
 from bertkit.training.step_figures import StepFigures
 from bertkit.training.step_guard import StepGuard
 
@@ -214,6 +217,29 @@ class _Memory:
         monkeypatch.setattr(PretrainingObjective, "terms", limited)
 
 
+@pytest.mark.parametrize("weight", [0.0, -1.0, math.nan, math.inf])
+def test_a_weight_of_next_sentences_that_is_no_weight_is_refused(weight: float):
+    with pytest.raises(InputError, match="next_sentence_weight must be above 0 and finite"):
+        replace(OPTIONS, next_sentence_weight=weight)
+
+
+def test_the_largest_and_the_smallest_batch_of_a_growing_run_are_measured(data: Path, monkeypatch: pytest.MonkeyPatch):
+    sizes = []
+    terms = PretrainingObjective.terms
+
+    def recorded(
+        objective: PretrainingObjective, micro_batch: PretrainingBatch, model: nn.Module
+    ) -> Mapping[str, LossTerm]:
+        sizes.append(micro_batch.inputs.num_sequences)
+        return terms(objective, micro_batch, model)
+
+    monkeypatch.setattr(PretrainingObjective, "terms", recorded)
+    growing = replace(OPTIONS, stages=StageOptions(ramp_from=2), micro_batch_tokens=1024)
+    cost = measure_step(PretrainSetup.of(data, growing, ProcessGroup()), 0.0)
+    assert set(sizes) == {2, OPTIONS.batch_size}
+    assert min(cost.pass_seconds, cost.token_seconds) >= 0
+
+
 def test_what_memory_does_not_hold_is_halved_where_a_step_is_measured(
     data: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
@@ -291,6 +317,38 @@ def test_a_run_that_goes_on_and_is_refused_stays(data: Path, tmp_path: Path, mon
             pretrain(data, half, OPTIONS)
     pretrain(data, half, OPTIONS)
     assert _weights(half) == _weights(tmp_path / "whole")
+
+
+def test_a_run_goes_on_with_another_cut_of_its_batches(data: Path, tmp_path: Path):
+    dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    options = replace(OPTIONS, model=replace(OPTIONS.model, **dropout))
+    pretrain(data, tmp_path / "whole", options)
+    half = _half_done(tmp_path / "whole", tmp_path / "half", 5)
+    pretrain(data, half, replace(options, micro_batch_tokens=16, activation_checkpointing=True))
+    assert read_config(half)["micro_batch_tokens"] == 16
+    one, other = (load_file(run / "model/model.safetensors") for run in (half, tmp_path / "whole"))
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
+    assert _weights(half) != _weights(tmp_path / "whole"), "rounded otherwise"
+    assert [line["step"] for line in read_metrics(half)] == [line["step"] for line in read_metrics(tmp_path / "whole")]
+
+
+def test_a_run_goes_on_with_the_same_data_at_another_path(data: Path, tmp_path: Path):
+    moved = shutil.copytree(data, tmp_path / "moved")
+    options = replace(OPTIONS, held_out=(data,))
+    pretrain(data, tmp_path / "run", options)
+    pretrain(moved, tmp_path / "run", replace(options, held_out=(moved,)))
+    assert read_config(tmp_path / "run")["data"] == str(moved)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"foretold": {"steps": 1}}'])
+def test_a_plan_that_is_not_what_was_written_is_one_line(data: Path, tmp_path: Path, content: str):
+    options = replace(OPTIONS, training=replace(OPTIONS.training, steps=None, budget_seconds=2.0, checkpoint_every=1))
+    pretrain(data, tmp_path, options)
+    (tmp_path / "plan.json").write_text(content)
+    with pytest.raises(InputError, match=r"plan\.json is not what was written \(.*\): remove it"):
+        pretrain(data, tmp_path, options)
+    (tmp_path / "plan.json").unlink()
+    pretrain(data, tmp_path, options)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])

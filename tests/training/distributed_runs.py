@@ -100,6 +100,8 @@ def mistakes(folder: Path, group: ProcessGroup) -> dict[str, str]:
         "no data": ends(start("empty")),
         "a shard is missing": ends(start("broken")),
         "other options": ends(start(batch_size=16 if second else 13)),
+        "another cut": ends(start(micro_batch_tokens=32 if second else 64)),
+        "another way of sharing": ends(start(parallel="fsdp" if second else "ddp")),
         "a batch too small": ends(start(batch_size=1)),
         "a run that is going on": ends(start(out="busy")),
     }

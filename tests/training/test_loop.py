@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bertkit.foundation.errors import InputError
+from bertkit.foundation.errors import InputError, LoneInputError
+from bertkit.foundation.process_group import ProcessGroup
 from bertkit.model.dropout import Dropout
+from bertkit.training.halving import halve_until_it_fits
 from bertkit.training.loop import train
 from bertkit.training.metrics_log import read_metrics
 from bertkit.training.objective import LossTerm
@@ -176,6 +178,15 @@ def test_one_row_that_memory_does_not_hold_ends_the_run(tmp_path: Path):
 
     with pytest.raises(InputError, match=r"does not hold 1 tokens at once: .*--seq-length"):
         train(None_(), _batches, OPTIONS, tmp_path)
+
+
+@pytest.mark.parametrize(("rows", "remedy"), [(2, "lower --micro-batch-tokens"), (1, "add --activation-checkpointing")])
+def test_one_of_several_processes_is_told_what_helps_its_memory(rows: int, remedy: str):
+    def attempt(parts: list[Tensor]) -> None:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(LoneInputError, match=f"the memory of process 1 of 2, .* {rows} tokens at once: {remedy}"):
+        halve_until_it_fits(_Regression(), [torch.ones(rows, 4)], 0, ProcessGroup(rank=1, size=2), attempt)
 
 
 def test_what_joins_later_is_frozen_before_and_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path):

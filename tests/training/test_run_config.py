@@ -40,3 +40,20 @@ def test_starting_over_empties_the_folder_of_a_run_and_not_what_links_lead_to(tm
     assert read_config(run) == {"seed": 1}
     assert [entry.name for entry in run.iterdir()] == ["config.yaml"]
     assert (elsewhere / "model").read_text() == "kept"
+
+
+def test_what_may_change_is_kept_as_it_is_now(tmp_path: Path) -> None:
+    settle_config(tmp_path, {"seed": 0, "parallel": "ddp"})
+    settle_config(tmp_path, {"seed": 0, "parallel": "fsdp"}, may_change=["parallel"])
+    assert read_config(tmp_path) == {"seed": 0, "parallel": "fsdp"}
+    with pytest.raises(InputError, match="started with seed = 0, now it is 1"):
+        settle_config(tmp_path, {"seed": 1, "parallel": "fsdp"}, may_change=["parallel"])
+
+
+@pytest.mark.parametrize("content", [b"seed: [0\ndata: {", b"seed: \xff\n"])
+def test_options_that_are_broken_are_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(InputError, match=r"config\.yaml is not valid YAML .*: choose a new folder") as error:
+        settle_config(tmp_path, {"seed": 0})
+    assert "\n" not in str(error.value)
+    assert (tmp_path / "config.yaml").read_bytes() == content

@@ -66,7 +66,7 @@ def prepare(
         corpus=reading,
         duplicates=duplicates,
         engine=engine,
-        workers=workers or os.cpu_count() or 1,
+        workers=(os.cpu_count() or 1) if workers is None else workers,
         overwrite=overwrite,
     )
     if static and (merge or shard is not None):
@@ -74,7 +74,8 @@ def prepare(
     if not static and fixed != StaticOptions():
         raise InputError("--seq-length, --dupe-factor and the options of cutting and masking need --static")
     if merge:
-        if corpus or tokenizer is not None or shard is not None or duplicates.any or reading != CorpusOptions():
+        given = corpus or overwrite or tokenizer is not None or shard is not None or duplicates.any
+        if given or reading != CorpusOptions():
             raise InputError("--merge takes all from the parts in OUT: leave out everything but --out and --workers")
         _say(merge_parts(out, options), out)
         return
@@ -91,8 +92,9 @@ def prepare(
         print(f"{', '.join(parts)}: {out}")
     elif shard is not None:
         records = prepare_part(corpus, pieces, out, Part.parse(shard), options)
-        tokens = sum(record.tokens for record in records)
-        print(f"{counted(tokens, 'token')} in {counted(len(records), 'shard')}: part {shard} of {out}")
+        if records is not None:
+            tokens = sum(record.tokens for record in records)
+            print(f"{counted(tokens, 'token')} in {counted(len(records), 'shard')}: part {shard} of {out}")
     else:
         _say(prepare_corpus(corpus, pieces, out, options), out)
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bertkit.data.corpus_options import CorpusOptions
+from bertkit.data.file_span import FileSpan
 from bertkit.data.raw_document import RawDocument
 from bertkit.data.rows import RowOptions, read_rows
 from bertkit.data.sentence_lines import SentenceLines
-from bertkit.data.sources import Source, SourceFile
+from bertkit.data.sources import COMPRESSIONS, Source, SourceFile
 from bertkit.data.text_stream import BytesSeen, EncodingErrors, decoded, document_blocks
 from bertkit.foundation.errors import InputError
 
@@ -43,9 +44,14 @@ class TextPiece:
 
     origin: str
     offset: int
-    content: bytes
+    stored: bytes | FileSpan
     lines: str
     encoding_errors: EncodingErrors
+
+    @property
+    def content(self) -> bytes:
+        """The lines, read now where the piece is a span of a file."""
+        return self.stored if isinstance(self.stored, bytes) else self.stored.read()
 
     def documents(self) -> Iterator[RawDocument]:
         """Each document of the lines."""
@@ -94,14 +100,23 @@ def read_pieces(
     options: CorpusOptions,
     bytes_seen: BytesSeen = lambda count: None,
     piece_bytes: int = PIECE_BYTES,
+    *,
+    as_spans: bool = False,
 ) -> Iterator[tuple[int, CorpusPiece]]:
-    """Yield the pieces of all sources in order, each with its size in bytes: about `piece_bytes`."""
+    """Yield the pieces of all sources in order, each with its size in bytes: about `piece_bytes`.
+
+    With `as_spans` those of uncompressed files are read again by whoever works on them, which is quicker than to send
+    them to another process of this machine.
+    """
     for source in sources:
         if isinstance(source, SourceFile) and source.format == "text":
+            is_plain = source.path.suffix.lower() not in COMPRESSIONS
+            whole = FileSpan.whole(source.path) if as_spans and is_plain else None
             for offset, block in document_blocks(
                 source.path, bytes_seen, piece_bytes, line_ends_document=options.lines == "document"
             ):
-                yield len(block), TextPiece(source.origin, offset, block, options.lines, options.encoding_errors)
+                stored = block if whole is None else whole.part(offset, len(block))
+                yield len(block), TextPiece(source.origin, offset, stored, options.lines, options.encoding_errors)
         else:
             yield from _row_pieces(_row_texts(source, options, bytes_seen), piece_bytes)
 

@@ -71,7 +71,9 @@ def write_shards(
                 )
 
     with progress("prepare", sum(source.num_bytes for source in sources) or None, "B") as bar:
-        pieces = read_pieces(sources, reading, bar.advance, piece_bytes=SHARD_BYTES // _PIECES)
+        pieces = read_pieces(
+            sources, reading, bar.advance, piece_bytes=SHARD_BYTES // _PIECES, as_spans=engine.is_local
+        )
         records = list(engine.map(run_task, tasks(pieces)))
     return WrittenShards(records=records, total=total, text_sha256=digest.hexdigest())
 

@@ -20,6 +20,9 @@ EngineName = Literal["processes", "ray"]
 class Engine(Protocol):
     """Runs functions on tasks, as many at the same time as there are workers."""
 
+    is_local: bool
+    """Whether all of them see the files that this process sees."""
+
     def map(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
         """Results in the order of the tasks, of which only a few are taken ahead."""
         ...

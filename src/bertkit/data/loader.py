@@ -42,7 +42,8 @@ class PretrainingLoader:
         self._rank, self._size = rank, size
         self._batch_size, self._micro_batch_tokens = batch_size, micro_batch_tokens
         self._current: tuple[int, NDArray[np.int64]] | None = None
-        self.steps_per_epoch = max(1, source.count(0) // batch_size)
+        self.source_sequences = source.count(0)
+        self.steps_per_epoch = max(1, self.source_sequences // batch_size)
         self.sequences_per_epoch = self.steps_per_epoch * batch_size
 
     def batch(self, step: int) -> list[PretrainingBatch]:

@@ -34,7 +34,7 @@ def prepare_folder(
     """Return what `make` writes into `out`, or `read` there where the same `fingerprint` has been made already.
 
     What was made for another fingerprint is refused, or removed with `overwrite`. A `make` that ends in `InputError`
-    leaves nothing, but for want of disk or memory, when it leaves what is done.
+    leaves nothing of its own; what an earlier one finished stays, and with `ResourceError` all that is finished.
     """
     existed = out.exists()
     with exclusive(out):
@@ -43,14 +43,14 @@ def prepare_folder(
         remove_leftovers(out / WORK)
         if (made := finished_folder(out, read)) is not None:
             return made
+        went_on = _holds_finished(out)
         try:
             made = make()
-        except ResourceError:
-            raise
-        except InputError:
-            _remove(out)
-            if not existed:
-                shutil.rmtree(out)
+        except InputError as error:
+            if not (went_on or (isinstance(error, ResourceError) and _holds_finished(out))):
+                _remove(out)
+                if not existed:
+                    shutil.rmtree(out)
             raise
         tidy(out / WORK)
         return made
@@ -94,6 +94,11 @@ def tidy(work: Path) -> None:
             shutil.rmtree(path)
         elif path.name != _FINGERPRINT and not path.match("shard-?????.json"):
             path.unlink()
+
+
+def _holds_finished(out: Path) -> bool:
+    """Whether there is anything that need not be made again."""
+    return (out / "manifest.json").is_file() or any((out / WORK).rglob("shard-?????.json"))
 
 
 def _remove(out: Path) -> None:

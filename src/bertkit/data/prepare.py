@@ -48,7 +48,7 @@ def prepare(
 
     Shards are cut where the corpus decides, each written whole or not at all, `manifest.json` last. A call that was
     killed goes on with the shards that are missing when it is made again; one that fails on the user's input leaves
-    nothing. Memory does not grow with the corpus.
+    nothing of its own. Memory does not grow with the corpus.
     """
     options = options or PrepareOptions()
     out = Path(out)

@@ -63,11 +63,11 @@ def prepare_part(
     out: str | Path,
     part: Part,
     options: PrepareOptions | None = None,
-) -> list[ShardRecord]:
+) -> list[ShardRecord] | None:
     """Write every `part.of`-th shard into `out`, on a disk that all machines share or copied together later.
 
     Every machine reads the whole text and tokenises its part. `merge_parts` finishes the folder; for one that is
-    finished there is nothing to do. What was done stays, whatever goes wrong.
+    finished there is nothing to do, and None is returned. What was done stays, whatever goes wrong.
     """
     options = options or PrepareOptions()
     out = Path(out)
@@ -76,7 +76,7 @@ def prepare_part(
     with exclusive(out, shared=True):
         claim(out, corpus_fingerprint(found, tokenizer, options), options.overwrite)
         if finished_folder(out, Manifest.read) is not None:
-            return []
+            return None
         with exclusive(own), options.engine.open(options.workers) as engine:
             written = write_shards(
                 found,

@@ -27,6 +27,8 @@ class ProcessEngine:
     The others start when there is more than one task, and get one when they are up.
     """
 
+    is_local = True
+
     def __init__(self, workers: int) -> None:
         self._others = workers - 1
         self._pool: ProcessPoolExecutor | None = None

@@ -21,6 +21,8 @@ _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR
 
 
 class _RayTasks:
+    is_local = False
+
     def __init__(self, ray: ModuleType) -> None:
         self._ray = ray
         self._ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -92,7 +94,7 @@ def _check_reachable(address: str) -> None:
         raise _unreachable(address, error.strerror or str(error)) from None
 
 
-def _unreachable(address: str, reason: str) -> InputError:
-    return InputError(
+def _unreachable(address: str, reason: str) -> ResourceError:
+    return ResourceError(
         f"no Ray cluster answers at {address} ({reason}): start it with `ray start --head`, or leave out --ray-address"
     )

@@ -6,14 +6,14 @@ import csv
 import difflib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bertkit.data.sources import HubDataset, Source, SourceFile
-from bertkit.data.text_stream import BytesSeen, EncodingErrors, text_lines
-from bertkit.foundation.errors import InputError
+from bertkit.data.text_stream import BytesSeen, EncodingErrors, text_lines, unreadable
+from bertkit.foundation.errors import InputError, ResourceError
 
 Row = tuple[int, tuple[Any, ...]]
 """Row number (that of the line in text files, counted from 1) and the values of the columns asked for."""
@@ -142,6 +142,8 @@ def _parquet_rows(source: SourceFile, options: RowOptions, bytes_seen: BytesSeen
                     yield number, row
                 bytes_seen(source.num_bytes * batch.num_rows // file.metadata.num_rows)
     except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise unreadable(source.path, error) from None
         raise InputError(f"{source.path} is no readable Parquet file ({error}): write it again") from None
 
 
@@ -152,13 +154,26 @@ def _hub_rows(source: HubDataset, options: RowOptions) -> Iterator[Row]:
     try:
         rows = datasets.load_dataset(name, configuration or None, split=options.split, streaming=True)
     except Exception as error:  # the library raises many types, for a typing error as for a missing network
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{source.name} is neither a file nor a data set that could be loaded ({reason}): check the name, "
+        mistake = isinstance(error, FileNotFoundError | ValueError)  # the library's for an unknown name or split
+        raise (InputError if mistake else ResourceError)(
+            f"{source.name} is neither a file nor a data set that could be loaded ({_reason(error)}): check the name, "
             "the split and the network"
         ) from error
-    for number, record in enumerate(rows, 1):
+    for number, record in enumerate(_streamed(rows, source.name), 1):
         yield number, _values(record, options.columns, f"{source.name}, row {number}")
+
+
+def _streamed(records: Iterable[dict[str, Any]], name: str) -> Iterator[dict[str, Any]]:
+    try:
+        yield from records
+    except Exception as error:  # of the library, the network and the files' format
+        raise ResourceError(
+            f"the data set {name} broke off ({_reason(error)}): check the network and run it again"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _values(record: dict[str, Any], columns: Sequence[str | int], place: str) -> tuple[Any, ...]:

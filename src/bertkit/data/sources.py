@@ -20,6 +20,8 @@ _FORMATS = {
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
+_VOCABULARIES = ("vocab.txt", "merges.txt")
+_BESIDE_VOCABULARIES = ("tokenizer.json", "tokenizer_config.json", "config.json", "bert_config.json")
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 
@@ -82,9 +84,11 @@ def no_rows(name: object) -> InputError:
 def resolve_sources(names: Sequence[str | Path]) -> list[Source]:
     """Find the files of each name, in the names' order; a folder's and a glob's files come sorted.
 
-    A folder is searched with its subfolders for files of a known format; a file named outright is read as text
-    unless its name says otherwise. What does not exist raises `InputError`.
+    A folder is searched with its subfolders for files of a known format, but for the vocabularies of tokenizers; a
+    file named outright is read as text unless its name says otherwise. What does not exist raises `InputError`.
     """
+    if not names:
+        raise InputError("no text is given: name files, folders, globs or hub data sets")
     return [source for name in names for source in _resolve(str(name))]
 
 
@@ -92,7 +96,8 @@ def _resolve(name: str) -> list[Source]:
     path = Path(name).expanduser()
     if path.is_dir():
         files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file.relative_to(path))]
-        known: list[Source] = [SourceFile(file, form) for file in files if (form := _format(file)) is not None]
+        texts = [file for file in files if not _is_vocabulary(file)]
+        known: list[Source] = [SourceFile(file, form) for file in texts if (form := _format(file)) is not None]
         if not known:
             raise InputError(f"the folder {name} has no file of a known format: give {', '.join(_FORMATS)}")
         return known
@@ -114,6 +119,11 @@ def _format(path: Path) -> str | None:
     if suffixes and suffixes[-1] in COMPRESSIONS:
         del suffixes[-1]
     return _FORMATS.get(suffixes[-1]) if suffixes else None
+
+
+def _is_vocabulary(file: Path) -> bool:
+    """Whether it is a tokenizer's, as in the folders of tokenizers, models and prepared text."""
+    return file.name in _VOCABULARIES and any((file.parent / name).is_file() for name in _BESIDE_VOCABULARIES)
 
 
 def _hidden(path: Path) -> bool:

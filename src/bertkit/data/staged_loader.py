@@ -33,9 +33,10 @@ class StagedLoader:
         size: int = 1,
         pin_memory: bool = False,
     ) -> None:
-        smallest = min(stage.batch_size for stage in stages)
-        if smallest < size:
-            raise InputError(f"batch_size {smallest} leaves some of {size} processes without a sequence: raise it")
+        sizes = [stage.batch_size for stage in stages]
+        for name, sequences in (("batch_size", max(sizes)), ("ramp_from", min(sizes))):
+            if sequences < size:
+                raise InputError(f"{name} {sequences} leaves some of {size} processes without a sequence: raise it")
         self._stages, self._starts, self._pin_memory = stages, starts, pin_memory
         self._loaders = {
             length: PretrainingLoader(
@@ -70,6 +71,6 @@ class StagedLoader:
         """How often `steps` go through the text."""
         bounds = [0, *(min(start, steps) for start in self._starts), steps]
         return sum(
-            (bounds[place + 1] - bounds[place]) * stage.batch_size / self._loaders[stage.seq_length].sequences_per_epoch
+            (bounds[place + 1] - bounds[place]) * stage.batch_size / self._loaders[stage.seq_length].source_sequences
             for place, stage in enumerate(self._stages[: len(bounds) - 1])
         )

@@ -42,14 +42,12 @@ class StageOptions:
                 raise InputError(f"{name} must lie in (0, 1), got {getattr(self, name)}")
         if self.ramp_from is not None and self.ramp_from < 1:
             raise InputError(f"ramp_from must be at least 1, got {self.ramp_from}")
-        if self.ramp_from and self.long_seq_length and self.ramp_share + self.long_share > 1:
-            raise InputError(
-                f"ramp_share {self.ramp_share} and long_share {self.long_share} are more than the run: lower one"
-            )
 
 
 def plan_stages(options: StageOptions, *, batch_size: int, seq_length: int, by_time: bool) -> list[Stage]:
     """The stages in their order; of a run `by_time` the shares are those of its time, tokens taking equally long."""
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, got {batch_size}")
     first = batch_size if options.ramp_from is None else options.ramp_from
     sizes = [first] if first < batch_size else []
     while sizes and 2 * sizes[-1] < batch_size:
@@ -60,9 +58,15 @@ def plan_stages(options: StageOptions, *, batch_size: int, seq_length: int, by_t
     if options.long_seq_length is not None:
         if options.long_seq_length <= seq_length:
             raise InputError(f"long_seq_length {options.long_seq_length} must be over seq_length {seq_length}")
-        share = options.long_share
+        share, of_time = options.long_share, ""
         if by_time:
             long_work = share * options.long_seq_length
             share = long_work / (long_work + (1 - share) * seq_length)
-        stages.append(Stage(start=1 - share, batch_size=batch_size, seq_length=options.long_seq_length))
+            of_time = f", which is {share:.2f} of the time,"
+        before = stages[-1].start
+        if before + share > 1:
+            raise InputError(
+                f"ramp_share {before} and long_share {options.long_share}{of_time} are more than the run: lower one"
+            )
+        stages.append(Stage(start=max(before, 1 - share), batch_size=batch_size, seq_length=options.long_seq_length))
     return stages

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from bertkit.foundation.errors import InputError
+from bertkit.foundation.errors import InputError, ResourceError
 
 EncodingErrors = Literal["strict", "replace"]
 """What becomes of bytes that are not UTF-8: an error, or U+FFFD."""
@@ -121,9 +121,16 @@ def _blocks(path: Path, bytes_seen: BytesSeen, block_bytes: int = _BLOCK_BYTES) 
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise InputError(f"{path} is truncated or damaged ({error}): fetch it again") from None
     except OSError as error:
-        # The system's own errors have a number, those of a decompressor have none.
-        reason = f"is truncated or damaged ({error})" if error.errno is None else f"cannot be read ({error.strerror})"
-        raise InputError(f"{path} {reason}: fetch it again or check its permissions") from None
+        if error.errno is None:  # a decompressor's own
+            raise InputError(f"{path} is truncated or damaged ({error}): fetch it again") from None
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """The error for a file that the system does not read: a `ResourceError` unless another call would fare the same."""
+    if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
+        return InputError(f"{path} cannot be read ({error.strerror}): check the path and its permissions")
+    return ResourceError(f"{path} cannot be read ({error.strerror}): run it again when its disk answers")
 
 
 class _CountedFile(io.FileIO):

@@ -6,7 +6,7 @@ class InputError(ValueError):
 
 
 class ResourceError(InputError):
-    """The disk or the memory did not suffice: what was done is kept, and the same call goes on from there."""
+    """Disk, memory, network or another process failed: what was done is kept, and the same call goes on from there."""
 
 
 class MemoryLimitError(InputError):

@@ -16,12 +16,14 @@ from bertkit.foundation.allocator import tune_allocator
 from bertkit.foundation.console import note
 from bertkit.foundation.device_memory import full_memory_named
 from bertkit.foundation.devices import resolve_precision
+from bertkit.foundation.errors import InputError
 from bertkit.foundation.files import exclusive, read_json, write_json
+from bertkit.foundation.json_records import from_json
 from bertkit.foundation.process_group import ProcessGroup
 from bertkit.recipes.machine_cost import MachineCost
 from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.recipes.pretrain_plan import foretell
-from bertkit.recipes.pretrain_setup import PretrainSetup
+from bertkit.recipes.pretrain_setup import MAY_CHANGE, PretrainSetup
 from bertkit.recipes.refused_run import removed_where_refused
 from bertkit.recipes.run_outcome import RunOutcome
 from bertkit.recipes.step_cost import measure_step
@@ -45,6 +47,14 @@ class PretrainResult:
     model: Path
     evaluation: Mapping[str, float]
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What `PLAN_FILE` holds."""
+
+    foretold: RunOutcome
+    came_out: RunOutcome | None = None
 
 
 def pretrain(
@@ -75,7 +85,7 @@ def pretrain(
             if group.leads:
                 new_folder, new_run = not out.exists(), resume is False or not (out / "config.yaml").exists()
                 stack.enter_context(exclusive(out))
-                settle_config(out, setup.config(), resume)
+                settle_config(out, setup.config(), resume, may_change=MAY_CHANGE)
                 if new_run:
                     stack.enter_context(removed_where_refused(out, setup.clock, with_folder=new_folder))
         stack.enter_context(full_memory_named(group.device))
@@ -119,7 +129,7 @@ def _foretold(
     if has_checkpoint(run / "checkpoints"):
         if not path.exists():
             return None
-        known = RunOutcome(**read_json(path)["foretold"])
+        known = _read_foretold(path)
         return replace(known, kilowatt_hours=machine.kilowatt_hours(budget), price=machine.price(budget))
     cost = measure_step(setup, min(_MEASURED_SECONDS, _MEASURED_SHARE * budget))
     assert yardsticks.unigram_entropy is not None
@@ -128,6 +138,14 @@ def _foretold(
     write_json(path, {"foretold": asdict(foretold)})
     note(f"foretold: {foretold.describe()}")
     return foretold
+
+
+def _read_foretold(path: Path) -> RunOutcome:
+    value = read_json(path)
+    try:
+        return from_json(_Plan, value).foretold
+    except InputError as error:
+        raise InputError(f"{path} is not what was written ({error}): remove it, the run does without") from None
 
 
 def _came_out(result: TrainingResult, machine: MachineCost) -> RunOutcome:

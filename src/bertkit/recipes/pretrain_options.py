@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -70,8 +71,10 @@ class PretrainOptions:
                 )
         if self.full_sentences and self.instances.next_sentence:
             raise InputError("full sentences have no pairs for next-sentence prediction: add --no-nsp")
-        if self.next_sentence_weight <= 0:
-            raise InputError(f"next_sentence_weight must be above 0, got {self.next_sentence_weight}: or use --no-nsp")
+        if not 0 < self.next_sentence_weight < math.inf:
+            raise InputError(
+                f"next_sentence_weight must be above 0 and finite, got {self.next_sentence_weight}: or use --no-nsp"
+            )
         if self.initial_model is not None and self.initial_weights != "paper":
             raise InputError(
                 f"{self.initial_model} and informed initial weights are two starts: leave one out, the weights by "

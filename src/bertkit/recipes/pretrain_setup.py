@@ -53,6 +53,12 @@ from bertkit.training.run_config import as_yaml
 from bertkit.training.step_figures import StepFigures
 from bertkit.training.unigram_plateau import unigram_entropy
 
+MAY_CHANGE = (
+    *("data", "held_out"),  # places, of whose content there is a fingerprint
+    *("micro_batch_tokens", "parallel", "activation_checkpointing", "compile"),  # how the work is cut and shared
+)
+"""Options that a run may go on with other values of: they do not decide its result."""
+
 _COUNTED_TOKENS = 1 << 24
 """Enough for the entropy of the frequencies."""
 
@@ -117,15 +123,12 @@ class PretrainSetup:
         return sum(parameter.numel() for parameter in self.objective.module.parameters())
 
     def config(self) -> dict[str, object]:
-        """All that decides the result; how the work is shared does not."""
-        options = asdict(self.options)
-        for name in ("parallel", "activation_checkpointing", "compile"):
-            del options[name]
+        """Every option, and what the data is."""
         return {
             "data": self.folder,
             "data_fingerprint": self.data.fingerprint,
             "tokenizer": self.data.prepared.tokenizer_fingerprint,
-            **options,
+            **asdict(self.options),
         }
 
     def options_as_yaml(self) -> str:

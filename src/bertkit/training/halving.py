@@ -50,8 +50,10 @@ def _make_room(objective: Objective[MicroBatchT], parts: Sequence[MicroBatchT], 
     torch.cuda.empty_cache()
     largest = max(objective.tokens(part) for part in parts)
     what = f"{largest:,} tokens at once"
+    whole = all(len(objective.halves(part)) == 1 for part in parts)
     if group.size > 1:  # the others have gone on and wait in this pass
-        raise LoneInputError(f"the memory of {group.place}, does not hold {what}: lower --micro-batch-tokens")
-    if all(len(objective.halves(part)) == 1 for part in parts):
+        remedy = "add --activation-checkpointing" if whole else "lower --micro-batch-tokens"
+        raise LoneInputError(f"the memory of {group.place}, does not hold {what}: {remedy}")
+    if whole:
         raise MemoryLimitError(group.device.type, what)
     note(f"the device's memory does not hold {what}: going on with half as many")

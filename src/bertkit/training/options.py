@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -44,8 +45,11 @@ class OptimizerOptions:
     """Gradients are scaled down to this global norm; inf leaves them."""
 
     def __post_init__(self) -> None:
-        if self.learning_rate <= 0:
-            raise InputError(f"learning_rate must be above 0, got {self.learning_rate}")
+        for name in ("learning_rate", "epsilon"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name} must be above 0 and finite, got {getattr(self, name)}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"weight_decay must be at least 0 and finite, got {self.weight_decay}")
         if not 0 <= self.warmup_share < 1:
             raise InputError(f"warmup_share must lie in [0, 1), got {self.warmup_share}")
         if not 0 <= self.final_share <= 1:
@@ -94,9 +98,9 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.budget_seconds is None):
             raise InputError("a run needs --steps or --budget, and not both: give one of them")
-        if self.budget_seconds is not None and self.budget_seconds <= 0:
+        if self.budget_seconds is not None and not self.budget_seconds > 0:
             raise InputError(f"budget_seconds must be above 0, got {self.budget_seconds}")
-        if self.spike_deviations is not None and self.spike_deviations <= 0:
+        if self.spike_deviations is not None and not self.spike_deviations > 0:
             raise InputError(f"spike_deviations must be above 0, got {self.spike_deviations}")
         for name in ("steps", "log_every", "evaluate_every", "checkpoint_every", "keep_checkpoints"):
             value = getattr(self, name)

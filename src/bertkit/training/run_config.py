@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from bertkit.foundation.files import atomic_path
 _FILE = "config.yaml"
 
 
-def settle_config(run: Path, config: Mapping[str, Any], resume: bool | None = None) -> None:
+def settle_config(
+    run: Path, config: Mapping[str, Any], resume: bool | None = None, *, may_change: Collection[str] = ()
+) -> None:
     """Write `config` into a new run folder, or make sure that an old one was started with the same.
 
     `resume` None goes on with a run that is there, True asks for one to be there, False removes it first. A folder
-    without a run that is not empty is refused.
+    without a run that is not empty is refused. Of the options that `may_change` the folder keeps the newest values.
     """
     path = run / _FILE
     plain = _plain(config)
@@ -31,14 +33,16 @@ def settle_config(run: Path, config: Mapping[str, Any], resume: bool | None = No
     if path.exists():
         before = read_config(run)
         for name, old, new in _differences(before, plain):
-            raise InputError(
-                f"{run} was started with {name} = {old!r}, now it is {new!r}: "
-                f"use the same options, another folder, or --no-resume to start over"
-            )
-        return
-    if resume:
+            if name not in may_change:
+                raise InputError(
+                    f"{run} was started with {name} = {old!r}, now it is {new!r}: "
+                    f"use the same options, another folder, or --no-resume to start over"
+                )
+        if before == plain:
+            return
+    elif resume:
         raise InputError(f"{run} holds no run to go on with: leave out --resume to start one")
-    if any(entry.name != ".lock" for entry in run.iterdir()):
+    elif any(entry.name != ".lock" for entry in run.iterdir()):
         raise InputError(f"{run} is not empty and holds no run: choose a new folder")
     with atomic_path(path) as temporary:
         temporary.write_text(as_yaml(config), encoding="utf-8")
@@ -64,8 +68,12 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """The options that a run was started with."""
-    config = yaml.safe_load((run / _FILE).read_text(encoding="utf-8"))
+    """The options of a run."""
+    try:
+        config = yaml.safe_load((run / _FILE).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        cause = " ".join(str(error).split())
+        raise InputError(f"{run / _FILE} is not valid YAML ({cause}): choose a new folder") from None
     if not isinstance(config, dict):
         raise InputError(f"{run / _FILE} holds no options of a run: choose a new folder")
     return config

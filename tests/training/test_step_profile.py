@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from bertkit.training.step_profile import StepProfile
+
+
+def _record(run: Path, steps: int) -> None:
+    with StepProfile(run) as profile:
+        for _ in range(steps):
+            torch.ones(2, 2) @ torch.ones(2, 2)
+            profile.step()
+
+
+@pytest.mark.parametrize(("steps", "said"), [(5, "profile of 1 step:"), (6, "profile of 2 steps:"), (9, "of 4 steps:")])
+def test_a_profile_says_how_many_steps_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], steps: int, said: str
+):
+    _record(tmp_path, steps)
+    assert said in capsys.readouterr().err
+    (products,) = (line for line in (tmp_path / "profile/table.txt").read_text().splitlines() if "aten::mm" in line)
+    assert products.split()[-1] == said.split()[-2]
+
+
+@pytest.mark.parametrize(("steps", "went_by"), [(0, "0 steps"), (3, "3 steps"), (4, "4 steps")])
+def test_a_run_too_short_for_a_profile_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], steps: int, went_by: str
+):
+    _record(tmp_path, steps)
+    assert f"no profile: the first 4 steps after a start are not recorded, and {went_by} went by" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "profile").exists()
+
+
+def test_a_run_that_fails_says_nothing_of_its_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(KeyboardInterrupt), StepProfile(tmp_path):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == ""
