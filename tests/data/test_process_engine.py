@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 import weakref
 
@@ -84,3 +86,16 @@ def test_a_worker_that_is_killed_is_one_line():
 def test_without_tasks_there_are_no_results():
     with process_engine(2) as engine:
         assert list(engine.map(where, [])) == []
+
+
+def test_a_script_needs_no_guard(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import time\n"
+        "from bertkit.data.process_engine import process_engine\n"
+        "print('run')\n"
+        "with process_engine(2) as engine:\n"
+        "    list(engine.map(time.sleep, [0.05] * 40))\n"
+    )
+    done = subprocess.run([sys.executable, script], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "run\n", "")

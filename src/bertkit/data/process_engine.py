@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from functools import partial
 from multiprocessing import get_context, parent_process
+from types import ModuleType
 from typing import Any, TypeVar
 
 from bertkit.foundation.allocator import tune_allocator
@@ -61,8 +64,9 @@ class ProcessEngine:
 
     def _start(self) -> None:
         self._pool = ProcessPoolExecutor(self._others, get_context("spawn"), _start_worker)
-        for _ in range(self._others):
-            self._pool.submit(int).add_done_callback(self._is_idle)
+        with _nothing_as_main():
+            for _ in range(self._others):
+                self._pool.submit(int).add_done_callback(self._is_idle)
 
     def _is_idle(self, _: object) -> None:
         with self._lock:
@@ -118,9 +122,21 @@ def process_engine(workers: int) -> Iterator[ProcessEngine]:
         yield engine
 
 
+@contextmanager
+def _nothing_as_main() -> Iterator[None]:
+    """Keep processes that start meanwhile from running this one's script, which need not be guarded against that."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+
+
 def _start_worker() -> None:
-    """Make this process end with its parent, killed or not, and leave Ctrl-C to the parent."""
+    """Make this process end at once, and with its parent, killed or not, and leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    atexit.register(os._exit, 0)  # what it has made is written, and to clear its memory takes a tenth of a second
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
     tune_allocator()
     threading.Thread(target=_end_with_parent, daemon=True).start()
