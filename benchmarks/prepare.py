@@ -36,6 +36,7 @@ import tempfile
 import threading
 import time
 import types
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -300,10 +301,15 @@ def _compare_workers(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _preparations(arguments: argparse.Namespace, text: Path, folder: Path, workers: int, processes: int) -> list[float]:
-    """Seconds of preparations that run at once."""
+    """Seconds of preparations that run at once; nothing watches them, which would take a tenth of a core."""
+
+    def seconds(out: Path) -> float:
+        with _started_trial(arguments, text, str(out), workers) as process:
+            return float(json.loads(process.communicate()[0])["seconds"])
+
     outs = [folder / f"out{number}" for number in range(processes)]
     with ThreadPoolExecutor(processes) as pool:
-        made = list(pool.map(lambda out: _sampled_trial(arguments, text, str(out), workers)["seconds"], outs))
+        made = list(pool.map(seconds, outs))
     for out in outs:
         shutil.rmtree(out)
     return made
@@ -325,18 +331,26 @@ def _measure_reading(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _sampled_trial(arguments: argparse.Namespace, text: Path, out: str, workers: int) -> dict[str, float]:
     """Prepare in a process of its own, whose memory and that of its workers is watched."""
+    with _started_trial(arguments, text, out, workers) as process:
+        sampler = _MemorySampler(process.pid)
+        sampler.start()
+        output = process.communicate()[0]
+        sampler.join()
+    return {**json.loads(output), "peak_sum": sampler.peak_sum, "peak_process": sampler.peak_process}
+
+
+@contextlib.contextmanager
+def _started_trial(
+    arguments: argparse.Namespace, text: Path, out: str, workers: int
+) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, __file__, "memory", str(text), "--trial", "prepare", "--vocab", arguments.vocab]
     command += ["--workers", str(workers), "--out", out, *(["--drop"] if arguments.drop else [])]
     # One thread a process: a core a worker is what is compared.
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        sampler = _MemorySampler(process.pid)
-        sampler.start()
-        output = process.communicate()[0]
-        sampler.join()
+        yield process
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed")
-    return {**json.loads(output), "peak_sum": sampler.peak_sum, "peak_process": sampler.peak_process}
 
 
 def _run_prepare(arguments: argparse.Namespace) -> dict[str, float]:
