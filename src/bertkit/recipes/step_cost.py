@@ -81,6 +81,7 @@ class _Measurement:
             few = self._passes(smallest, seconds / 2)
             pass_seconds, token_seconds = _line(few, found)
         optimizer = new_optimizer(setup.objective.module.named_parameters(), setup.options.training.optimizer)
+        optimizer.step(0.0)  # the first makes the moments, and its kernels
         start = self._now()
         optimizer.step(0.0)
         assert setup.options.micro_batch_tokens is not None
