@@ -2,7 +2,6 @@ import errno
 import gzip
 import json
 import lzma
-import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bertkit.data.text_stream as stream_module
+from bertkit.data import text_stream
 from bertkit.data.corpus import read_documents
 from bertkit.data.corpus_options import CorpusOptions
 from bertkit.foundation.errors import InputError, ResourceError
@@ -178,10 +178,13 @@ def test_a_disk_that_fails_under_a_table_is_no_mistake(tmp_path, monkeypatch):
         read(tmp_path / "a.parquet")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_a_mistake(tmp_path):
+def test_a_file_that_may_not_be_read_is_a_mistake(tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_text("hello\n")
-    (tmp_path / "a.txt").chmod(0)
+
+    def refuse(*arguments):  # as root would not be
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(text_stream, "_CountedFile", refuse)
     with pytest.raises(InputError, match=r"a\.txt cannot be read \(Permission denied\)") as raised:
         read(tmp_path / "a.txt")
     assert raised.type is InputError
