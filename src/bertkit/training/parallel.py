@@ -1,6 +1,92 @@
-"""How several processes share a model."""
+"""One model trained by several processes."""
 
-from typing import Literal
+from __future__ import annotations
 
-Parallel = Literal["ddp", "fsdp"]
-"""`ddp` keeps the model whole in every process; `fsdp` gives each a share of every weight, gradient and moment."""
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+
+from bertkit.foundation.process_group import ProcessGroup
+from bertkit.training.parallel import Parallel
+
+MicroBatchT = TypeVar("MicroBatchT")
+
+# Said once of a model that returns some rows of a larger tensor; no objective changes logits in place.
+warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
+
+
+class _WithUnused(nn.Module):
+    """A module and a parameter that nothing uses: torch warns where it looked for such and found none.
+
+    The parameter is on the module's device, as torch wants all of them on one, and behind the module's own.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        # A module's own parameters come before those of its parts.
+        self.unused = nn.ParameterList([torch.zeros((), device=next(module.parameters()).device)])
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        return self.module(*inputs, **options)
+
+
+class Replicas:
+    """A module whose gradients are averaged over the processes of a group; `model` is what training calls.
+
+    A process alone trains the module itself. `fsdp` takes the module from the processor to the group's device.
+    """
+
+    def __init__(self, module: nn.Module, group: ProcessGroup | None = None, parallel: Parallel = "ddp") -> None:
+        self.group = ProcessGroup() if group is None else group
+        self.module = self.model = module
+        if self.group.size == 1:
+            return
+        if parallel == "fsdp":
+            self._shard()
+        else:
+            # Looking for unused parameters keeps torch from sorting its buckets anew after the first step, by which a
+            # resumed run would sum in another order; and it allows parameters that an objective leaves out.
+            self.model = DistributedDataParallel(_WithUnused(module), find_unused_parameters=True)
+
+    def _shard(self) -> None:
+        """Shard layer by layer, so that one is whole at a time."""
+        mesh = init_device_mesh(self.group.device.type, (self.group.size,))
+        for child in list(self.module.modules()):
+            for layer in child if isinstance(child, nn.ModuleList) else ():
+                fully_shard(layer, mesh=mesh)
+        fully_shard(self.module, mesh=mesh)
+
+    def turns(self, micro_batches: Sequence[MicroBatchT], turns: int) -> Iterator[tuple[MicroBatchT, int]]:
+        """Every micro-batch with the factor of its loss that makes up for averaging.
+
+        `turns` is the largest number of micro-batches of a process. One that has fewer repeats its last with factor 0,
+        because the processes exchange weights and gradients in every pass, and would wait for one another anyhow.
+        """
+        for turn in range(turns):
+            with self._gradients_kept_back() if turn + 1 < turns else nullcontext():
+                if turn < len(micro_batches):
+                    yield micro_batches[turn], self.group.size
+                else:
+                    yield micro_batches[-1], 0
+
+    def _gradients_kept_back(self) -> AbstractContextManager[None]:
+        """Let whole replicas exchange gradients with the last pass alone; shards have no room to keep them."""
+        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()
+
+    def whole_weights(self) -> dict[str, Tensor]:
+        """The module's weights on the processor, for the first process; the others get none."""
+        weights = {}
+        for name, tensor in self.module.state_dict().items():
+            whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+            if self.group.leads:
+                weights[name] = whole.cpu()
+        return weights
