@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bertkit.foundation.randomness import derive_key, generator
+from bertkit.core.randomness import derive_key, generator
 from bertkit.tasks.benchmarks import find_benchmark
+from bertkit.tasks.data import TaskData
 from bertkit.tasks.examples import Examples
-from bertkit.tasks.task_data import TaskData
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bertkit.text.chunk_encoder import ChunkEncoder
+from bertkit.text.bulk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
 
 BATCH_LINES = 4096

@@ -6,7 +6,7 @@ Figures are processor time of all threads, so that they hold on a machine that i
 OMP_NUM_THREADS=1. The loop is the same for both: batches of sequences of 8 to 128 tokens, padded to the longest of the
 batch, dropout 0.1, gradient clipping, fused AdamW. Transformers runs with sdpa. `bf16` is autocast, which pays
 only on processors that multiply bf16 in hardware. With `+allocator` both keep freed memory in the process
-(`bertkit.foundation.allocator.tune_allocator`), which a user's loop does not do by itself.
+(`bertkit.core.machine.tune_allocator`), which a user's loop does not do by itself.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def _measure(arguments: argparse.Namespace) -> list[float]:
     import transformers
 
     import bertkit.hf
-    from bertkit.foundation.allocator import tune_allocator
-    from bertkit.model.presets import PRESETS
+    from bertkit.core.machine import tune_allocator
+    from bertkit.model.config import PRESETS
 
     if arguments.contender.endswith(ALLOCATOR):
         tune_allocator()

@@ -5,7 +5,7 @@
 Takes `--count` lines of TEXT (a line is a sentence), evenly spaced. Every trial is a process of its own that loads the
 model, warms up and embeds all sentences once; the first round tries each contender's settings, the following rounds
 (A B A B) measure the best one. The allocator column says whether the process keeps freed memory, as `bertkit.load`
-has it by default (`bertkit.foundation.allocator.tune_allocator`); the peers run with and without.
+has it by default (`bertkit.core.machine.tune_allocator`); the peers run with and without.
 Cosines are to sentence-transformers' float32 vectors. OpenVINO gets the model with pooling and normalisation in its
 graph, batches sorted by length and filled to a budget of tokens, and an asynchronous queue over its streams.
 Where the processor does not multiply bf16, which would only cripple the others, all run in float32 alone. Results go
@@ -95,7 +95,7 @@ def read_sentences(path: Path, count: int) -> list[str]:
 def _compare(arguments: argparse.Namespace) -> None:
     import torch
 
-    from bertkit.foundation.devices import has_fast_bf16
+    from bertkit.core.devices import has_fast_bf16
 
     wanted = [c for c in CONTENDERS if c.precision == "float32" or has_fast_bf16(torch.device("cpu"))]
     contenders = [c for c in wanted if importlib.util.find_spec(c.package) is not None]
@@ -190,7 +190,7 @@ def _markdown(rows: list[dict[str, Any]]) -> list[str]:
 
 def _trial(description: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
     if description["tuned"]:
-        from bertkit.foundation.allocator import tune_allocator
+        from bertkit.core.machine import tune_allocator
 
         tune_allocator()
     sentences = read_sentences(arguments.text, arguments.count)
@@ -240,7 +240,7 @@ def _openvino(precision: str, setting: str) -> Embed:
     from torch import nn
     from transformers import AutoModel
 
-    from bertkit.data.packing import token_budget_batches
+    from bertkit.core.batch import token_budget_batches
     from bertkit.text.tokenizer import Tokenizer
 
     streams, max_tokens = (int(part.split()[-1]) for part in setting.split(","))

@@ -23,11 +23,11 @@ from benchmark_plans import PLANS, Plan, read_planned
 from machine import describe_machine, spelled_command, write_results
 
 from bertkit.recipes.finetune import finetune
-from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.finetune_result import FinetuneResult, deviation
+from bertkit.recipes.options import FinetuneOptions
 from bertkit.tasks.classification import Classification
-from bertkit.tasks.labelled_examples import LabelledExamples
-from bertkit.tasks.task_data import TaskData
+from bertkit.tasks.data import TaskData
+from bertkit.tasks.labelled import LabelledExamples
 
 _USUAL = [name for name in PLANS if name not in ("SST-2", "WNLI")]
 

@@ -104,7 +104,7 @@ def _job(arguments: argparse.Namespace) -> None:
 def _train_with_bertkit(arguments: argparse.Namespace, task: str, seed: int, run: Path) -> dict[str, Any]:
     from bertkit.recipes import finetune_seed
     from bertkit.recipes.finetune import finetune
-    from bertkit.recipes.finetune_options import FinetuneOptions
+    from bertkit.recipes.options import FinetuneOptions
 
     training = 0.0
     loop = finetune_seed.train
@@ -149,7 +149,7 @@ def _train_with_transformers(arguments: argparse.Namespace, task: str, seed: int
     import torch
     import transformers
 
-    from bertkit.foundation.devices import default_device, has_fast_bf16
+    from bertkit.core.devices import default_device, has_fast_bf16
     from bertkit.tasks.metrics import CLASSIFICATION_METRICS, REGRESSION_METRICS
 
     class TrainingClock(transformers.TrainerCallback):  # type: ignore[misc]  # the library is not typed

@@ -49,7 +49,7 @@ def main() -> None:
             json.dumps(_measure(step(arguments.sizes[0], arguments.lengths[0], arguments.contender), arguments.steps))
         )
         return
-    from bertkit.training.matrix_peak import measure_matrix_peak
+    from bertkit.training.metrics import measure_matrix_peak
 
     peak = measure_matrix_peak(torch.device("cuda"), "bf16")
     figures = [_compare(size, length, peak, arguments) for size in arguments.sizes for length in arguments.lengths]
@@ -78,8 +78,8 @@ def _compare(size: str, length: int, peak: float, arguments: argparse.Namespace)
 def _operations(size: str, length: int) -> float:
     import torch
 
-    from bertkit.model.presets import PRESETS
-    from bertkit.training.flops import training_flops
+    from bertkit.model.config import PRESETS
+    from bertkit.model.size import training_flops
 
     rows = TOKENS[size] // length
     bounds = torch.arange(0, rows * length + 1, length)
@@ -115,20 +115,18 @@ def _bertkit(size: str, length: int, contender: str) -> Callable[[], None]:
     import numpy as np
     import torch
 
-    from bertkit.data.pretraining_batch import PretrainingBatch
-    from bertkit.foundation.packed_batch import PackedBatch
-    from bertkit.foundation.process_group import ProcessGroup
+    from bertkit.core.batch import PackedBatch
+    from bertkit.core.distributed import ProcessGroup
+    from bertkit.data.instances.batches import PretrainingBatch
+    from bertkit.model.config import PRESETS
     from bertkit.model.initialization import initialize
-    from bertkit.model.presets import PRESETS
     from bertkit.model.pretraining import PretrainingModel
-    from bertkit.training.compiled_layers import compile_layers
-    from bertkit.training.gradients import accumulate_gradients
+    from bertkit.recipes.pretrain_objective import PretrainingObjective
+    from bertkit.training.guard import StepGuard
     from bertkit.training.optimizers import new_optimizer
     from bertkit.training.options import TrainingOptions
-    from bertkit.training.pretraining_objective import PretrainingObjective
-    from bertkit.training.replicas import Replicas
-    from bertkit.training.step_figures import StepFigures
-    from bertkit.training.step_guard import StepGuard
+    from bertkit.training.parallel import Replicas, compile_layers
+    from bertkit.training.step import StepFigures, accumulate_gradients
 
     config = replace(PRESETS[size], vocab_size=VOCABULARY, attention_probs_dropout_prob=0.0)
     model = PretrainingModel(config, next_sentence=False)
@@ -160,7 +158,7 @@ def _transformers(size: str, length: int, contender: str) -> Callable[[], None]:
     import torch
     from transformers import BertConfig, BertForMaskedLM
 
-    from bertkit.model.presets import PRESETS
+    from bertkit.model.config import PRESETS
 
     preset = PRESETS[size]
     config = BertConfig(

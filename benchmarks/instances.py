@@ -17,11 +17,11 @@ from typing import Any
 
 from machine import describe_machine, write_results
 
-from bertkit.data.drawn_instances import DrawnInstances
-from bertkit.data.instances import InstanceOptions
-from bertkit.data.loader import PretrainingLoader
-from bertkit.data.masking import MaskingOptions
-from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.corpus.prepared import PreparedCorpus
+from bertkit.data.instances.drawn import DrawnInstances
+from bertkit.data.instances.loader import PretrainingLoader
+from bertkit.data.instances.masking import MaskingOptions
+from bertkit.data.instances.sampling import InstanceOptions
 
 MICRO_BATCH_TOKENS = 8192
 

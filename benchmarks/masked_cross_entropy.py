@@ -17,9 +17,9 @@ from machine import describe_machine, write_results
 from torch import Tensor
 from torch.nn import functional as F
 
-from bertkit.foundation.allocator import tune_allocator
-from bertkit.foundation.devices import has_fast_bf16
-from bertkit.model.masked_cross_entropy import _BLOCK_LOGITS, _chunk_rows, masked_cross_entropy
+from bertkit.core.devices import has_fast_bf16
+from bertkit.core.machine import tune_allocator
+from bertkit.model.pretraining import _BLOCK_LOGITS, _chunk_rows, masked_cross_entropy
 
 VOCABULARY = 30522
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]

@@ -125,8 +125,7 @@ def _compare_speed(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _write_sample(names: list[str], path: Path, num_bytes: int) -> int:
     """Write whole documents of the corpus until `num_bytes` are reached."""
-    from bertkit.data.corpus import read_documents
-    from bertkit.data.corpus_options import CorpusOptions
+    from bertkit.data.corpus.documents import CorpusOptions, read_documents
 
     size = 0
     with path.open("w", encoding="utf-8") as file:
@@ -157,12 +156,12 @@ def _trial(arguments: argparse.Namespace, name: str, corpus: list[str], out: str
 
 
 def _run_ours(arguments: argparse.Namespace) -> dict[str, float]:
-    from bertkit.data.drawn_instances import DrawnInstances
-    from bertkit.data.instances import InstanceOptions
-    from bertkit.data.loader import PretrainingLoader
-    from bertkit.data.masking import MaskingOptions
-    from bertkit.data.prepare import prepare
-    from bertkit.data.prepared_corpus import PreparedCorpus
+    from bertkit.data.corpus.prepare import prepare
+    from bertkit.data.corpus.prepared import PreparedCorpus
+    from bertkit.data.instances.drawn import DrawnInstances
+    from bertkit.data.instances.loader import PretrainingLoader
+    from bertkit.data.instances.masking import MaskingOptions
+    from bertkit.data.instances.sampling import InstanceOptions
     from bertkit.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_pretrained(arguments.vocab)
@@ -316,9 +315,8 @@ def _preparations(arguments: argparse.Namespace, text: Path, folder: Path, worke
 
 
 def _measure_reading(arguments: argparse.Namespace) -> dict[str, Any]:
-    from bertkit.data.corpus_options import CorpusOptions
-    from bertkit.data.corpus_pieces import read_pieces
-    from bertkit.data.sources import resolve_sources
+    from bertkit.data.corpus.documents import CorpusOptions, read_pieces
+    from bertkit.data.readers.sources import resolve_sources
 
     rows = []
     for source in resolve_sources(arguments.corpus):
@@ -354,8 +352,8 @@ def _started_trial(
 
 
 def _run_prepare(arguments: argparse.Namespace) -> dict[str, float]:
-    from bertkit.data.duplicate_options import DuplicateOptions
-    from bertkit.data.prepare import PrepareOptions, prepare
+    from bertkit.data.corpus.dedup import DuplicateOptions
+    from bertkit.data.corpus.prepare import PrepareOptions, prepare
     from bertkit.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_pretrained(arguments.vocab)

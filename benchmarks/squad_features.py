@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 from machine import describe_machine, write_results
 
-from bertkit.tasks.question import Question
-from bertkit.tasks.question_files import read_questions
-from bertkit.tasks.span_extraction import SpanExtraction
+from bertkit.tasks.questions.files import Question, read_questions
+from bertkit.tasks.questions.task import SpanExtraction
 from bertkit.text.tokenizer import Tokenizer
 
 MAX_LENGTH, STRIDE = 384, 128

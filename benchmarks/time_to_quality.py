@@ -152,10 +152,10 @@ def _train_peer(arguments: argparse.Namespace) -> None:
         set_seed,
     )
 
-    from bertkit.data.prepared_corpus import PreparedCorpus
-    from bertkit.foundation.allocator import tune_allocator
-    from bertkit.foundation.devices import default_device, has_fast_bf16
-    from bertkit.model.presets import PRESETS
+    from bertkit.core.devices import default_device, has_fast_bf16
+    from bertkit.core.machine import tune_allocator
+    from bertkit.data.corpus.prepared import PreparedCorpus
+    from bertkit.model.config import PRESETS
 
     tune_allocator()
     set_seed(0)
@@ -259,16 +259,16 @@ def _held_out_losses(arguments: argparse.Namespace, model: Path) -> dict[str, fl
     """Masked-LM loss by held-out corpus, 15 % masked as in the paper."""
     import torch
 
-    from bertkit.data.drawn_instances import DrawnInstances
-    from bertkit.data.evaluation_batches import evaluation_batches
-    from bertkit.data.instances import InstanceOptions
-    from bertkit.data.masking import MaskingOptions
-    from bertkit.data.prepared_corpus import PreparedCorpus
-    from bertkit.foundation.process_group import ProcessGroup
-    from bertkit.model.folder import ModelFolder
+    from bertkit.core.distributed import ProcessGroup
+    from bertkit.data.corpus.prepared import PreparedCorpus
+    from bertkit.data.instances.drawn import DrawnInstances
+    from bertkit.data.instances.loader import evaluation_batches
+    from bertkit.data.instances.masking import MaskingOptions
+    from bertkit.data.instances.sampling import InstanceOptions
     from bertkit.model.pretraining import PretrainingModel
-    from bertkit.training.pretraining_objective import PretrainingObjective
-    from bertkit.training.step_figures import StepFigures
+    from bertkit.pretrained.folder import ModelFolder
+    from bertkit.recipes.pretrain_objective import PretrainingObjective
+    from bertkit.training.step import StepFigures
 
     folder = ModelFolder.open(model)
     module = PretrainingModel(folder.config, next_sentence=False)
@@ -287,7 +287,7 @@ def _held_out_losses(arguments: argparse.Namespace, model: Path) -> dict[str, fl
 
 
 def _report(arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
-    from bertkit.foundation.counted import counted
+    from bertkit.core.console import counted
 
     peer_loss = next(statistics.fmean(row["held_out"].values()) for row in rows if row["name"] == PEER)
     parts, rates = list(rows[0]["held_out"]), arguments.learning_rates

@@ -31,10 +31,9 @@ from typing import Any, get_args
 
 from machine import describe_machine, write_results
 
-from bertkit.text.chunk_encoder import ChunkEncoder
-from bertkit.text.reference import Reference
+from bertkit.text.bulk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.text.wordpiece import WordPieceRules
+from bertkit.text.wordpiece import Reference, WordPieceRules
 
 _LINES_AT_A_TIME = 2_000
 _LINES_TO_LEARN = 200_000

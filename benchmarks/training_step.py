@@ -63,7 +63,7 @@ def main() -> None:
 def _precision() -> str:
     import torch
 
-    from bertkit.foundation.devices import resolve_precision
+    from bertkit.core.devices import resolve_precision
 
     return resolve_precision("auto", torch.device("cpu"))
 
@@ -99,8 +99,8 @@ def _compare(size: str, dropout: float, contenders: list[str], arguments: argpar
 def _operations(size: str) -> float:
     import torch
 
-    from bertkit.model.presets import PRESETS
-    from bertkit.training.flops import training_flops
+    from bertkit.model.config import PRESETS
+    from bertkit.model.size import training_flops
 
     bounds = torch.arange(0, ROWS[size] * LENGTH + 1, LENGTH)
     config, masked = replace(PRESETS[size], vocab_size=VOCABULARY), ROWS[size] * MASKED
@@ -135,7 +135,7 @@ def _measure(
 ) -> dict[str, list[float]]:
     import torch
 
-    from bertkit.training.matrix_peak import measure_matrix_peak
+    from bertkit.training.metrics import measure_matrix_peak
 
     step = make_step(arguments)
     for _ in range(WARMUP_STEPS):
@@ -163,18 +163,17 @@ def _rows(size: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _bertkit(arguments: argparse.Namespace) -> Callable[[], None]:
     import torch
 
-    from bertkit.data.pretraining_batch import PretrainingBatch
-    from bertkit.foundation.allocator import tune_allocator
-    from bertkit.foundation.packed_batch import PackedBatch
+    from bertkit.core.batch import PackedBatch
+    from bertkit.core.machine import tune_allocator
+    from bertkit.data.instances.batches import PretrainingBatch
+    from bertkit.model.config import PRESETS
     from bertkit.model.initialization import initialize
-    from bertkit.model.presets import PRESETS
     from bertkit.model.pretraining import PretrainingModel
-    from bertkit.training.adamw import AdamW
-    from bertkit.training.gradients import accumulate_gradients
+    from bertkit.recipes.pretrain_objective import PretrainingObjective
+    from bertkit.training.optimizers import AdamW
     from bertkit.training.options import OptimizerOptions, TrainingOptions
-    from bertkit.training.pretraining_objective import PretrainingObjective
-    from bertkit.training.replicas import Replicas
-    from bertkit.training.step_figures import StepFigures
+    from bertkit.training.parallel import Replicas
+    from bertkit.training.step import StepFigures, accumulate_gradients
 
     tune_allocator()
     size, attention_dropout = arguments.sizes[0], arguments.attention_dropout[0]
@@ -206,8 +205,8 @@ def _transformers(arguments: argparse.Namespace) -> Callable[[], None]:
     import torch
     from transformers import BertConfig, BertForPreTraining
 
-    from bertkit.foundation.allocator import tune_allocator
-    from bertkit.model.presets import PRESETS
+    from bertkit.core.machine import tune_allocator
+    from bertkit.model.config import PRESETS
 
     size, attention_dropout, contender = arguments.sizes[0], arguments.attention_dropout[0], arguments.contender
     if "allocator" in contender:

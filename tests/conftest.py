@@ -52,9 +52,9 @@ def shared_data() -> Path:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random two-layer BERT for pre-training, with a vocabulary of a few words."""
     from bertkit.model.config import BertConfig
-    from bertkit.model.folder import write_model_folder
     from bertkit.model.initialization import initialize
     from bertkit.model.pretraining import PretrainingModel
+    from bertkit.pretrained.folder import write_model_folder
     from bertkit.text.tokenizer import Tokenizer
 
     folder = tmp_path_factory.mktemp("tiny") / "model"

@@ -8,50 +8,86 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "bertkit"
+ROOMS = {"data/readers", "data/corpus", "data/instances"}
 FLOORS = (
-    {"foundation"},
-    {"text", "model"},
-    {"data", "hf"},
-    {"tasks", "training"},
-    {"recipes", "inference"},
+    {"core"},
+    {"text", "data/readers", "model"},
+    {"pretrained", "data/corpus"},
+    {"data/instances", "hf", "tasks", "training"},
+    {"inference"},
+    {"recipes"},
+    {"reports"},
     {"studies"},
     {"cli"},
 )
-LEVEL = {part: level for level, parts in enumerate(FLOORS) for part in parts}
-FORBIDDEN = {"data": {"model"}, "inference": {"training"}}
+LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+FORBIDDEN = {
+    "data/instances": {"model", "pretrained"},
+    "data/corpus": {"model"},
+    "training": {"text", "pretrained", "data/readers", "data/corpus"},
+    "hf": {"text", "data/readers", "data/corpus"},
+    "inference": {"data/corpus", "data/instances", "training"},
+}
 
 
 def _imports(path: Path) -> set[str]:
-    """Parts of the package that a file imports, wherever in it."""
+    """Modules of the package that a file imports, wherever in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
-            modules = [node.module or ""] if node.module != "bertkit" else [f"bertkit.{n.name}" for n in node.names]
+            found |= {f"{node.module}.{name.name}" for name in node.names}
         elif isinstance(node, ast.Import):
-            modules = [name.name for name in node.names]
-        else:
-            continue
-        found |= {module.split(".")[1] for module in modules if module.startswith("bertkit.")}
-    return found
+            found |= {name.name for name in node.names}
+    return {module for module in found if module.startswith("bertkit.")}
 
 
-def test_every_part_of_the_package_has_a_floor():
-    parts = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert parts == set(LEVEL)
+def _room(module: str) -> str:
+    """The room that a module of the package lies in."""
+    parts = module.split(".")[1:]
+    return "/".join(parts[:2]) if parts[0] == "data" else parts[0]
 
 
-@pytest.mark.parametrize("part", sorted(LEVEL))
-def test_a_part_imports_itself_and_lower_floors_only(part: str):
-    for path in (PACKAGE / part).rglob("*.py"):
-        for imported in _imports(path) - {part, "__version__"}:
-            assert LEVEL[imported] < LEVEL[part], f"{path} imports {imported}, which is not below {part}"
-            assert imported not in FORBIDDEN.get(part, set()), f"{path} imports {imported}"
+def test_every_room_has_a_floor():
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"} - {"data"}
+    rooms |= {
+        f"data/{path.name}" for path in (PACKAGE / "data").iterdir() if path.is_dir() and path.name != "__pycache__"
+    }
+    assert rooms == set(LEVEL)
+
+
+@pytest.mark.parametrize("room", sorted(LEVEL))
+def test_a_room_imports_itself_and_lower_floors_only(room: str):
+    for path in (PACKAGE / room).rglob("*.py"):
+        for imported in {_room(module) for module in _imports(path)} - {room, "__version__"}:
+            assert LEVEL[imported] < LEVEL[room], f"{path} imports {imported}, which is not below {room}"
+            assert imported not in FORBIDDEN.get(room, set()), f"{path} imports {imported}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    files = {
+        ".".join(("bertkit", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in PACKAGE.rglob("*.py")
+    }
+    edges = {}
+    for module, path in files.items():
+        named = _imports(path)
+        edges[module] = {name for name in named | {name.rpartition(".")[0] for name in named} if name in files}
+    done: set[str] = set()
+
+    def visit(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, f"a circle of imports: {' -> '.join((*way[way.index(module) :], module))}"
+        if module not in done:
+            for imported in sorted(edges[module]):
+                visit(imported, (*way, module))
+            done.add(module)
+
+    for module in sorted(files):
+        visit(module, ())
 
 
 @pytest.mark.parametrize(
     "module",
-    ["bertkit", "bertkit.text.tokenizer", "bertkit.data.prepare", "bertkit.cli.main"]
+    ["bertkit", "bertkit.text.tokenizer", "bertkit.data.corpus.prepare", "bertkit.cli.main"]
     + [f"bertkit.cli.{path.stem}" for path in (PACKAGE / "cli").glob("[a-z]*.py")],
 )
 def test_commands_and_preparation_start_without_torch(module: str):

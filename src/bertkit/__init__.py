@@ -6,21 +6,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bertkit.foundation.errors import InputError
-    from bertkit.foundation.packed_batch import PackedBatch
+    from bertkit.core.batch import PackedBatch
+    from bertkit.core.errors import InputError
     from bertkit.inference.load import load
     from bertkit.inference.predictor import Predictor
     from bertkit.model.bert import BertModel
-    from bertkit.model.bert_with_heads import BertWithHeads
     from bertkit.model.config import BertConfig
+    from bertkit.pretrained.models import BertWithHeads
     from bertkit.text.tokenizer import Tokenizer
 
 _HOMES = {
     "BertConfig": "bertkit.model.config",
     "BertModel": "bertkit.model.bert",
-    "BertWithHeads": "bertkit.model.bert_with_heads",
-    "InputError": "bertkit.foundation.errors",
-    "PackedBatch": "bertkit.foundation.packed_batch",
+    "BertWithHeads": "bertkit.pretrained.models",
+    "InputError": "bertkit.core.errors",
+    "PackedBatch": "bertkit.core.batch",
     "Predictor": "bertkit.inference.predictor",
     "Tokenizer": "bertkit.text.tokenizer",
     "load": "bertkit.inference.load",

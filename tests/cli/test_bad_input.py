@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bertkit.cli.main import USER_ERROR, run
-from bertkit.foundation.files import exclusive
-from bertkit.text import tokenizer_folder
+from bertkit.core.files import exclusive
+from bertkit.text import tokenizer_files as tokenizer_folder
 
 TEXT = "".join(f"The {word} runs over the green stone.\nIt keeps quiet again.\n\n" for word in "abcdefghijkl")
 SIZES = ["--preset", "tiny", "--steps", "2", "--batch-size", "4", "--seq-length", "32", "--precision", "float32"]

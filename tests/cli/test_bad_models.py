@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from bertkit.cli.main import USER_ERROR, run
-from bertkit.foundation.files import read_json, write_json
+from bertkit.core.files import read_json, write_json
 
 WEIGHTS, PICKLE = "model.safetensors", "pytorch_model.bin"
 

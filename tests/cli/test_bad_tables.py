@@ -9,15 +9,15 @@ import pytest
 
 from bertkit.cli.main import USER_ERROR, run
 from bertkit.model.config import BertConfig
-from bertkit.model.folder import ModelFolder
 from bertkit.model.initialization import initialize
+from bertkit.pretrained.folder import ModelFolder
+from bertkit.tasks.choice import MultipleChoice
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task
-from bertkit.tasks.folder import new_task_model, save_task_model
-from bertkit.tasks.multiple_choice import MultipleChoice
+from bertkit.tasks.model import new_task_model, save_task_model
+from bertkit.tasks.questions.task import SpanExtraction
 from bertkit.tasks.regression import Regression
-from bertkit.tasks.span_extraction import SpanExtraction
-from bertkit.tasks.tagging import Tagging
+from bertkit.tasks.tagging.task import Tagging
 from bertkit.text.tokenizer import Tokenizer
 
 TASKS: dict[str, Task[Any]] = {

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from bertkit.cli.main import USER_ERROR, main
-from bertkit.recipes import grid_options
-from bertkit.recipes.grid_options import GridOptions
+from bertkit.recipes import options as grid_options
+from bertkit.recipes.options import GridOptions
 from bertkit.tasks import benchmarks
 from bertkit.tasks.benchmark import Benchmark, Split
-from bertkit.tasks.columns import Columns
+from bertkit.tasks.options import Columns
 
 QUICK = ("--epochs", "1", "--max-length", "16")
 

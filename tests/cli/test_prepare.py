@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bertkit.cli.main import USER_ERROR, run
-from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.corpus.prepared import PreparedCorpus
 
 TEXT = "".join(f"The {word} runs over the green stone.\nIt keeps quiet again.\n\n" for word in "abcdefghijkl")
 

@@ -1,10 +1,11 @@
 import itertools
 
 import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertkit.data.packing import pack, token_budget_batches
+from bertkit.core.batch import PackedBatch, pack, token_budget_batches
 
 
 def test_examples_are_laid_end_to_end_in_their_order(tokenizer):
@@ -28,3 +29,13 @@ def test_every_sequence_is_in_one_batch_within_the_budget(lengths, max_tokens):
 def test_long_sequences_come_first_and_equal_ones_in_their_order():
     batches = token_budget_batches(np.array([3, 9, 3, 5]), 10)
     assert [batch.tolist() for batch in batches] == [[1], [3, 0], [2]]
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8))
+def test_positions_start_again_with_every_sequence(lengths: list[int]):
+    total = sum(lengths)
+    batch = PackedBatch.from_arrays(np.arange(total), np.zeros(total, np.int8), np.array(lengths))
+    assert batch.position_ids.tolist() == [position for length in lengths for position in range(length)]
+    assert batch.cu_seqlens.tolist() == [sum(lengths[:i]) for i in range(len(lengths) + 1)]
+    assert (batch.num_sequences, batch.num_tokens, batch.max_seqlen) == (len(lengths), total, max(lengths))
+    assert batch.to(torch.device("meta")).lengths.tolist() == lengths

@@ -1,6 +1,6 @@
 import torch
 
-from bertkit.foundation.devices import resolve_micro_batch_tokens
+from bertkit.core.devices import resolve_micro_batch_tokens
 
 
 def test_a_gpu_takes_more_tokens_at_once_unless_told_otherwise():

@@ -3,13 +3,39 @@
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch.distributed as dist
 
 from bertkit.cli.main import USER_ERROR, run
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.launch import Launch
-from bertkit.foundation.process_group import ProcessGroup, joined
+from bertkit.core.distributed import ProcessGroup, fresh_store, joined
+from bertkit.core.errors import InputError
+from bertkit.core.machine import Launch
+
+
+def _start(store: dist.Store, size: int) -> list[dist.Store]:
+    with ThreadPoolExecutor(size) as processes:
+        return list(processes.map(lambda rank: fresh_store(store, rank, size), range(size)))
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_all_processes_of_a_start_share_what_earlier_starts_do_not_see(size: int):
+    store = dist.HashStore()
+    for start in range(3):
+        parts = _start(store, size)
+        assert not any(part.check(["address"]) for part in parts)
+        parts[0].set("address", str(start))
+        assert [part.get("address") for part in parts] == [str(start).encode()] * size
+
+
+def test_a_start_whose_processes_died_before_they_met_leaves_nothing_behind():
+    store = dist.HashStore()
+    store.set("hello/1", "dead")
+    first, second = _start(store, 2)
+    first.set("address", "new")
+    assert second.get("address") == b"new"
+
 
 TORCHRUN = {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "host", "MASTER_PORT": "29500"}
 
@@ -60,7 +86,7 @@ def test_a_port_in_use_is_one_line():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(taken.getsockname()[1])}
-        script = "from bertkit.foundation.launch import Launch; from bertkit.foundation.process_group import joined\n"
+        script = "from bertkit.core.machine import Launch; from bertkit.core.distributed import joined\n"
         script += "with joined(Launch.read()): pass"
         ended = subprocess.run(
             [sys.executable, "-c", script],

@@ -7,15 +7,8 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import (
-    atomic_folder,
-    atomic_path,
-    exclusive,
-    read_json,
-    remove_leftovers,
-    write_json,
-)
+from bertkit.core.errors import InputError
+from bertkit.core.files import atomic_folder, atomic_path, exclusive, read_json, remove_leftovers, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path):
@@ -70,7 +63,7 @@ def test_json_comes_back_and_a_broken_file_is_named(tmp_path: Path):
 
 def test_a_folder_in_use_is_refused_until_its_holder_dies(tmp_path: Path):
     script = (
-        "import sys, time\nfrom bertkit.foundation.files import exclusive\n"
+        "import sys, time\nfrom bertkit.core.files import exclusive\n"
         f"with exclusive({str(tmp_path)!r}):\n    print('held', flush=True)\n    time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)

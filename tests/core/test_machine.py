@@ -3,7 +3,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bertkit.foundation.memory import available_memory
+from bertkit.core.machine import available_memory
 
 MIB = 1 << 20
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertkit.foundation.randomness import derive_key, generator, uniforms
+from bertkit.core.randomness import derive_key, generator, uniforms
 
 
 def test_the_stream_is_splitmix64():

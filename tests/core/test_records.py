@@ -3,8 +3,8 @@ from typing import Any, TypedDict
 
 import pytest
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.json_records import from_json
+from bertkit.core.errors import InputError
+from bertkit.core.records import from_json
 
 
 class Size(TypedDict):

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from tiny_corpora import lay_out, make_text
 
-from bertkit.data.prepare import prepare
-from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.corpus.prepare import prepare
+from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.text.tokenizer import Tokenizer
+from tiny_corpora import lay_out, make_text
 
 # A time limit for one example fails on a busy machine.
 settings.register_profile("data", deadline=None)

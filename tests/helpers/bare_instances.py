@@ -3,9 +3,9 @@
 import numpy as np
 from torch import Tensor
 
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.labelled_examples import LabelledExamples
-from bertkit.text.encoded_example import EncodedExample
+from bertkit.tasks.contract import TaskInstances
+from bertkit.tasks.labelled import LabelledExamples
+from bertkit.text.sequences import EncodedExample
 
 
 def bare_instances(count: int, targets: Tensor | None = None) -> TaskInstances[LabelledExamples]:

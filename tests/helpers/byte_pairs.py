@@ -5,7 +5,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from bertkit.foundation.files import write_json
+from bertkit.core.files import write_json
 
 LINES = [
     "The old wind runs over green stones, and the river falls.",

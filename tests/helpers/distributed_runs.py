@@ -18,18 +18,18 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from bertkit.data.instances import InstanceOptions
-from bertkit.data.prepare import prepare
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.launch import Launch
-from bertkit.foundation.process_group import ProcessGroup, joined
+from bertkit.core.distributed import ProcessGroup, joined
+from bertkit.core.errors import InputError
+from bertkit.core.machine import Launch
+from bertkit.data.corpus.prepare import prepare
+from bertkit.data.instances.sampling import InstanceOptions
 from bertkit.model.config import BertConfig
+from bertkit.recipes.options import PretrainOptions
 from bertkit.recipes.pretrain import pretrain
-from bertkit.recipes.pretrain_options import PretrainOptions
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.optimizers import new_optimizer
 from bertkit.training.options import OptimizerName, OptimizerOptions, TrainingOptions
-from bertkit.training.replicas import Replicas
+from bertkit.training.parallel import Replicas
 
 STEPS = 50
 WORDS = ["wind", "river", "stone", "light", "over", "under", "runs", "falls", "keeps", "green", "old", "quiet"]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import bertkit.hf
-from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.core.batch import PackedBatch
 
 IGNORED = -100
 CLASSES = (

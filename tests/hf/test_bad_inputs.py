@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 from bertkit.hf import BertForSequenceClassification, BertModel
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import transformers
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 from bertkit.hf import BertConfig
 
 

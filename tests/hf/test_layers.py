@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bertkit.hf import BertForMaskedLM, BertForSequenceClassification, BertModel
-from bertkit.hf.deferred_tensor import DeferredTensor
+from bertkit.hf.outputs import DeferredTensor
 
 
 class _LowRank(nn.Module):

@@ -9,7 +9,7 @@ import transformers
 from torch import nn
 
 import bertkit.hf
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 from bertkit.hf import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertModel, BertPreTrainedModel
 
 NAMES = [name for name in bertkit.hf.__all__ if name not in ("BertConfig", "BertPreTrainedModel")]

@@ -90,9 +90,9 @@ def test_a_checkpoint_of_the_trainer_goes_on_and_loads(config, tmp_path: Path):
 
 def test_bf16_checkpointed_layers_and_the_best_model_work_under_the_trainer(config, tmp_path: Path, monkeypatch):
     rows: list[int] = []
-    plain = bertkit.hf.prediction_heads.BertLMPredictionHead.logits
+    plain = bertkit.hf.layers.BertLMPredictionHead.logits
     monkeypatch.setattr(
-        bertkit.hf.prediction_heads.BertLMPredictionHead,
+        bertkit.hf.layers.BertLMPredictionHead,
         "logits",
         lambda self, hidden: rows.append(len(hidden)) or plain(self, hidden),
     )

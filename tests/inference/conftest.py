@@ -7,12 +7,11 @@ from torch import nn
 
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
-from bertkit.model.folder import write_model_folder
 from bertkit.model.initialization import initialize
 from bertkit.model.pretraining import PretrainingModel
+from bertkit.pretrained.folder import write_model_folder
 from bertkit.tasks.classification import Classification
-from bertkit.tasks.folder import save_task_model
-from bertkit.tasks.model import TaskModel
+from bertkit.tasks.model import TaskModel, save_task_model
 from bertkit.tasks.regression import Regression
 from bertkit.text.tokenizer import Tokenizer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertkit.cli import texts as texts_module
+from bertkit.cli import inputs as texts_module
 from bertkit.cli.main import run
 from bertkit.inference.load import load
 

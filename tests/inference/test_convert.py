@@ -1,6 +1,9 @@
-"""Any model that can be read is written again in the other formats, with all that belongs to it."""
+"""Any model that can be read is written again in the other formats, with all that belongs to it. TensorFlow 1's checkpoints come in and go out; with BERTKIT_TENSORFLOW_PYTHON real TensorFlow is asked."""
 
+import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +13,17 @@ from tokenizers import ByteLevelBPETokenizer
 
 import bertkit
 from bertkit.cli.main import USER_ERROR, run
-from bertkit.foundation.errors import InputError
-from bertkit.inference.convert import convert
-from bertkit.inference.vocabulary_size import check_vocabulary_size
-from bertkit.model.bert_with_heads import BertWithHeads
-from bertkit.model.sentence_settings import SentenceSettings
-from bertkit.text.special_tokens import ROBERTA
+from bertkit.core.errors import InputError
+from bertkit.core.files import read_json, write_json
+from bertkit.inference.convert import convert, write_tensorflow_folder
+from bertkit.inference.engine import check_vocabulary_size
+from bertkit.model.config import BertConfig
+from bertkit.model.initialization import initialize
+from bertkit.pretrained.config_json import ModelDescription
+from bertkit.pretrained.folder import ModelFolder
+from bertkit.pretrained.models import BertWithHeads
+from bertkit.pretrained.sentence_settings import SentenceSettings
+from bertkit.text.wordpiece import ROBERTA
 
 ROBERTA_SIZES = {
     "hidden_size": 24,
@@ -175,3 +183,221 @@ def test_a_vocabulary_of_another_size_is_refused_or_remarked(tmp_path: Path, cap
     assert "28,996" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"30,522 entries.*28,996"):
         check_vocabulary_size(tmp_path, 30522, 28996)
+
+
+CONFIG = BertConfig(
+    vocab_size=31,
+    hidden_size=12,
+    num_hidden_layers=11,  # layer_10 comes before layer_2 in the file
+    num_attention_heads=3,
+    intermediate_size=20,
+    max_position_embeddings=16,
+)
+DESCRIPTIONS = [
+    ModelDescription(config=CONFIG),
+    ModelDescription(config=CONFIG, architecture="BertForPreTraining"),
+    ModelDescription(config=CONFIG, architecture="BertForMaskedLM"),
+    ModelDescription(config=CONFIG, architecture="BertForNextSentencePrediction"),
+    ModelDescription(config=CONFIG, architecture="BertForSequenceClassification", labels=("no", "yes", "?")),
+    ModelDescription(config=CONFIG, architecture="BertForSequenceClassification", regression=True),
+    ModelDescription(config=CONFIG, architecture="BertForQuestionAnswering"),
+]
+# What google-research/bert calls the variables of its two pre-training heads and of one layer.
+GOOGLE_NAMES = {
+    "bert/embeddings/LayerNorm/beta": (12,),
+    "bert/embeddings/LayerNorm/gamma": (12,),
+    "bert/embeddings/position_embeddings": (16, 12),
+    "bert/embeddings/token_type_embeddings": (2, 12),
+    "bert/embeddings/word_embeddings": (31, 12),
+    "bert/encoder/layer_10/attention/output/LayerNorm/beta": (12,),
+    "bert/encoder/layer_10/attention/output/LayerNorm/gamma": (12,),
+    "bert/encoder/layer_10/attention/output/dense/bias": (12,),
+    "bert/encoder/layer_10/attention/output/dense/kernel": (12, 12),
+    "bert/encoder/layer_10/attention/self/key/bias": (12,),
+    "bert/encoder/layer_10/attention/self/key/kernel": (12, 12),
+    "bert/encoder/layer_10/attention/self/query/bias": (12,),
+    "bert/encoder/layer_10/attention/self/query/kernel": (12, 12),
+    "bert/encoder/layer_10/attention/self/value/bias": (12,),
+    "bert/encoder/layer_10/attention/self/value/kernel": (12, 12),
+    "bert/encoder/layer_10/intermediate/dense/bias": (20,),
+    "bert/encoder/layer_10/intermediate/dense/kernel": (12, 20),
+    "bert/encoder/layer_10/output/LayerNorm/beta": (12,),
+    "bert/encoder/layer_10/output/LayerNorm/gamma": (12,),
+    "bert/encoder/layer_10/output/dense/bias": (12,),
+    "bert/encoder/layer_10/output/dense/kernel": (20, 12),
+    "bert/pooler/dense/bias": (12,),
+    "bert/pooler/dense/kernel": (12, 12),
+    "cls/predictions/output_bias": (31,),
+    "cls/predictions/transform/LayerNorm/beta": (12,),
+    "cls/predictions/transform/LayerNorm/gamma": (12,),
+    "cls/predictions/transform/dense/bias": (12,),
+    "cls/predictions/transform/dense/kernel": (12, 12),
+    "cls/seq_relationship/output_bias": (2,),
+    "cls/seq_relationship/output_weights": (2, 12),
+}
+
+
+def _model(description: ModelDescription) -> BertWithHeads:
+    model = BertWithHeads.outline(description)
+    model.to_empty(device="cpu")
+    initialize(model, 0.3, seed=1)
+    with torch.no_grad():
+        for number, parameter in enumerate(model.parameters()):
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
+    return model
+
+
+def _assert_equal(found: BertWithHeads, expected: BertWithHeads) -> None:
+    assert found.state_dict().keys() == expected.state_dict().keys()
+    for name, tensor in found.state_dict().items():
+        assert torch.equal(tensor, expected.state_dict()[name]), name
+
+
+@pytest.fixture
+def tensorflow_python() -> str:
+    python = os.environ.get("BERTKIT_TENSORFLOW_PYTHON")
+    if python is None:
+        pytest.skip("needs BERTKIT_TENSORFLOW_PYTHON, an interpreter that has TensorFlow")
+    return python
+
+
+def _ask_tensorflow(python: str, *arguments: object) -> None:
+    program = Path(__file__).parents[1] / "helpers" / "tensorflow_side.py"
+    done = subprocess.run([python, program, *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("description", DESCRIPTIONS, ids=lambda each: each.architecture)
+def test_what_goes_out_comes_in_with_the_same_bits(tmp_path: Path, description: ModelDescription):
+    model = _model(description)
+    write_tensorflow_folder(tmp_path, model)
+    found, report = BertWithHeads.from_folder(ModelFolder.open(tmp_path))
+    assert report.complete
+    _assert_equal(found, model)
+    assert found.description == description
+
+
+def test_a_folder_of_googles_files_alone_is_read(tmp_path: Path):
+    model = _model(DESCRIPTIONS[4])
+    write_tensorflow_folder(tmp_path, model)
+    (tmp_path / "config.json").unlink()
+    found, _ = BertWithHeads.from_folder(ModelFolder.open(tmp_path))
+    _assert_equal(found, model)
+    assert found.description.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
+    assert found.description.config == CONFIG
+    config = read_json(tmp_path / "bert_config.json")
+    assert set(config) == {
+        *("attention_probs_dropout_prob", "hidden_act", "hidden_dropout_prob", "hidden_size", "initializer_range"),
+        *("intermediate_size", "max_position_embeddings", "num_attention_heads", "num_hidden_layers"),
+        *("type_vocab_size", "vocab_size"),
+    }
+
+
+def test_real_tensorflow_reads_what_we_write_under_googles_names(tmp_path: Path, tensorflow_python: str):
+    model = _model(DESCRIPTIONS[1])
+    write_tensorflow_folder(tmp_path, model)
+    _ask_tensorflow(tensorflow_python, "read", tmp_path / "bert_model.ckpt", tmp_path / "out.npz")
+    read = {name.replace("|", "/"): value for name, value in np.load(tmp_path / "out.npz").items()}
+    assert {name: value.shape for name, value in read.items() if name in GOOGLE_NAMES} == GOOGLE_NAMES
+    assert len(read) == len(GOOGLE_NAMES) + 10 * 16
+    layer = model.bert.layers[10]
+    query, _, value = layer.attention.query_key_value.weight.detach().chunk(3)
+    prefix = "bert/encoder/layer_10"
+    np.testing.assert_array_equal(read[f"{prefix}/attention/self/query/kernel"], query.T)
+    np.testing.assert_array_equal(read[f"{prefix}/attention/self/value/kernel"], value.T)
+    np.testing.assert_array_equal(read[f"{prefix}/intermediate/dense/kernel"], layer.intermediate.weight.detach().T)
+    weights = model.next_sentence.dense.weight.detach()
+    np.testing.assert_array_equal(read["cls/seq_relationship/output_weights"], weights)
+
+
+@pytest.mark.parametrize("description", [DESCRIPTIONS[1], DESCRIPTIONS[4]], ids=lambda each: each.architecture)
+def test_what_real_tensorflow_writes_is_read(tmp_path: Path, tensorflow_python: str, description: ModelDescription):
+    model = _model(description)
+    write_tensorflow_folder(tmp_path / "ours", model)
+    _ask_tensorflow(tensorflow_python, "read", tmp_path / "ours" / "bert_model.ckpt", tmp_path / "values.npz")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    _ask_tensorflow(tensorflow_python, "write", tmp_path / "values.npz", theirs / "model.ckpt-20000")
+    shutil.copy(tmp_path / "ours" / "bert_config.json", theirs)
+    found, report = BertWithHeads.from_folder(ModelFolder.open(theirs))
+    assert report.complete  # an optimiser's slots are no weights
+    _assert_equal(found, model)
+
+
+def test_the_names_are_googles(tmp_path: Path):
+    write_tensorflow_folder(tmp_path, _model(DESCRIPTIONS[1]))
+    from bertkit.pretrained.weights import find_weights, read_tensors
+
+    stored = read_tensors(find_weights(tmp_path))
+    assert {name: tuple(stored[name].shape) for name in stored if name in GOOGLE_NAMES} == GOOGLE_NAMES
+    assert len(stored) == len(GOOGLE_NAMES) + 10 * 16
+
+
+def _flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+DATA, INDEX = "bert_model.ckpt.data-00000-of-00001", "bert_model.ckpt.index"
+BAD = {
+    "no data": (lambda folder: (folder / DATA).unlink(), rf"index names {DATA}, not in the folder"),
+    "cut data": (lambda folder: (folder / DATA).write_bytes((folder / DATA).read_bytes()[:-4]), "too few for"),
+    "a flipped bit": (lambda folder: _flip(folder / DATA, 40), r"checksum of .* does not fit"),
+    "a flipped bit of the index": (lambda folder: _flip(folder / INDEX, 40), r"index.*checksum"),
+    "a cut index": (lambda folder: (folder / INDEX).write_bytes(b"\0" * 20), "end of a table"),
+    "two checkpoints": (
+        lambda folder: [shutil.move(folder / INDEX, folder / "a.ckpt-1.index"), (folder / "b.ckpt-2.index").touch()],
+        "2 checkpoints",
+    ),
+    "no config": (lambda folder: [path.unlink() for path in folder.glob("*.json")], "no config"),
+    "another size": (
+        lambda folder: write_json(
+            folder / "config.json", read_json(folder / "config.json") | {"intermediate_size": 24}
+        ),
+        r"shape \(20, 12\).*\(24, 12\)",
+    ),
+    "a config of nothing": (
+        lambda folder: [(folder / "config.json").unlink(), write_json(folder / "bert_config.json", {})],
+        "hidden_size",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_checkpoint_is_one_line(tmp_path: Path, kind: str):
+    write_tensorflow_folder(tmp_path, _model(DESCRIPTIONS[0]))
+    damage, words = BAD[kind]
+    damage(tmp_path)
+    with pytest.raises(InputError, match=words) as caught:
+        BertWithHeads.from_pretrained(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"architecture": "BertForTokenClassification", "labels": ("a", "b")}, "BertForTokenClassification"),
+        ({"config": BertConfig(**{**vars(CONFIG), "layer_norm_eps": 1e-5})}, "layer_norm_eps 1e-05"),
+        ({"config": BertConfig(**{**vars(CONFIG), "model_type": "roberta"})}, "roberta"),
+    ],
+    ids=["tokens", "norm", "roberta"],
+)
+def test_what_google_has_no_place_for_is_not_written(tmp_path: Path, changes: dict[str, object], words: str):
+    model = _model(ModelDescription(**{**vars(DESCRIPTIONS[0]), **changes}))
+    with pytest.raises(InputError, match=words):
+        write_tensorflow_folder(tmp_path / "out", model)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_config_of_googles_published_files_is_understood(tmp_path: Path):
+    from bertkit.pretrained.tensorflow import checkpoint as tensorflow
+
+    published = json.loads(
+        '{"attention_probs_dropout_prob": 0.1, "directionality": "bidi", "hidden_act": "gelu",'
+        '"hidden_dropout_prob": 0.1, "hidden_size": 768, "initializer_range": 0.02, "intermediate_size": 3072,'
+        '"max_position_embeddings": 512, "num_attention_heads": 12, "num_hidden_layers": 12,'
+        '"pooler_fc_size": 768, "pooler_type": "first_token_transform", "type_vocab_size": 2, "vocab_size": 30522}'
+    )
+    write_json(tmp_path / "bert_config.json", published)
+    assert tensorflow.read_config(tmp_path / "bert_config.json") == BertConfig()

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertkit.data.packing import pack
-from bertkit.foundation.errors import InputError
+from bertkit.core.batch import pack
+from bertkit.core.errors import InputError
 from bertkit.inference.feature_layers import find_layers, last_layers
 from bertkit.inference.load import load
 from bertkit.inference.predictor import Predictor

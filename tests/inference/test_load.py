@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.inference.backends.torch_packed import can_prepack
 from bertkit.inference.load import load
-from bertkit.inference.prepack import can_prepack
 from bertkit.text.tokenizer import Tokenizer
 
 
@@ -50,7 +50,7 @@ def test_packed_linear_layers_compute_what_plain_ones_do():
     import torch
     from torch import nn
 
-    from bertkit.inference.prepack import PackedLinear
+    from bertkit.inference.backends.torch_packed import PackedLinear
 
     if not can_prepack(torch.device("cpu")):
         pytest.skip("needs a processor with bf16 in oneDNN")

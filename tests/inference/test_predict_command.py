@@ -13,17 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from bertkit.cli.main import run
-from bertkit.cli.predict_output import Highlighted, Predicted
-from bertkit.data import table_parts
+from bertkit.cli.outputs import Highlighted, Predicted
+from bertkit.data.readers import tables as table_parts
 from bertkit.inference.load import load
 from bertkit.model.config import BertConfig
 from bertkit.model.initialization import initialize
+from bertkit.tasks.choice import MultipleChoice
 from bertkit.tasks.contract import Task
-from bertkit.tasks.folder import new_task_model, save_task_model
-from bertkit.tasks.multiple_choice import MultipleChoice
-from bertkit.tasks.prediction import AnswerPrediction, ClassPrediction, EntitySpan, TagsPrediction
-from bertkit.tasks.span_extraction import SpanExtraction
-from bertkit.tasks.tagging import Tagging
+from bertkit.tasks.model import new_task_model, save_task_model
+from bertkit.tasks.predictions import AnswerPrediction, ClassPrediction, EntitySpan, TagsPrediction
+from bertkit.tasks.questions.task import SpanExtraction
+from bertkit.tasks.tagging.task import Tagging
 from bertkit.text.tokenizer import Tokenizer
 
 TASKS: dict[str, Task[Any]] = {

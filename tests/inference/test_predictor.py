@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.inference import engine as text_batches
 from bertkit.inference import predictor as predictor_module
-from bertkit.inference import text_batches
 from bertkit.inference.load import load
 from bertkit.inference.predictor import Predictor
 
@@ -58,7 +58,7 @@ def test_no_texts_give_no_vectors(encoder: Predictor):
 def test_mean_cls_and_pooler_are_what_their_names_say(encoder: Predictor):
     text = "the cat sat"
     ids = encoder.model.tokenizer.encode(text)
-    from bertkit.data.packing import pack
+    from bertkit.core.batch import pack
 
     with torch.no_grad():
         output = encoder.model.bert(pack([ids]), output_hidden_states=True)

@@ -6,12 +6,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.data.readers.text import TextRow
 from bertkit.inference.features import TextFeatures
-from bertkit.inference.text_row import TextRow
-from bertkit.inference.vector_file import vector_writer
-from bertkit.inference.vector_table import vector_table
-from bertkit.text.encoded_example import EncodedExample
+from bertkit.inference.vector_files import vector_table, vector_writer
+from bertkit.text.sequences import EncodedExample
 
 VOCABULARY = ("[CLS]", "[SEP]", "cat")
 

@@ -1,4 +1,4 @@
-"""Attention to the tokens around, in whole tiles and in blocks."""
+"""Tokens that nobody attends to, and probabilities as a result. Attention to the tokens around, in whole tiles and in blocks."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,58 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
-from bertkit.foundation.packed_batch import PackedBatch
-from bertkit.model.attention import packed_attention
-from bertkit.model.attention_probabilities import attention_probabilities
-from bertkit.model.sequence_layout import SequenceLayout
+from bertkit.core.batch import PackedBatch
+from bertkit.model.attention import attention_probabilities, packed_attention
+from bertkit.model.layout import SequenceLayout
+
+
+def _batch(lengths: list[int]) -> PackedBatch:
+    zeros = np.zeros(sum(lengths), np.int64)
+    return PackedBatch.from_arrays(zeros, zeros, np.array(lengths))
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
+def test_tokens_that_nobody_attends_to_still_attend(lengths: list[int], seed: int):
+    torch.manual_seed(seed)
+    unattended = torch.rand(sum(lengths)) < 0.4
+    for start in np.cumsum([0, *lengths[:-1]]):
+        unattended[start] = False
+    layout = SequenceLayout(_batch(lengths), unattended)
+    packed = torch.randn(sum(lengths), 3, 2, 4, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(sum(lengths), 2, 4, dtype=torch.float64)
+
+    reference = packed.detach().clone().requires_grad_()
+    parts = []
+    for part, left_out in zip(reference.split(lengths), unattended.split(lengths), strict=True):
+        query, key, value = part.transpose(0, 2).unbind(1)  # (A, L, D)
+        key, value = key[:, ~left_out], value[:, ~left_out]
+        parts.append(scaled_dot_product_attention(query, key, value).transpose(0, 1))
+    expected = torch.cat(parts)
+    (expected * weight).sum().backward()
+
+    context = packed_attention(packed, layout, 0.0)
+    (context * weight).sum().backward()
+    torch.testing.assert_close(context, expected)
+    torch.testing.assert_close(packed.grad, reference.grad)
+    with torch.no_grad():
+        torch.testing.assert_close(packed_attention(packed, layout, 0.0), expected)
+
+
+@pytest.mark.parametrize("hides", [False, True])
+def test_probabilities_are_those_that_attention_weighs_values_with(hides: bool):
+    torch.manual_seed(0)
+    lengths = [5, 9, 1]
+    unattended = torch.tensor([True] + [False] * 13 + [False]) if hides else None
+    layout = SequenceLayout(_batch(lengths), unattended)
+    packed = torch.randn(sum(lengths), 3, 2, 4, dtype=torch.float64)
+    probabilities = attention_probabilities(packed, layout)
+    assert probabilities.shape == (3, 2, 9, 9)
+    context = packed_attention(packed, layout, 0.0)
+    for row, part, expected in zip(probabilities, packed.split(lengths), context.split(lengths), strict=True):
+        size = len(part)
+        found = torch.matmul(row[:, :size, :size], part[:, 2].transpose(0, 1)).transpose(0, 1)
+        torch.testing.assert_close(found, expected)
+        assert row[:, size:].count_nonzero() == row[:, :, size:].count_nonzero() == 0
 
 
 def _layout(lengths: list[int]) -> SequenceLayout:

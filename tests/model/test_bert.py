@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.core.batch import PackedBatch
 from bertkit.model.bert import BertModel
-from bertkit.model.presets import MODERN_PRESETS, PRESETS
+from bertkit.model.config import MODERN_PRESETS, PRESETS
 
 BERT, MODERN = PRESETS["tiny"], MODERN_PRESETS["tiny"]
 LENGTHS = np.array([9, 30, 9])

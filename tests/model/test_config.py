@@ -1,10 +1,9 @@
 import pytest
 import torch
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 from bertkit.model.bert import BertModel
-from bertkit.model.config import BertConfig
-from bertkit.model.presets import PRESETS
+from bertkit.model.config import PRESETS, BertConfig
 
 ENCODER_AND_POOLER = {
     "tiny": 4_385_920,

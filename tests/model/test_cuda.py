@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.core.batch import PackedBatch
 from bertkit.model.attention import packed_attention
 from bertkit.model.bert import BertModel
-from bertkit.model.config import BertConfig
+from bertkit.model.config import BertConfig, ModernBertConfig
 from bertkit.model.initialization import initialize
-from bertkit.model.modern_config import ModernBertConfig
-from bertkit.model.sequence_layout import SequenceLayout
+from bertkit.model.layout import SequenceLayout
 
 pytestmark = [
     pytest.mark.cuda,

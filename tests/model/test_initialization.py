@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.core.batch import PackedBatch
+from bertkit.core.errors import InputError
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
 from bertkit.model.initialization import (

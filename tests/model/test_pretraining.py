@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bertkit.model import masked_cross_entropy as module
-from bertkit.model.masked_cross_entropy import masked_cross_entropy
+from bertkit.model import pretraining as module
+from bertkit.model.pretraining import masked_cross_entropy
 
 
 def _inputs(dtype: torch.dtype = torch.float32):

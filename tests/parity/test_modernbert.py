@@ -9,14 +9,14 @@ import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pairs import BOUNDS, IGNORED, Case, Inputs, as_vector, inputs, relative, split_rows
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.modernbert import modeling_modernbert
 
-from bertkit.model.bert_with_heads import BertWithHeads
-from bertkit.model.description import ModelDescription
-from bertkit.model.formats.modernbert import MODERNBERT
+from bertkit.pretrained.config_json import ModelDescription
+from bertkit.pretrained.formats.modernbert import MODERNBERT
+from bertkit.pretrained.models import BertWithHeads
+from pairs import BOUNDS, IGNORED, Case, Inputs, as_vector, inputs, relative, split_rows
 from parity_table import ParityTable
 
 EXAMPLES = max(3, settings().max_examples // 25)

@@ -3,6 +3,13 @@
 import pytest
 import torch
 from hypothesis import given, settings
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from bertkit.pretrained.config_json import ModelDescription
+from bertkit.pretrained.formats.bert import BERT
+from bertkit.pretrained.models import BertWithHeads
 from pairs import (
     BOUNDS,
     CLASSES,
@@ -17,13 +24,6 @@ from pairs import (
     relative,
     split_rows,
 )
-from torch import Tensor
-from torch.nn import functional as F
-from transformers import PreTrainedModel
-
-from bertkit.model.bert_with_heads import BertWithHeads
-from bertkit.model.description import ModelDescription
-from bertkit.model.formats.bert import BERT
 from parity_table import ParityTable
 
 EXAMPLES = max(3, settings().max_examples // 12)

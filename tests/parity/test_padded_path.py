@@ -3,9 +3,9 @@
 import pytest
 import torch
 from hypothesis import given, settings
-from pairs import BOUNDS, CLASSES, Case, as_vector, cases, gradients, inputs, models, relative
 from torch import Tensor
 
+from pairs import BOUNDS, CLASSES, Case, as_vector, cases, gradients, inputs, models, relative
 from parity_table import ParityTable
 
 EXAMPLES = max(3, settings().max_examples // 12)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import pytest
 import torch
 import transformers
-from pairs import BOUNDS, IGNORED, Case, as_vector, gradients, inputs, models, relative
 
 import bertkit.hf
-from bertkit.model.presets import PRESETS
+from bertkit.model.config import PRESETS
+from pairs import BOUNDS, IGNORED, Case, as_vector, gradients, inputs, models, relative
 from parity_table import ParityTable
 
 PATH = "padded (bertkit.hf)"

@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from bertkit.model.bert import BertModel
-from bertkit.model.bert_with_heads import BertWithHeads
 from bertkit.model.config import BertConfig
-from bertkit.model.description import ModelDescription
-from bertkit.model.folder import write_model_folder
-from bertkit.model.how_to_load import how_to_load
 from bertkit.model.initialization import initialize
-from bertkit.model.model_card import ModelCard
+from bertkit.pretrained.card import ModelCard, how_to_load
+from bertkit.pretrained.config_json import ModelDescription
+from bertkit.pretrained.folder import write_model_folder
+from bertkit.pretrained.models import BertWithHeads
 from bertkit.text.tokenizer import Tokenizer
 
 CARD = ModelCard(

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from bertkit.foundation.errors import InputError
-from bertkit.model.hub import find_folder
+from bertkit.core.errors import InputError
+from bertkit.pretrained.hub import find_folder
 
 
 def test_a_folder_is_taken_as_it_is(tmp_path: Path):

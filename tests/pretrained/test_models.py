@@ -8,9 +8,9 @@ import pytest
 import torch
 import transformers
 
-from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.core.batch import PackedBatch
 from bertkit.model.bert import BertModel
-from bertkit.model.bert_with_heads import BertWithHeads
+from bertkit.pretrained.models import BertWithHeads
 
 LENGTHS = (9, 3, 12, 1)
 VOCABULARY = 41

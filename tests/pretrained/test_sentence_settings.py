@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bertkit.model.sentence_settings import SentenceSettings
+from bertkit.pretrained.sentence_settings import SentenceSettings
 
 
 @pytest.mark.parametrize(

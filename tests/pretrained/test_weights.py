@@ -10,12 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import read_json, write_json
+from bertkit.core.errors import InputError
+from bertkit.core.files import read_json, write_json
 from bertkit.model.bert import BertModel
-from bertkit.model.bert_with_heads import BertWithHeads
-from bertkit.model.folder import ModelFolder
-from bertkit.model.load_report import LoadReport
+from bertkit.pretrained.folder import LoadReport, ModelFolder
+from bertkit.pretrained.models import BertWithHeads
 
 WEIGHTS = "model.safetensors"
 

@@ -1,11 +1,10 @@
 from pathlib import Path
 
-from bertkit.data.instances import InstanceOptions
-from bertkit.data.stages import StageOptions
+from bertkit.data.instances.sampling import InstanceOptions
+from bertkit.data.instances.stages import StageOptions
 from bertkit.model.config import BertConfig
 from bertkit.recipes.cards import finetuning_card, pretraining_card
-from bertkit.recipes.finetune_options import FinetuneOptions
-from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.recipes.options import FinetuneOptions, PretrainOptions
 from bertkit.training.options import OptimizerOptions, TrainingOptions
 
 

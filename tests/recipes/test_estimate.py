@@ -2,8 +2,8 @@
 
 import pytest
 
-from bertkit.data.stages import Stage
-from bertkit.recipes.run_cost import RunCost
+from bertkit.data.instances.stages import Stage
+from bertkit.recipes.estimate import RunCost
 from bertkit.recipes.step_cost import StepCost
 
 COST = StepCost(

@@ -9,17 +9,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 from bertkit.recipes import finetune_seed
 from bertkit.recipes.finetune import finetune
-from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.finetune_setup import FinetuneSetup
-from bertkit.tasks.columns import Columns
+from bertkit.recipes.options import FinetuneOptions
+from bertkit.tasks.data import TaskData, read_task_data
 from bertkit.tasks.evaluation import evaluate
-from bertkit.tasks.folder import load_task_model
-from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.tasks.labelled import LabelledExamples
+from bertkit.tasks.model import load_task_model
+from bertkit.tasks.options import Columns
 from bertkit.tasks.regression import Regression
-from bertkit.tasks.task_data import TaskData, read_task_data
 from bertkit.text.tokenizer import Tokenizer
 
 OPTIONS = FinetuneOptions(

@@ -8,15 +8,92 @@ import pytest
 import bertkit
 from bertkit.cli.main import USER_ERROR, run
 from bertkit.recipes.finetune import finetune
-from bertkit.recipes.finetune_options import FinetuneOptions
-from bertkit.tasks.folder import load_task
-from bertkit.tasks.prediction import AnswerPrediction
-from bertkit.tasks.span_extraction import SpanExtraction
-from bertkit.tasks.task_data import read_task_data
-from bertkit.tasks.task_options import TaskOptions
+from bertkit.recipes.options import FinetuneOptions
+from bertkit.tasks.choice import MultipleChoice
+from bertkit.tasks.data import read_task_data
+from bertkit.tasks.model import load_task
+from bertkit.tasks.options import TaskOptions
+from bertkit.tasks.predictions import AnswerPrediction
+from bertkit.tasks.questions.task import SpanExtraction
+from bertkit.tasks.tagging.task import Tagging
+
+GOOD, BAD = ("good", "fine", "great"), ("bad", "poor", "weak")
+OPTIONS = FinetuneOptions(
+    epochs=10,
+    batch_size=8,
+    learning_rate=5e-3,
+    max_length=16,
+    hidden_dropout=0.0,
+    attention_dropout=0.0,
+    precision="float32",
+    micro_batch_tokens=48,
+)
+
+
+def _file(path: Path, count: int) -> Path:
+    """The right choice has the good adjective; there are two to four choices."""
+    rows = []
+    for index in range(count):
+        choices = [f"a {BAD[(index + place) % 3]} film" for place in range(1 + index % 3)]
+        right = index % (len(choices) + 1)
+        choices.insert(right, f"a {GOOD[index % 3]} film")
+        rows.append({"question": "the plot", "choices": choices, "label": right})
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def test_the_right_of_any_number_of_choices_is_learnt(tmp_path: Path, tiny_model: Path):
+    train, dev = _file(tmp_path / "train.jsonl", 36), _file(tmp_path / "dev.jsonl", 12)
+    result = finetune(tiny_model, read_task_data(train, dev, family=MultipleChoice), tmp_path / "run", OPTIONS)
+    assert result.best.dev["accuracy"] > 0.9
+    model = bertkit.load(result.model)
+    answer = model.predict(("the plot", ["a bad film", "a weak film", "a great film", "a poor film", "a bad film"]))
+    assert (answer.choice, answer.place) == ("a great film", 2)
+    assert sum(answer.probabilities) == pytest.approx(1)
+    several = model.predict([("the plot", ["a good film", "a bad film"]), ("the plot", ["a bad film"] * 2)])
+    assert [one.place for one in several] == [0, 0]
+
+
+def test_the_command_line_goes_from_swags_columns_to_choices(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+):
+    header = ",video-id,fold-ind,startphrase,sent1,sent2,gold-source,ending0,ending1,ending2,ending3,label\n"
+    row = '0,,,x,the plot,a,,good film,bad film,"weak film, so long",poor film,0\n'
+    for name in ("train.csv", "val.csv"):
+        (tmp_path / name).write_text(header + row * 8)
+    out = tmp_path / "run"
+    options = ["--epochs", "1", "--max-length", "16", "--json", "--out", str(out)]
+    assert run(["finetune", str(tiny_model), "--task", "swag", "--data", str(tmp_path), *options]) == 0
+    figures = json.loads(capsys.readouterr().out)["seeds"][0]["dev"]
+    model = str(out / "model")
+    assert run(["evaluate", model, "--data", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"examples": 8, **{k: pytest.approx(v) for k, v in figures.items()}}
+    assert run(["predict", model, "--input", str(tmp_path / "val.csv"), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert record["choices"][2] == "a weak film, so long"
+    assert {"question", "choices", "choice", "place", "probabilities"} == set(record)
+    assert run(["predict", model, "the plot\ta good film\ta bad film"]) == 0
+    assert capsys.readouterr().out.startswith("a ")
+    assert run(["predict", model, "the plot\ta good film"]) == USER_ERROR
+    assert "give at least 2" in capsys.readouterr().err
+
+
+def test_ones_own_columns_of_choices(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "own.csv"
+    path.write_text("q,one,two,three,answer\n" + "the plot,good,bad,,A\nthe plot,bad,weak,fine,C\n" * 10)
+    columns = ["--kind", "multiple-choice", "--text", "q", "--choices", "one", "--choices", "two", "--choices", "three"]
+    options = ["--label", "answer", "--epochs", "1", "--max-length", "16", "--out", str(tmp_path / "run")]
+    assert run(["finetune", str(tiny_model), "--train", str(path), *columns, *options]) == 0
+    capsys.readouterr()
+    assert run(["evaluate", str(tmp_path / "run/model"), "--data", str(path)]) == 0
+    assert capsys.readouterr().out.startswith("examples: 20\naccuracy: ")
+    path.write_text("q,one,two,three\nthe plot,good,bad,\n")
+    assert run(["evaluate", str(tmp_path / "run/model"), "--data", str(path)]) == USER_ERROR
+    assert "no column 'answer'" in capsys.readouterr().err
+
 
 WORDS = ("good", "fine", "great", "bad", "poor", "weak")
-OPTIONS = FinetuneOptions(
+FINETUNE_QUESTIONS_OPTIONS = FinetuneOptions(
     epochs=10,
     batch_size=8,
     learning_rate=5e-3,
@@ -27,7 +104,7 @@ OPTIONS = FinetuneOptions(
 )
 
 
-def _file(path: Path, count: int, *, impossible: bool = False, **changes: Any) -> Path:
+def _finetune_questions_file(path: Path, count: int, *, impossible: bool = False, **changes: Any) -> Path:
     """Films whose adjective is the answer; with `impossible` some have none."""
     paragraphs = []
     for index in range(count):
@@ -48,9 +125,12 @@ def _without_probabilities(answer: AnswerPrediction) -> AnswerPrediction:
 
 
 def test_answers_are_learnt_over_windows_and_given_in_the_context_own_characters(tmp_path: Path, tiny_model: Path):
-    train, dev = _file(tmp_path / "train.json", 24), _file(tmp_path / "dev.json", 12)
+    train, dev = (
+        _finetune_questions_file(tmp_path / "train.json", 24),
+        _finetune_questions_file(tmp_path / "dev.json", 12),
+    )
     data = read_task_data(train, dev, family=SpanExtraction, options=TaskOptions(doc_stride=4))
-    result = finetune(tiny_model, data, tmp_path / "run", replace(OPTIONS, select_by="joint_f1"))
+    result = finetune(tiny_model, data, tmp_path / "run", replace(FINETUNE_QUESTIONS_OPTIONS, select_by="joint_f1"))
     assert result.best.dev["exact"] > 0.9
     assert result.best.dev["joint_exact"] > 0.9
     model = bertkit.load(result.model)
@@ -66,9 +146,11 @@ def test_answers_are_learnt_over_windows_and_given_in_the_context_own_characters
 
 
 def test_no_answer_is_learnt_and_its_threshold_is_kept(tmp_path: Path, tiny_model: Path):
-    train = _file(tmp_path / "train.json", 24, impossible=True)
-    dev = _file(tmp_path / "dev.json", 12, impossible=True)
-    result = finetune(tiny_model, read_task_data(train, dev, family=SpanExtraction), tmp_path / "run", OPTIONS)
+    train = _finetune_questions_file(tmp_path / "train.json", 24, impossible=True)
+    dev = _finetune_questions_file(tmp_path / "dev.json", 12, impossible=True)
+    result = finetune(
+        tiny_model, read_task_data(train, dev, family=SpanExtraction), tmp_path / "run", FINETUNE_QUESTIONS_OPTIONS
+    )
     assert result.best.dev["unanswerable_accuracy"] > 0.8
     assert result.best.dev["answerable_exact"] > 0.8
     task = load_task(result.model)
@@ -81,8 +163,8 @@ def test_no_answer_is_learnt_and_its_threshold_is_kept(tmp_path: Path, tiny_mode
 
 @pytest.fixture
 def fine_tuned(tmp_path: Path, tiny_model: Path) -> Path:
-    train = str(_file(tmp_path / "train-v1.1.json", 12))
-    _file(tmp_path / "dev-v1.1.json", 6)
+    train = str(_finetune_questions_file(tmp_path / "train-v1.1.json", 12))
+    _finetune_questions_file(tmp_path / "dev-v1.1.json", 6)
     options = ["--epochs", "1", "--max-length", "16", "--doc-stride", "4", "--json", "--out", str(tmp_path / "run")]
     assert run(["finetune", str(tiny_model), "--task", "squad-1.1", "--data", str(tmp_path), *options]) == 0
     assert train
@@ -151,3 +233,83 @@ def test_bad_files_are_one_line_and_leave_nothing(
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+FINETUNE_TAGS_OPTIONS = FinetuneOptions(
+    epochs=14,
+    batch_size=8,
+    learning_rate=1e-2,
+    max_length=16,
+    hidden_dropout=0.0,
+    attention_dropout=0.0,
+    precision="float32",
+)
+
+
+def _finetune_tags_file(path: Path, count: int) -> Path:
+    """Films are things of two words, in IOB1."""
+    lines = ["-DOCSTART- O"]
+    for index in range(count):
+        lines += ["", "the O", "plot O", f"{WORDS[index % 6]} I-THING", "film I-THING"][: 5 - index % 2]
+        lines += ["so O", "long O"] * (index % 3)
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("context", ["sentence", "document"])
+def test_entities_are_learnt_and_found_in_raw_text(tmp_path: Path, tiny_model: Path, context):
+    train, dev = _finetune_tags_file(tmp_path / "a.train", 24), _finetune_tags_file(tmp_path / "a.dev", 12)
+    data = read_task_data(train, dev, family=Tagging, options=TaskOptions(context=context))
+    result = finetune(tiny_model, data, tmp_path / "run", FINETUNE_TAGS_OPTIONS)
+    assert result.select_by == "f1"
+    assert result.best.dev["f1"] > 0.9
+    text = "the plot  Great   film so long"
+    prediction = bertkit.load(result.model).predict(text)
+    assert [(entity.label, entity.text) for entity in prediction.entities] == [("THING", "Great   film")]
+    assert text[prediction.entities[0].start : prediction.entities[0].end] == "Great   film"
+    assert [len(one.words) for one in bertkit.load(result.model).predict([text, "the plot", ["so", "long"]])] == [
+        6,
+        2,
+        2,
+    ]
+
+
+def test_the_command_line_goes_from_column_files_to_entities(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+):
+    content = _finetune_tags_file(tmp_path / "eng.train", 12).read_text().replace(" ", " X X ")
+    for name in ("eng.train", "eng.testa", "eng.testb"):
+        (tmp_path / name).write_text(content)
+    out = tmp_path / "run"
+    options = ["--context", "document", "--epochs", "1", "--max-length", "16", "--json", "--out", str(out)]
+    assert run(["finetune", str(tiny_model), "--task", "conll2003", "--data", str(tmp_path), *options]) == 0
+    figures = json.loads(capsys.readouterr().out)["seeds"][0]["test"]
+    model = str(out / "model")
+    assert run(["evaluate", model, "--data", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"examples": 12, **{k: pytest.approx(v) for k, v in figures.items()}}
+    assert run(["predict", model, "--input", str(tmp_path / "eng.testb"), "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(records) == 12
+    assert {"text", "words", "tags", "probabilities", "entities"} == set(records[0])
+    (tmp_path / "raw.txt").write_text("the plot\ngood film\n")
+    assert run(["predict", model, "--input", str(tmp_path / "raw.txt")]) == 0
+    assert [line.split("\t")[-1] for line in capsys.readouterr().out.splitlines()] == ["the plot", "good film"]
+
+
+def test_ones_own_spans_and_broken_tags(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]):
+    rows = [{"text": f"a {word} film.", "spans": [{"start": 2, "end": 2 + len(word), "label": "X"}]} for word in WORDS]
+    (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "dev.conll").write_text("a O\ngood B-X\nfilm O\n\na B-NEW\nbad I-X\nfilm O\n\na B-X\n")
+    files = ["--kind", "tagging", "--train", str(tmp_path / "own.jsonl"), "--dev", str(tmp_path / "dev.conll")]
+    options = ["--epochs", "1", "--max-length", "16", "--out", str(tmp_path / "run")]
+    assert run(["finetune", str(tiny_model), *files, *options]) == 0
+    error = capsys.readouterr().err
+    assert "dev: 1 tags break IOB2" in error
+    assert "dev: 1 words have tags that training lacks (B-NEW)" in error
+    (tmp_path / "words.conll").write_text("a\ngood\n")
+    model = str(tmp_path / "run/model")
+    assert run(["evaluate", model, "--data", str(tmp_path / "words.conll")]) == USER_ERROR
+    error = capsys.readouterr().err
+    assert "use bertkit predict" in error
+    assert error.count("\n") == 1
+    assert run(["predict", model, "--input", str(tmp_path / "words.conll")]) == 0

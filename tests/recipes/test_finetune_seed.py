@@ -1,10 +1,10 @@
 import numpy as np
 import torch
 
-from bertkit.recipes.finetune_loader import FinetuneLoader
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.labelled_examples import LabelledExamples
-from bertkit.text.encoded_example import EncodedExample
+from bertkit.recipes.finetune_seed import FinetuneLoader
+from bertkit.tasks.contract import TaskInstances
+from bertkit.tasks.labelled import LabelledExamples
+from bertkit.text.sequences import EncodedExample
 
 
 def _encoded(lengths: list[int]) -> list[EncodedExample]:

@@ -1,16 +1,15 @@
 import pytest
 import torch
 
-from bertkit.foundation.errors import InputError
-from bertkit.recipes.finetune_loss import loss_shape
-from bertkit.recipes.finetune_options import FinetuneOptions
+from bertkit.core.errors import InputError
+from bertkit.recipes.finetune_setup import loss_shape
+from bertkit.recipes.options import FinetuneOptions
+from bertkit.tasks.choice import MultipleChoice
 from bertkit.tasks.classification import Classification
-from bertkit.tasks.contract import Task
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.labelled_examples import LabelledExamples
-from bertkit.tasks.multiple_choice import MultipleChoice
+from bertkit.tasks.contract import Task, TaskInstances
+from bertkit.tasks.labelled import LabelledExamples
+from bertkit.tasks.questions.task import SpanExtraction
 from bertkit.tasks.regression import Regression
-from bertkit.tasks.span_extraction import SpanExtraction
 
 TRAIN = TaskInstances.of_sequences(
     LabelledExamples(texts=(), text_pairs=None, labels=(), places=()), [], torch.tensor([0, 0, 0, 1])

@@ -4,16 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 from bertkit.recipes import grid as recipe
 from bertkit.recipes.finetune import finetune
-from bertkit.recipes.finetune_options import FinetuneOptions
 from bertkit.recipes.grid import finetune_grid
-from bertkit.recipes.grid_options import PAPER_GRID, GridOptions
-from bertkit.tasks.columns import Columns
-from bertkit.tasks.folder import load_task_model
-from bertkit.tasks.labelled_examples import LabelledExamples
-from bertkit.tasks.task_data import TaskData
+from bertkit.recipes.options import PAPER_GRID, FinetuneOptions, GridOptions
+from bertkit.tasks.data import TaskData
+from bertkit.tasks.labelled import LabelledExamples
+from bertkit.tasks.model import load_task_model
+from bertkit.tasks.options import Columns
 
 OPTIONS = FinetuneOptions(max_length=12, precision="float32")
 GRID = GridOptions(batch_sizes=(8,), learning_rates=(5e-3, 1e-6), epochs=(1, 2), restarts=3)

@@ -10,22 +10,21 @@ import torch
 import transformers
 
 import bertkit
-from bertkit.data.instances import InstanceOptions
-from bertkit.data.prepare import prepare
-from bertkit.model.folder import ModelFolder
-from bertkit.model.modern_config import ModernBertConfig
+from bertkit.data.corpus.prepare import prepare
+from bertkit.data.instances.sampling import InstanceOptions
+from bertkit.model.config import ModernBertConfig
+from bertkit.pretrained.folder import ModelFolder
 from bertkit.recipes.finetune import finetune
-from bertkit.recipes.finetune_model import starting_model
-from bertkit.recipes.finetune_options import FinetuneOptions
+from bertkit.recipes.finetune_setup import starting_model
+from bertkit.recipes.options import FinetuneOptions, PretrainOptions
 from bertkit.recipes.pretrain import pretrain
-from bertkit.recipes.pretrain_options import PretrainOptions
-from bertkit.tasks.columns import Columns
-from bertkit.tasks.folder import save_task_model
-from bertkit.tasks.labelled_examples import LabelledExamples
-from bertkit.tasks.tagging import Tagging
-from bertkit.tasks.task_data import TaskData
+from bertkit.tasks.data import TaskData
+from bertkit.tasks.labelled import LabelledExamples
+from bertkit.tasks.model import save_task_model
+from bertkit.tasks.options import Columns
+from bertkit.tasks.tagging.task import Tagging
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.training.metrics_log import read_metrics
+from bertkit.training.metrics import read_metrics
 from bertkit.training.options import OptimizerOptions, TrainingOptions
 
 WORDS = ["wind", "river", "stone", "light", "over", "under", "runs", "falls", "keeps", "green", "old", "quiet"]

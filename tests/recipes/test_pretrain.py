@@ -14,34 +14,29 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from bertkit.data.instances import InstanceOptions
-from bertkit.data.prepare import prepare
-from bertkit.data.pretraining_batch import PretrainingBatch
-from bertkit.data.stages import StageOptions
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.process_group import ProcessGroup
+from bertkit.core.distributed import ProcessGroup
+from bertkit.core.errors import InputError
+from bertkit.data.corpus.prepare import prepare
+from bertkit.data.instances.batches import PretrainingBatch
+from bertkit.data.instances.sampling import InstanceOptions
+from bertkit.data.instances.stages import StageOptions
 from bertkit.model.config import BertConfig
 from bertkit.recipes import pretrain as pretrain_module
-from bertkit.recipes.machine_cost import MachineCost
+from bertkit.recipes.estimate import plan_run
+from bertkit.recipes.options import MachineCost, PretrainOptions
 from bertkit.recipes.pretrain import pretrain
-from bertkit.recipes.pretrain_options import PretrainOptions
-from bertkit.recipes.pretrain_plan import plan_run
+from bertkit.recipes.pretrain_objective import PretrainingObjective
 from bertkit.recipes.pretrain_setup import PretrainSetup
 from bertkit.recipes.step_cost import measure_step
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.training import run_clock
-from bertkit.training.adamw import AdamW
-from bertkit.training.gradients import accumulate_gradients
-from bertkit.training.halves import halves
-from bertkit.training.metrics_log import read_metrics
-from bertkit.training.objective import LossTerm
-from bertkit.training.optimizers import new_optimizer
+from bertkit.training import schedule as run_clock
+from bertkit.training.guard import StepGuard
+from bertkit.training.metrics import read_metrics
+from bertkit.training.optimizers import AdamW, new_optimizer
 from bertkit.training.options import OptimizerName, OptimizerOptions, TrainingOptions
-from bertkit.training.pretraining_objective import PretrainingObjective
-from bertkit.training.replicas import Replicas
-from bertkit.training.run_config import read_config
-from bertkit.training.step_figures import StepFigures
-from bertkit.training.step_guard import StepGuard
+from bertkit.training.parallel import Replicas
+from bertkit.training.run_folder import read_config
+from bertkit.training.step import LossTerm, StepFigures, accumulate_gradients, halves
 
 WORDS = ["wind", "river", "stone", "light", "over", "under", "runs", "falls", "keeps", "green", "old", "quiet"]
 OPTIONS = PretrainOptions(

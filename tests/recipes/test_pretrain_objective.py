@@ -4,7 +4,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from bertkit.training.unigram_plateau import UnigramPlateau, unigram_entropy
+from bertkit.recipes.pretrain_objective import UnigramPlateau, unigram_entropy
 
 
 def _steps_told(losses: list[float]) -> list[int]:

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from bertkit.recipes import seeds_at_once as recipe
-from bertkit.recipes.finetune_options import FinetuneOptions
+from bertkit.recipes import seeds as recipe
 from bertkit.recipes.finetune_setup import FinetuneSetup
-from bertkit.tasks.columns import Columns
-from bertkit.tasks.labelled_examples import LabelledExamples
-from bertkit.tasks.task_data import TaskData
+from bertkit.recipes.options import FinetuneOptions
+from bertkit.tasks.data import TaskData
+from bertkit.tasks.labelled import LabelledExamples
+from bertkit.tasks.options import Columns
 
 _GIB = 1 << 30
 

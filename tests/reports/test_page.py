@@ -2,8 +2,8 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from bertkit.studies.figures import Axis, Series, plot
-from bertkit.studies.report import Commands, Fact, Matrix, Paragraph, Plots, Report, Section, Table, write_report
+from bertkit.reports.page import Commands, Fact, Matrix, Paragraph, Plots, Report, Section, Table, write_report
+from bertkit.reports.plots import Axis, Series, plot
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bertkit.cli.main import run
-from bertkit.studies.pretraining_report import pretraining_page
-from bertkit.training.run_config import settle_config
+from bertkit.reports.pretraining import pretraining_page
+from bertkit.training.run_folder import settle_config
 
 SENTENCE = "the quiet river runs over old green stones"
 

@@ -5,14 +5,26 @@ import torch
 from torch import Tensor
 
 from bertkit.model.config import BertConfig
-from bertkit.model.folder import ModelFolder, write_model_folder
 from bertkit.model.initialization import initialize
 from bertkit.model.pretraining import PretrainingModel
-from bertkit.studies.few_label_finetuning import FewLabelOptions, finetune_few_labels
+from bertkit.pretrained.folder import ModelFolder, write_model_folder
+from bertkit.studies.baselines import FewLabelOptions, finetune_few_labels, largest_class_predictions, tfidf_predictions
 from bertkit.tasks.classification import Classification
-from bertkit.tasks.folder import load_task_model
-from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.tasks.labelled import LabelledExamples
+from bertkit.tasks.model import load_task_model
 from bertkit.text.tokenizer import Tokenizer
+
+
+def test_tfidf_finds_the_words_of_a_class():
+    texts = [f"the {word} stands {place}" for place in ("here", "there", "far") for word in ("rose", "drum")]
+    labels = ["garden", "sound"] * 3
+    assert tfidf_predictions(texts, labels, ["a rose", "a drum"], 0) == ["garden", "sound"]
+
+
+def test_the_largest_class_is_the_most_frequent_label_and_the_first_of_equals():
+    assert largest_class_predictions(["b", "a", "b"], 2) == ["b", "b"]
+    assert largest_class_predictions(["b", "a"], 1) == ["a"]
+
 
 TASK = Classification(classes=("bad", "good"), max_length=16)
 TEXTS = ["a good film", "a fine film", "a bad film", "a poor film"]

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bertkit.foundation.errors import InputError
-from bertkit.recipes.finetune_options import FinetuneOptions
-from bertkit.studies.glue import run_glue
-from bertkit.studies.glue_submission import write_glue_submission
+from bertkit.core.errors import InputError
+from bertkit.recipes.options import FinetuneOptions
+from bertkit.studies.glue import run_glue, write_glue_submission
 from bertkit.tasks.glue import GLUE
 
 OPTIONS = FinetuneOptions(epochs=1, max_length=16, seeds=2, precision="float32")

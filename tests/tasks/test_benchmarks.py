@@ -3,10 +3,10 @@ from pathlib import Path
 import datasets
 import pytest
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 from bertkit.tasks.benchmarks import BENCHMARKS, find_benchmark
-from bertkit.tasks.labelled_examples import LabelledExamples
-from bertkit.tasks.text_task import TextTask
+from bertkit.tasks.classification import TextTask
+from bertkit.tasks.labelled import LabelledExamples
 
 
 @pytest.mark.parametrize("name", ["SST-2", "sst2", "Sst_2", "sst-2"])

@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bertkit.tasks.choice import MultipleChoice
 from bertkit.tasks.classification import Classification
-from bertkit.tasks.loss_shape import LossShape
-from bertkit.tasks.multiple_choice import MultipleChoice
-from bertkit.tasks.tag_windows import IGNORED
-from bertkit.tasks.tagging import Tagging
+from bertkit.tasks.contract import LossShape
+from bertkit.tasks.tagging.task import Tagging
+from bertkit.tasks.tagging.windows import IGNORED
 
 CLASSES = ("O", "B-A", "I-A")
 WEIGHTS = torch.tensor([0.5, 1.0, 3.0])

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertkit.foundation.errors import InputError
-from bertkit.tasks.hold_out import hold_out
-from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.core.errors import InputError
+from bertkit.tasks.examples import hold_out
+from bertkit.tasks.labelled import LabelledExamples
 
 
 def _examples(labels: list[int]) -> LabelledExamples:

@@ -6,7 +6,7 @@ import pytest
 
 from bertkit.tasks.benchmarks import find_benchmark
 from bertkit.tasks.glue import GLUE
-from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.tasks.labelled import LabelledExamples
 
 HERE = ("CoLA", "SST-2", "MRPC", "STS-B", "RTE", "WNLI")
 ENTRIES = {entry.name: entry for entry in GLUE}

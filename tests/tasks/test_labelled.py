@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from bertkit.foundation.errors import InputError
-from bertkit.tasks.columns import Columns
-from bertkit.tasks.labelled_examples import read_examples
+from bertkit.core.errors import InputError
+from bertkit.tasks.labelled import read_examples
+from bertkit.tasks.options import Columns
 
 
 def test_pairs_and_labels_are_read_with_their_rows(tmp_path: Path):

@@ -5,17 +5,16 @@ from typing import Any
 import pytest
 import torch
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import write_json
+from bertkit.core.errors import InputError
+from bertkit.core.files import write_json
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
 from bertkit.model.initialization import initialize
 from bertkit.tasks.classification import Classification
-from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
 from bertkit.tasks.evaluation import compute_logits
-from bertkit.tasks.folder import load_task, load_task_model, save_task_model
-from bertkit.tasks.model import TaskModel
+from bertkit.tasks.model import TaskModel, load_task, load_task_model, save_task_model
+from bertkit.tasks.options import Columns
 from bertkit.tasks.regression import Regression
 from bertkit.text.tokenizer import Tokenizer
 
@@ -107,7 +106,7 @@ def test_logits_come_in_the_order_of_the_texts(folder: tuple[Path, TaskModel]):
 @pytest.mark.parametrize("folder", TASKS[:1], indirect=True)
 def test_a_failed_save_leaves_the_old_folder(folder: tuple[Path, TaskModel], monkeypatch: pytest.MonkeyPatch):
     before = {path.name: path.read_bytes() for path in folder[0].iterdir()}
-    monkeypatch.setattr("bertkit.tasks.folder.write_json", lambda *_: shutil.copy("/nonexistent", "/nowhere"))
+    monkeypatch.setattr("bertkit.tasks.model.write_json", lambda *_: shutil.copy("/nonexistent", "/nowhere"))
     with pytest.raises(FileNotFoundError):
         save_task_model(folder[0], folder[1], TASKS[0], Tokenizer.from_pretrained(folder[0]))
     assert {path.name: path.read_bytes() for path in folder[0].iterdir()} == before

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from bare_instances import bare_instances
 
-from bertkit.foundation.errors import InputError
-from bertkit.tasks.prediction import ScorePrediction
+from bare_instances import bare_instances
+from bertkit.core.errors import InputError
+from bertkit.tasks.predictions import ScorePrediction
 from bertkit.tasks.regression import Regression
 
 TASK = Regression(max_length=16)

@@ -9,13 +9,13 @@ import transformers
 
 from bertkit.model.config import BertConfig
 from bertkit.model.initialization import initialize
-from bertkit.tasks.columns import Columns
+from bertkit.tasks.choice import MultipleChoice
 from bertkit.tasks.contract import Task
 from bertkit.tasks.evaluation import compute_logits
-from bertkit.tasks.folder import load_task, load_task_model, new_task_model, save_task_model
-from bertkit.tasks.multiple_choice import MultipleChoice
-from bertkit.tasks.span_extraction import SpanExtraction
-from bertkit.tasks.tagging import Tagging
+from bertkit.tasks.model import load_task, load_task_model, new_task_model, save_task_model
+from bertkit.tasks.options import Columns
+from bertkit.tasks.questions.task import SpanExtraction
+from bertkit.tasks.tagging.task import Tagging
 from bertkit.text.tokenizer import Tokenizer
 
 PAIRS = [("what film", "the plot was so long the plot was so long"), ("was it", "a good film"), ("bad", "")]

@@ -1,4 +1,4 @@
-"""RoBERTa's tokenizer gives the ids and offsets of the transformers package."""
+"""RoBERTa's tokenizer gives the ids and offsets of the transformers package. ModernBERT's tokenizer, from a file in its layout, against Hugging Face's."""
 
 import json
 import shutil
@@ -11,11 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import ByteLevelBPETokenizer
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import read_json, write_json
-from bertkit.text.chunk_encoder import ChunkEncoder
-from bertkit.text.special_tokens import ROBERTA
+from bertkit.core.errors import InputError
+from bertkit.core.files import read_json, write_json
+from bertkit.text.bulk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
+from bertkit.text.wordpiece import ROBERTA
+from byte_pairs import LINES as STORED_LINES
+from byte_pairs import save_byte_pairs
 
 LINES = ["hello world, the quick brown fox don't stop", "Übung macht den Meister 12345", "naïve café — 東京 🙂"]
 NASTY = [
@@ -177,4 +179,70 @@ def test_a_tokenizer_of_another_model_is_refused(saved: Path, tmp_path: Path, pa
     content = read_json(saved / "tokenizer.json") | {part: change}
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match="RoBERTa"):
+        Tokenizer.from_pretrained(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def saved_of_stored_byte_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    save_byte_pairs(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ours_of_stored_byte_pairs(saved_of_stored_byte_pairs: Path) -> Tokenizer:
+    return Tokenizer.from_pretrained(saved_of_stored_byte_pairs)
+
+
+def test_texts_and_pairs_have_the_ids_of_hugging_face(ours_of_stored_byte_pairs: Tokenizer, theirs):
+    for first, second in zip(STORED_LINES, reversed(STORED_LINES), strict=True):
+        assert ours_of_stored_byte_pairs.encode(first).input_ids.tolist() == theirs(first)["input_ids"]
+        if second:  # Transformers takes an empty second text for none
+            assert (
+                ours_of_stored_byte_pairs.encode(first, second).input_ids.tolist() == theirs(first, second)["input_ids"]
+            )
+
+
+@settings(max_examples=60)
+@given(text=st.text(st.characters(codec="utf-8"), max_size=40))
+def test_any_text_has_the_ids_of_hugging_face_and_pieces_lie_in_it(
+    ours_of_stored_byte_pairs: Tokenizer, theirs, text: str
+):
+    found = ours_of_stored_byte_pairs.encode(text)
+    assert found.input_ids.tolist() == theirs(text)["input_ids"]
+    for start, end in found.offsets[1:-1].tolist():
+        assert 0 <= start <= end <= len(text)
+
+
+def test_offsets_leave_out_the_space_before_a_word(ours_of_stored_byte_pairs: Tokenizer):
+    text = "the river falls"
+    starts = {text[start:end] for start, end in ours_of_stored_byte_pairs.encode(text).offsets.tolist()}
+    assert not any(piece.startswith(" ") for piece in starts)
+
+
+def test_a_special_token_can_be_read_as_text_stored_byte_pairs(ours_of_stored_byte_pairs: Tokenizer):
+    found = ours_of_stored_byte_pairs.encode("a [MASK]", split_special_tokens=True)
+    assert ours_of_stored_byte_pairs.mask_token_id not in found.input_ids
+    assert ours_of_stored_byte_pairs.decode(found.input_ids) == "a [MASK]"
+
+
+def test_saved_and_read_again_it_is_the_same(ours_of_stored_byte_pairs: Tokenizer, theirs, tmp_path: Path):
+    ours_of_stored_byte_pairs.save_pretrained(tmp_path, max_length=8192, token_types=False)
+    again, back = Tokenizer.from_pretrained(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert (
+        again.fingerprint == ours_of_stored_byte_pairs.fingerprint
+        and again.vocab_size == ours_of_stored_byte_pairs.vocab_size == len(theirs)
+    )
+    assert back.model_max_length == 8192 and back.mask_token == "[MASK]"
+    assert list(back("a")) == ["input_ids", "attention_mask"]
+    for line in STORED_LINES:
+        np.testing.assert_array_equal(again.encode(line).input_ids, ours_of_stored_byte_pairs.encode(line).input_ids)
+        assert back(line, STORED_LINES[0])["input_ids"] == theirs(line, STORED_LINES[0])["input_ids"]
+
+
+def test_a_vocabulary_without_a_mask_is_refused(saved_of_stored_byte_pairs: Path, tmp_path: Path):
+    content = read_json(saved_of_stored_byte_pairs / "tokenizer.json")
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] != "[MASK]"]
+    write_json(tmp_path / "tokenizer.json", content)
+    with pytest.raises(InputError, match=r"tokenizer\.json: the vocabulary has no \[MASK\]"):
         Tokenizer.from_pretrained(tmp_path)

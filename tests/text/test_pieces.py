@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from test_chunk_encoder import CORPUS, LINES
 
-from bertkit.foundation.errors import InputError
-from bertkit.text.pieces import Pieces
+from bertkit.core.errors import InputError
+from bertkit.text import pieces as long_lines
+from bertkit.text.pieces import Pieces, with_breaks
 from bertkit.text.tokenizer import Tokenizer
+from nasty_lines import CORPUS, LINES
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["uncased", "cased"])
@@ -51,3 +52,9 @@ def test_a_bad_text_is_named(tokenizer: Tokenizer):
         tokenizer.pieces(["fox", 3])  # type: ignore[list-item]
     with pytest.raises(InputError, match="lone surrogate"):
         tokenizer.pieces(["fox", "bad \ud800 text"])
+
+
+def test_only_very_long_lines_get_spaces_and_only_before_most_ascii_punctuation_after_ascii(monkeypatch):
+    assert with_breaks(b"a,b,c") == b"a,b,c"
+    monkeypatch.setattr(long_lines, "_LONG_LINE_BYTES", 3)
+    assert with_breaks("a,b\na,b.é,c".encode()) == "a,b\na ,b.é,c".encode()

@@ -1,10 +1,10 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertkit.tasks.words import split_words
+from bertkit.text.plain_text import split_sentences, split_words
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,29 @@ def test_no_character_is_lost_and_no_word_holds_white_space(text: str):
     spans = split_words(text)
     assert "".join(text[start:end] for start, end in spans) == "".join(text.split())
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
+
+
+def test_abbreviations_do_not_end_a_sentence():
+    text = "Dr. Smith went to Washington D.C. on Friday.  He slept there! Did he? Yes"
+    assert split_sentences(text) == [
+        "Dr. Smith went to Washington D.C. on Friday.",
+        "He slept there!",
+        "Did he?",
+        "Yes",
+    ]
+
+
+def test_text_without_visible_characters_has_no_sentences():
+    assert split_sentences("") == split_sentences(" \n\t") == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(["The end.", " ", "\n", "“Oh!”", "e.g.", "...", "?", "\x85"]) | st.text(max_size=4)))
+def test_only_white_space_around_sentences_is_lost(parts):
+    text = "".join(parts)
+    rest = text
+    for sentence in split_sentences(text):
+        assert sentence == sentence.strip() != ""
+        before, _, rest = rest.partition(sentence)
+        assert not before.strip()
+    assert not rest.strip()

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertkit.tasks.windows import maximum_context, window_starts
+from bertkit.text.sequences import maximum_context, window_starts
 
 SIZES = st.tuples(st.integers(0, 60), st.integers(1, 20), st.integers(1, 25))
 

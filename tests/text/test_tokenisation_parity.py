@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_tokenisation import pieces, words
 from transformers import AutoTokenizer, BertTokenizer
 
-from bertkit.foundation.errors import InputError
-from bertkit.text.chunk_encoder import ChunkEncoder
+from bertkit.core.errors import InputError
+from bertkit.text.bulk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.text.vocabulary_training import count_words
+from bertkit.text.vocabulary import count_words
 from bertkit.text.wordpiece import WordPieceRules
 from google_bert import google_bert
+from reference_tokenisation import pieces, words
 
 CORPUS = [
     "The fox's café, ΣΊΣΥΦΟΣ σίσυφος οδός 中文 naïve [x] foxes | İstanbul e\u0301 한국어 # ##fox don't 1st U.S.A. “”—…",

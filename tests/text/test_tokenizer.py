@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 from bertkit.text.tokenizer import Tokenizer
 
 CORPUS = [
@@ -114,7 +114,7 @@ def test_cased_and_uncased_training_differ(tokenizer: Tokenizer):
 
 
 def test_importing_the_text_floor_does_not_import_torch():
-    code = "import sys, bertkit.text.chunk_encoder, bertkit.text.sentences; sys.exit('torch' in sys.modules)"
+    code = "import sys, bertkit.text.bulk_encoder, bertkit.text.plain_text; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 from bertkit.text.tokenizer import Tokenizer
 
 CORPUS = ["The fox sees Paris, and the café sees foxes.", "Foxes see the sea."] * 3

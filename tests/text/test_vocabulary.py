@@ -1,8 +1,8 @@
 import pytest
 
-from bertkit.foundation.errors import InputError
-from bertkit.text import vocabulary_training
-from bertkit.text.vocabulary_training import VocabularyOptions, count_words, train_vocabulary
+from bertkit.core.errors import InputError
+from bertkit.text import vocabulary as vocabulary_training
+from bertkit.text.vocabulary import VocabularyOptions, count_words, train_vocabulary
 from bertkit.text.wordpiece import WordPieceRules
 
 UNCASED = WordPieceRules(lowercase=True)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.distributed.checkpoint import HuggingFaceStorageWriter
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.process_group import ProcessGroup
+from bertkit.core.distributed import ProcessGroup
+from bertkit.core.errors import InputError
 from bertkit.training.checkpoint import Checkpoints, Progress
 
 SHARD = "shard-00001-model-00001-of-00001.safetensors"

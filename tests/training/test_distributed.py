@@ -15,17 +15,17 @@ from typing import get_args
 import psutil
 import pytest
 import torch
-from distributed_runs import BUDGET_SECONDS, OPTIONS, STEPS, prepare_corpus
 from safetensors.torch import load_file
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import exclusive
+from bertkit.core.errors import InputError
+from bertkit.core.files import exclusive
 from bertkit.recipes.pretrain import pretrain
-from bertkit.training.metrics_log import read_metrics
+from bertkit.training.metrics import read_metrics
 from bertkit.training.options import OptimizerName
+from distributed_runs import BUDGET_SECONDS, OPTIONS, STEPS, prepare_corpus
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-RUNS = Path(__file__).with_name("distributed_runs.py")
+RUNS = Path(__file__).parents[1] / "helpers" / "distributed_runs.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 ON_PROCESSOR = {**ENVIRONMENT, "CUDA_VISIBLE_DEVICES": ""}
 KINDS = ("ddp", "fsdp")

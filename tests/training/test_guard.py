@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.process_group import ProcessGroup
-from bertkit.training.step_guard import StepGuard
+from bertkit.core.distributed import ProcessGroup
+from bertkit.core.errors import InputError
+from bertkit.training.guard import StepGuard
 
 GROUP = ProcessGroup(device=torch.device("cpu"))
 

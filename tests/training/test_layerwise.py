@@ -1,14 +1,19 @@
+from itertools import pairwise
+
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
+from bertkit.core.batch import PackedBatch
+from bertkit.core.errors import InputError
 from bertkit.model.bert import BertModel
-from bertkit.model.config import BertConfig
-from bertkit.model.modern_config import ModernBertConfig
-from bertkit.training.layer_paces import layer_paces
-from bertkit.training.optimizers import new_optimizer
+from bertkit.model.config import BertConfig, ModernBertConfig
+from bertkit.training.layerwise import freeze, joining_epochs, layer_paces
+from bertkit.training.optimizers import AdamW, Pace, new_optimizer
 from bertkit.training.options import OptimizerName, OptimizerOptions
-from bertkit.training.pace import Pace
 
 CONFIG = BertConfig(
     vocab_size=20,
@@ -18,6 +23,71 @@ CONFIG = BertConfig(
     intermediate_size=12,
     max_position_embeddings=8,
 )
+
+
+def _frozen(bert: BertModel) -> set[str]:
+    names = {name: parameter.requires_grad for name, parameter in bert.named_parameters()}
+    parts = {".".join(name.split(".")[: 2 if name.startswith("layers") else 1]) for name in names}
+    frozen = {part for part in parts if not any(grad for name, grad in names.items() if name.startswith(part + "."))}
+    half = {part for part in parts - frozen if any(not names[name] for name in names if name.startswith(part + "."))}
+    assert not half
+    return frozen
+
+
+@pytest.mark.parametrize(
+    ("parts", "frozen"),
+    [
+        ((), set()),
+        (("embeddings",), {"embeddings"}),
+        (("layers:1",), {"layers.1"}),
+        (("layers:0-1",), {"layers.0", "layers.1"}),
+        (("embeddings, layers:0-0", "layers:2"), {"embeddings", "layers.0", "layers.2"}),
+        (("encoder",), {"embeddings", "layers.0", "layers.1", "layers.2"}),
+    ],
+)
+def test_a_part_is_frozen_whole_and_nothing_else_is(parts: tuple[str, ...], frozen: set[str]):
+    bert = BertModel(CONFIG)
+    freeze(bert, parts)
+    assert _frozen(bert) == frozen
+
+
+@pytest.mark.parametrize(
+    "part", ["layers:3", "layers:0-3", "layers:2-1", "layers", "layers:a", "pooler", "", "embedding"]
+)
+def test_what_the_model_does_not_have_is_refused(part: str):
+    with pytest.raises(InputError, match="freeze"):
+        freeze(BertModel(CONFIG), (part,))
+
+
+def test_frozen_weights_get_no_gradient_and_do_not_change():
+    bert = BertModel(CONFIG)
+    freeze(bert, ("embeddings", "layers:0-1"))
+    before = {name: tensor.clone() for name, tensor in bert.state_dict().items()}
+    optimizer = AdamW(bert.named_parameters(), OptimizerOptions(learning_rate=0.1, weight_decay=0.1))
+    batch = PackedBatch.from_arrays(np.array([1, 2, 3, 4, 5]), np.zeros(5, int), np.array([3, 2]))
+    bert(batch).pooler_output.square().sum().backward()
+    for name, parameter in bert.named_parameters():
+        is_frozen = name.startswith(("embeddings", "layers.0", "layers.1"))
+        assert (parameter.grad is None) == is_frozen, name
+    optimizer.step(0.1)
+    for name, tensor in bert.state_dict().items():
+        is_frozen = name.startswith(("embeddings", "layers.0", "layers.1"))
+        assert torch.equal(tensor, before[name]) == is_frozen, name
+
+
+def test_a_part_joins_an_epoch_where_there_are_enough():
+    assert joining_epochs(3, 4) == [1, 2, 3]
+    assert joining_epochs(3, 9) == [1, 2, 3]
+    assert joining_epochs(13, 3) == [1] * 7 + [2] * 6
+
+
+@given(parts=st.integers(1, 50), epochs=st.integers(2, 60))
+def test_parts_join_from_the_top_down_and_all_learn_in_the_last_epoch(parts: int, epochs: int):
+    joining = joining_epochs(parts, epochs)
+    assert len(joining) == parts
+    assert joining[0] == 1
+    assert joining[-1] <= epochs - 1
+    assert all(0 <= later - sooner <= 1 for sooner, later in pairwise(joining))
 
 
 def test_rates_fall_from_the_head_to_the_embeddings():

@@ -6,17 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bertkit.foundation.errors import InputError, LoneInputError
-from bertkit.foundation.process_group import ProcessGroup
+from bertkit.core.distributed import ProcessGroup
+from bertkit.core.errors import InputError, LoneInputError
 from bertkit.model.dropout import Dropout
-from bertkit.training.halving import halve_until_it_fits
+from bertkit.recipes.pretrain_objective import MASKED_LM
 from bertkit.training.loop import train
-from bertkit.training.metrics_log import read_metrics
-from bertkit.training.objective import LossTerm
+from bertkit.training.metrics import Yardsticks, read_metrics
+from bertkit.training.optimizers import Pace
 from bertkit.training.options import OptimizerOptions, TrainingOptions
-from bertkit.training.pace import Pace
-from bertkit.training.pretraining_objective import MASKED_LM
-from bertkit.training.yardsticks import Yardsticks
+from bertkit.training.step import LossTerm, halve_until_it_fits
 
 OPTIONS = TrainingOptions(
     steps=12,

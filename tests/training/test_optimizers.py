@@ -5,13 +5,47 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 import torch
-from reference_optimizers import BETA1, BETA2, EPSILON, ReferenceLamb, ReferenceStableAdamW
 from torch import nn
 
-from bertkit.foundation.errors import InputError
-from bertkit.training.optimizers import new_optimizer
+from bertkit.core.errors import InputError
+from bertkit.training.optimizers import AdamW, new_optimizer
 from bertkit.training.options import OptimizerName, OptimizerOptions
+from bertkit.training.schedule import learning_rate
 from parity_table import ParityTable
+from reference_optimizers import BETA1, BETA2, EPSILON, ReferenceLamb, ReferenceStableAdamW
+
+
+def _parameters() -> list[tuple[str, nn.Parameter]]:
+    torch.manual_seed(0)
+    return [("matrix", nn.Parameter(torch.randn(5, 4))), ("vector", nn.Parameter(torch.randn(4)))]
+
+
+def _set_gradients(parameters: list[tuple[str, nn.Parameter]], step: int, scale: float = 1.0) -> None:
+    generator = torch.Generator().manual_seed(step)
+    for _, parameter in parameters:
+        parameter.grad = scale * torch.randn(parameter.shape, generator=generator)
+
+
+def test_frozen_parameters_are_left_alone():
+    parameters = _parameters()
+    parameters[0][1].requires_grad_(False)
+    before = parameters[0][1].clone()
+    optimizer = AdamW(parameters, OptimizerOptions())
+    parameters[1][1].grad = torch.ones(4)
+    optimizer.step(0.1)
+    assert torch.equal(parameters[0][1], before)
+    assert "first.matrix" not in optimizer.state()
+
+
+def test_the_rate_rises_from_zero_and_steps_down_where_warm_up_ends():
+    options = OptimizerOptions(learning_rate=1.0, warmup_share=0.1)
+    rates = [learning_rate(step, 100, options) for step in range(101)]
+    assert rates[0] == 0.0
+    assert rates[9] == pytest.approx(0.9)
+    assert rates[10] == pytest.approx(0.9)
+    assert rates[50] == pytest.approx(0.5)
+    assert rates[100] == 0.0
+
 
 STEPS, DECAY = 300, 0.05
 OPTIMIZERS: tuple[OptimizerName, ...] = ("adamw", "lamb", "stable-adamw")
@@ -32,7 +66,7 @@ def _gradients(weights: dict[str, np.ndarray], step: int) -> dict[str, np.ndarra
     return found
 
 
-def _parameters(dtype: torch.dtype) -> dict[str, nn.Parameter]:
+def _optimizers_parameters(dtype: torch.dtype) -> dict[str, nn.Parameter]:
     return {name: nn.Parameter(torch.from_numpy(value).to(dtype)) for name, value in _weights().items()}
 
 
@@ -57,7 +91,7 @@ def test_every_step_is_that_of_the_paper(
     dtype: torch.dtype,
     bound: float,
 ):
-    parameters = _parameters(dtype)
+    parameters = _optimizers_parameters(dtype)
     found = new_optimizer(parameters.items(), _options(optimizer, max_grad_norm=np.inf))
     expected = reference({name: value.detach().numpy() for name, value in parameters.items()}, DECAY)
     worst = 0.0
@@ -82,7 +116,7 @@ def test_every_step_is_that_of_the_paper(
 def test_gradients_are_scaled_down_to_the_global_norm(optimizer: OptimizerName):
     ends = []
     for size in (1.0, 1000.0):
-        parameters = _parameters(torch.float64)
+        parameters = _optimizers_parameters(torch.float64)
         found = new_optimizer(parameters.items(), _options(optimizer, max_grad_norm=0.5))
         for step in range(3):
             for name, value in _gradients(_weights(), step).items():
@@ -96,7 +130,7 @@ def test_gradients_are_scaled_down_to_the_global_norm(optimizer: OptimizerName):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_another_goes_on_from_the_state_of_one(optimizer: OptimizerName):
-    whole, half = _parameters(torch.float32), _parameters(torch.float32)
+    whole, half = _optimizers_parameters(torch.float32), _optimizers_parameters(torch.float32)
     one, first = (new_optimizer(each.items(), _options(optimizer)) for each in (whole, half))
     for step in range(8):
         if step == 4:
@@ -114,7 +148,7 @@ def test_another_goes_on_from_the_state_of_one(optimizer: OptimizerName):
 @pytest.mark.parametrize("broken", [np.nan, np.inf, 1.0])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_vetoed_step_changes_no_bit_and_is_counted(optimizer: OptimizerName, broken: float):
-    parameters = _parameters(torch.float32)
+    parameters = _optimizers_parameters(torch.float32)
     found = new_optimizer(parameters.items(), _options(optimizer))
     for step, vetoed in enumerate((True, False, False, True)):
         before = _bits(parameters, found.first_moments, found.second_moments)
@@ -129,7 +163,7 @@ def test_a_vetoed_step_changes_no_bit_and_is_counted(optimizer: OptimizerName, b
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_veto_that_is_none_changes_no_bit_of_a_step(optimizer: OptimizerName):
-    judged, unjudged = _parameters(torch.float32), _parameters(torch.float32)
+    judged, unjudged = _optimizers_parameters(torch.float32), _optimizers_parameters(torch.float32)
     for parameters, veto in ((judged, lambda _: torch.tensor(0.0)), (unjudged, None)):
         found = new_optimizer(parameters.items(), _options(optimizer))
         for step in range(5):
@@ -142,7 +176,7 @@ def test_a_veto_that_is_none_changes_no_bit_of_a_step(optimizer: OptimizerName):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_step_reads_nothing_from_the_device(optimizer: OptimizerName):
     """Tensors on the meta device have no values to read."""
-    parameters = {name: nn.Parameter(value.to("meta")) for name, value in _parameters(torch.float32).items()}
+    parameters = {name: nn.Parameter(value.to("meta")) for name, value in _optimizers_parameters(torch.float32).items()}
     found = new_optimizer(parameters.items(), _options(optimizer))
     for parameter in parameters.values():
         parameter.grad = torch.empty_like(parameter)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 from bertkit.training.options import OptimizerOptions, TrainingOptions
 
 

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.packed_batch import PackedBatch
-from bertkit.model.config import BertConfig
-from bertkit.model.presets import MODERN_PRESETS, PRESETS
+from bertkit.core.batch import PackedBatch
+from bertkit.core.distributed import ProcessGroup
+from bertkit.core.errors import InputError
+from bertkit.model.config import MODERN_PRESETS, PRESETS, BertConfig
 from bertkit.model.pretraining import PretrainingModel
-from bertkit.training.compiled_layers import compile_layers
+from bertkit.training import parallel as replicas
+from bertkit.training.parallel import Replicas, compile_layers
 
 
 def _model(config: BertConfig) -> PretrainingModel:
@@ -67,3 +69,11 @@ def test_compiled_layers_on_the_device_have_the_same_gradients(config):
         expected, found = _gradients(plain, lengths), _gradients(compiled, lengths)
         for name, gradient in expected.items():
             torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-4)
+
+
+def test_all_that_is_replicated_lies_on_the_device_of_the_module(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(replicas, "DistributedDataParallel", lambda module, **_: module)
+    module = nn.Sequential(nn.Linear(2, 3, device="meta"), nn.Linear(3, 1, device="meta"))
+    model = Replicas(module, ProcessGroup(size=2, device=torch.device("meta"))).model
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+    assert next(model.parameters()) is module[0].weight

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bertkit.foundation.errors import InputError
-from bertkit.training.run_config import read_config, settle_config
+from bertkit.core.errors import InputError
+from bertkit.training.run_folder import read_config, settle_config
 
 
 @pytest.mark.parametrize("resume", [None, True, False])

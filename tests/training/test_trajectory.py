@@ -5,15 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from reference_adam import ReferenceAdam, rate_of
 from torch import Tensor, nn
 
 from bertkit.model.config import BertConfig
 from bertkit.model.pretraining import PretrainingModel
-from bertkit.training.adamw import AdamW
+from bertkit.training.optimizers import AdamW
 from bertkit.training.options import OptimizerOptions
 from bertkit.training.schedule import learning_rate
 from parity_table import ParityTable
+from reference_adam import ReferenceAdam, rate_of
 
 STEPS, INPUTS, CLASSES = 1000, 40, 7
 WHAT, MEASURE = "weights over 1,000 steps", "largest difference of a weight"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 
 if TYPE_CHECKING:
-    from bertkit.model.parameter_counts import ParameterCounts
+    from bertkit.model.size import ParameterCounts
 
 
 def doctor(
@@ -55,12 +55,11 @@ def _examine_corpus(data: Path, against: list[Path], html: Path | None, json_out
     from rich.console import Console
     from rich.table import Table
 
-    from bertkit.data.corpus_figures import corpus_figures
-    from bertkit.data.prepared_corpus import PreparedCorpus
-    from bertkit.studies.benchmark_texts import benchmark_files
-    from bertkit.studies.corpus_report import CorpusExamination, corpus_report
-    from bertkit.studies.report import write_report
-    from bertkit.studies.text_overlap import text_overlap
+    from bertkit.data.corpus.overlap import benchmark_files, text_overlap
+    from bertkit.data.corpus.prepared import PreparedCorpus
+    from bertkit.data.instances.statistics import corpus_figures
+    from bertkit.reports.corpus import CorpusExamination, corpus_report
+    from bertkit.reports.page import write_report
 
     files = benchmark_files(against)
     corpus = PreparedCorpus.open(data)
@@ -85,8 +84,8 @@ def _examine_corpus(data: Path, against: list[Path], html: Path | None, json_out
 
 
 def _count_parameters(model: str, json_output: bool) -> None:
-    from bertkit.model.described_model import describe_model
-    from bertkit.model.parameter_counts import ParameterCounts
+    from bertkit.model.size import ParameterCounts
+    from bertkit.pretrained.models import describe_model
 
     described = describe_model(model)
     counts = ParameterCounts.of(described)

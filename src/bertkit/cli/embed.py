@@ -1,4 +1,4 @@
-"""`bertkit embed`."""
+"""- embed, features."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertkit.cli.text_rows import TextRows
-from bertkit.cli.texts import InputOptions
-from bertkit.foundation.precision import Precision
+from bertkit.cli.inputs import InputOptions, TextRowOptions, TextRows
+from bertkit.core.errors import InputError
+from bertkit.core.machine import Precision
 
 
 def embed(
@@ -49,10 +49,10 @@ def embed(
     """
     rows = TextRows(texts, source)
 
-    from bertkit.foundation.console import note
+    from bertkit.core.console import note
     from bertkit.inference.feature_file import write_features
     from bertkit.inference.load import load
-    from bertkit.inference.vector_file import check_vector_path
+    from bertkit.inference.vector_files import check_vector_path
 
     check_vector_path(output)
     predictor = load(model, precision=precision)
@@ -61,3 +61,83 @@ def embed(
     for remark in written.remarks:
         note(remark)
     print(f"{written.texts:,} vectors of {written.width}: {output}")
+
+
+_LISTED = Parameter(allow_leading_hyphen=True)
+"""A list by commas may begin with a minus."""
+
+
+def features(
+    model: str,
+    /,
+    *texts: str,
+    output: Path,
+    source: Annotated[TextRowOptions, Parameter(name="*")] = TextRowOptions(),
+    layers: Annotated[str | None, _LISTED] = None,
+    combine: Literal["concat", "sum", "mean", "weighted"] = "concat",
+    weights: Annotated[str | None, _LISTED] = None,
+    pooling: Literal["mean", "cls", "tokens"] = "mean",
+    max_length: int | None = None,
+    precision: Precision = "float32",
+) -> None:
+    """Write the hidden states of an encoder's layers as features of texts or of their tokens.
+
+    A call that was stopped goes on when the same command is given again.
+
+    Parameters
+    ----------
+    model
+        Model folder or hub name.
+    texts
+        Texts to take features of.
+    output
+        .npy for the array, with NAME.ids.jsonl beside it; .parquet for columns id, text and embedding.
+    layers
+        Layers by commas: numbers from 0, the embeddings, or back from -1, the last; embeddings, last, all (from 1 on).
+        The last four unless given, or all of a model that has fewer.
+    combine
+        What becomes of several layers: end to end, their sum, their mean, or a sum with --weights.
+    weights
+        A number a layer, by commas.
+    pooling
+        Mean of all tokens, the hidden state of [CLS], or every token's own: then .npy has a row a token, with
+        NAME.offsets.npy and NAME.bounds.npy beside it, and .parquet lists with columns tokens and offsets.
+    max_length
+        Tokens that a text is cut to, special ones counted; the folder's own unless given.
+    precision
+        bf16 is faster where the processor has it; auto takes it there.
+    """
+    numbers = None if weights is None else _numbers(weights)
+    rows = TextRows(texts, source)
+
+    from bertkit.core.console import note
+    from bertkit.inference.feature_file import write_features
+    from bertkit.inference.feature_layers import last_layers
+    from bertkit.inference.features import FeaturePlan
+    from bertkit.inference.load import load
+    from bertkit.inference.vector_files import check_vector_path
+
+    check_vector_path(output)
+    loaded = load(model, precision=precision).model
+    plan = FeaturePlan.of(
+        loaded,
+        layers=last_layers(loaded.bert.config.num_hidden_layers) if layers is None else layers,
+        combination=combine,
+        weights=numbers,
+        pooling=pooling,
+        max_length=max_length,
+    )
+    written = write_features(loaded, rows, output, plan, share_read=rows.share_read)
+    for remark in written.remarks:
+        note(remark)
+    per = ", one a token" if plan.is_per_token else ""
+    print(f"features of {written.texts:,} texts, {written.width} wide{per}: {output}")
+
+
+def _numbers(listed: str) -> list[float]:
+    try:
+        return [float(number) for number in listed.split(",")]
+    except ValueError:
+        raise InputError(
+            f"weights {listed!r} are no numbers: give one a layer, by commas, such as 0.5,0.3,0.2"
+        ) from None

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from bertkit.cli.ignored_options import refuse_columns, refuse_given
-from bertkit.data.text_stream import EncodingErrors
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.precision import Precision
+from bertkit.cli.inputs import refuse_columns, refuse_given
+from bertkit.core.errors import InputError
+from bertkit.core.machine import Precision
+from bertkit.data.readers.text import EncodingErrors
 
 if TYPE_CHECKING:
-    from bertkit.tasks.columns import Columns
-    from bertkit.tasks.contract import Task
-    from bertkit.tasks.instances import TaskInstances
+    from bertkit.tasks.contract import Task, TaskInstances
+    from bertkit.tasks.options import Columns
     from bertkit.text.tokenizer import Tokenizer
 
 
@@ -76,15 +75,15 @@ def evaluate(
     if report is not None and report.suffix != ".html":
         raise InputError(f"{report} must end in .html: the report is a page")
 
-    from bertkit.data.sources import HubDataset, resolve_sources
-    from bertkit.foundation.allocator import tune_allocator
-    from bertkit.foundation.console import note
-    from bertkit.foundation.devices import default_device
-    from bertkit.studies.report import write_report
-    from bertkit.studies.task_report.evaluated import Evaluated
-    from bertkit.studies.task_report.evaluation_page import evaluation_page
+    from bertkit.core.console import note
+    from bertkit.core.devices import default_device
+    from bertkit.core.machine import tune_allocator
+    from bertkit.data.readers.sources import HubDataset, resolve_sources
+    from bertkit.reports.evaluation.evaluated import Evaluated
+    from bertkit.reports.evaluation.pages import evaluation_page
+    from bertkit.reports.page import write_report
     from bertkit.tasks.benchmarks import find_benchmark
-    from bertkit.tasks.folder import load_task_model
+    from bertkit.tasks.model import load_task_model
     from bertkit.text.tokenizer import Tokenizer
 
     tune_allocator()

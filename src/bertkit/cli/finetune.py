@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertkit.cli.ignored_options import refuse_columns, refuse_given
-from bertkit.data.text_stream import EncodingErrors
-from bertkit.foundation.errors import InputError
-from bertkit.recipes.finetune_options import FinetuneOptions
-from bertkit.tasks.task_options import TaskOptions
+from bertkit.cli.inputs import refuse_columns, refuse_given
+from bertkit.core.errors import InputError
+from bertkit.data.readers.text import EncodingErrors
+from bertkit.recipes.options import FinetuneOptions
+from bertkit.tasks.options import TaskOptions
 
 Kind = Literal["classification", "regression", "span-extraction", "multiple-choice", "tagging"]
 
@@ -105,12 +105,11 @@ def finetune(
 
     from bertkit.recipes import finetune as recipe
     from bertkit.recipes.grid import finetune_grid
-    from bertkit.recipes.grid_options import PAPER_GRID
-    from bertkit.studies.task_report.grid_page import write_grid_report
-    from bertkit.studies.task_report.run_page import write_run_report
+    from bertkit.recipes.options import PAPER_GRID
+    from bertkit.reports.evaluation.pages import write_grid_report, write_run_report
     from bertkit.tasks.benchmarks import find_benchmark
-    from bertkit.tasks.folder import FAMILIES
-    from bertkit.tasks.task_data import read_task_data
+    from bertkit.tasks.data import read_task_data
+    from bertkit.tasks.model import FAMILIES
 
     if task is not None and data is not None:
         task_data = find_benchmark(task).data(data, task_options, encoding_errors)

@@ -1,4 +1,4 @@
-"""`bertkit glue`."""
+"""- glue, glue-submission."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertkit.data.text_stream import EncodingErrors
-from bertkit.recipes.finetune_options import FinetuneOptions
+from bertkit.core.errors import InputError
+from bertkit.data.readers.text import EncodingErrors
+from bertkit.recipes.options import FinetuneOptions
 
 
 def glue(
@@ -54,7 +55,7 @@ def glue(
     """
     from rich.console import Console
 
-    from bertkit.recipes.grid_options import PAPER_GRID
+    from bertkit.recipes.options import PAPER_GRID
     from bertkit.studies.glue import GLUE_TASKS, run_glue
 
     result = run_glue(
@@ -71,3 +72,38 @@ def glue(
         print(json.dumps(result.to_json(), indent=2))
     else:
         Console().print(result.table())
+
+
+def glue_submission(runs: Path, /, *, data: Path, out: Path, encoding_errors: EncodingErrors = "strict") -> None:
+    """Write the zip file that the GLUE leaderboard takes, from models and the official test files.
+
+    The leaderboard refuses a zip that lacks one of its eleven files. Tasks without a model or a test file are filled
+    with their largest class; each of them is named.
+
+    Parameters
+    ----------
+    runs
+        Folder that `bertkit glue` wrote, or one with a model for each task in CoLA/, MNLI/ and so on. The model of
+        MNLI also answers the diagnostic set.
+    data
+        Folder with CoLA/test.tsv, MNLI/test_matched.tsv, AX/diagnostic.tsv and so on.
+    out
+        File that ends in .zip.
+    encoding_errors
+        What becomes of bytes that are not UTF-8.
+    """
+    if out.suffix != ".zip":
+        raise InputError(f"{out} must end in .zip: that is what the leaderboard takes")
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from bertkit.studies.glue import write_glue_submission
+
+    files = write_glue_submission(runs, data, out, encoding_errors)
+    table = Table(title=str(out))
+    for column in ("file", "rows", "predicted by"):
+        table.add_column(column)
+    for file in files:
+        table.add_row(file.name, f"{file.rows:,}", "NOTHING: largest class" if file.model is None else str(file.model))
+    Console().print(table)

@@ -1,17 +1,23 @@
-"""Where `predict`, `fill-mask`, `embed` and `features` take their texts from."""
+"""- where texts and rows come from."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from bertkit.data.rows import RowOptions, read_rows
-from bertkit.data.sources import HubDataset, resolve_sources
-from bertkit.data.text_stream import BytesSeen, EncodingErrors, text_lines
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.data.readers.sources import HubDataset, no_rows, resolve_sources
+from bertkit.data.readers.tables import RowOptions, read_rows, read_table_parts
+from bertkit.data.readers.text import BytesSeen, EncodingErrors, TextRow, text_lines
+
+if TYPE_CHECKING:
+    from bertkit.tasks.contract import Task
+    from bertkit.tasks.examples import Examples
 
 _CHUNK_TEXTS = 8192
 _CHUNK_CHARACTERS = 1 << 24
@@ -149,3 +155,151 @@ def _chunks(texts: Iterator[Text]) -> Iterator[list[Text]]:
             chunk, characters = [], 0
     if chunk:
         yield chunk
+
+
+class TextRows:
+    """The texts of the arguments, or of the input, one after another; the first one is read at once."""
+
+    def __init__(self, arguments: Sequence[str], options: InputOptions) -> None:
+        self._options, self._read_bytes = options, 0
+        column = options.id if isinstance(options, TextRowOptions) else None
+        rows = self._numbered(arguments, options) if column is None else self._named(arguments, options, column)
+        first = next(rows, None)
+        if first is None:
+            raise no_rows(options.input)
+        self._rows = chain([first], rows)
+
+    def __iter__(self) -> Iterator[TextRow]:
+        return self._rows
+
+    def share_read(self) -> float | None:
+        """How much of the input has been read; None where its size is not known."""
+        return min(1.0, self._read_bytes / self._total_bytes) if self._total_bytes else None
+
+    @cached_property
+    def _total_bytes(self) -> int:
+        """Of the input's files; 0 where nobody knows."""
+        if self._options.input in (None, "-"):
+            return 0
+        return sum(source.num_bytes for source in resolve_sources([str(self._options.input)]))
+
+    def _see(self, count: int) -> None:
+        self._read_bytes += count
+
+    def _numbered(self, arguments: Sequence[str], options: InputOptions) -> Iterator[TextRow]:
+        texts = chain.from_iterable(read_text_chunks(arguments, options, self._see))
+        for number, text in enumerate(texts, 1):
+            assert isinstance(text, str)
+            yield TextRow(number, text)
+
+    def _named(self, arguments: Sequence[str], options: InputOptions, column: str) -> Iterator[TextRow]:
+        if arguments or options.text is None or options.input in (None, "-"):
+            raise InputError("--id names a table's column: give the table with --input FILE and its texts with --text")
+        rows = RowOptions(columns=(options.text, column), encoding_errors=options.encoding_errors)
+        kind: type | None = None
+        for source in resolve_sources([str(options.input)]):
+            for number, (text, one) in read_rows(source, rows, self._see):
+                here = f"{source.origin}, row {number}"
+                if not isinstance(text, str):
+                    raise InputError(f"{here}: column {options.text!r} is {text!r}, not a text")
+                kind = _checked_kind(one, kind, f"{here}: column {column!r}")
+                yield TextRow(one, text)
+
+
+def _checked_kind(one: Any, kind: type | None, place: str) -> type:
+    if type(one) not in (str, int):
+        raise InputError(f"{place} is {one!r}: an id is a word or a whole number")
+    if kind is not None and type(one) is not kind:
+        raise InputError(f"{place} is {one!r}, and ids before it are {_NAMES[kind]}: give all of them one type")
+    return type(one)
+
+
+_NAMES = {str: "words", int: "whole numbers"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Examples of one stretch of the input, and their ids where a column has them."""
+
+    examples: Examples
+    ids: Sequence[Any] | None = None
+
+
+class PredictInput:
+    """All that is to be predicted from."""
+
+    def __init__(self, task: Task[Any], texts: Sequence[str], options: TaskInputOptions) -> None:
+        self._task, self._texts, self._options = task, texts, options
+        known = options.input is not None and options.input != "-"
+        self._total_bytes = sum(source.num_bytes for source in resolve_sources([str(options.input)])) if known else 0
+        self._read_bytes = 0
+
+    def parts(self) -> Iterator[Part]:
+        """In parts of bounded size, but for a file of the task's own layout."""
+        return _parts(self._task, self._texts, self._options, self._see)
+
+    def share_read(self) -> float | None:
+        """How much of the input has been read; None where its size is not known."""
+        return min(1.0, self._read_bytes / self._total_bytes) if self._total_bytes else None
+
+    def _see(self, count: int) -> None:
+        self._read_bytes += count
+
+
+def _parts(task: Task[Any], texts: Sequence[str], options: TaskInputOptions, bytes_seen: BytesSeen) -> Iterator[Part]:
+    named = [f"--{name}" for name in ("text", "text-pair", "choices", "id") if getattr(options, name.replace("-", "_"))]
+    if texts or options.input in (None, "-"):
+        if named:
+            raise InputError(f"{named[0]} names a table's column: give the table with --input FILE")
+        return _lines(task, texts, options, bytes_seen)
+    assert options.input is not None
+    source = resolve_sources([options.input])[0]
+    if not isinstance(source, HubDataset) and task.has_own_layout(source.path):
+        if named:
+            raise InputError(f"{options.input} is no table: leave {named[0]} out")
+        return _whole(task, options.input, options.encoding_errors)
+    if not isinstance(source, HubDataset) and (source.format == "text" or options.pair):
+        if named:
+            raise InputError(f"{options.input} has a text a line and no columns: leave {named[0]} out")
+        return _lines(task, texts, options, bytes_seen)
+    return _tables(task, options, bytes_seen)
+
+
+def _lines(task: Task[Any], texts: Sequence[str], options: TaskInputOptions, bytes_seen: BytesSeen) -> Iterator[Part]:
+    for chunk in read_text_chunks(texts, options, bytes_seen):
+        yield Part(task.examples([task.parse_line(text) if isinstance(text, str) else text for text in chunk]))
+
+
+def _whole(task: Task[Any], source: str, encoding_errors: EncodingErrors) -> Iterator[Part]:
+    yield Part(task.read(source, replace(task.columns, encoding_errors=encoding_errors), labelled=False))
+
+
+def _tables(task: Task[Any], options: TaskInputOptions, bytes_seen: BytesSeen) -> Iterator[Part]:
+    columns = task.columns.changed(
+        text=options.text, text_pair=options.text_pair, choices=options.choices, header=options.header
+    )
+    columns = replace(columns, broken_rows="skip")  # every row gets its prediction
+    id_column = None if options.id is None else columns.typed(options.id)
+    names = [*columns.inputs, *([] if id_column is None else [id_column])]
+    rows = RowOptions(
+        columns=tuple(dict.fromkeys(names)),
+        header=columns.header,
+        encoding_errors=options.encoding_errors,
+        pad_short_rows=True,
+    )
+    assert options.input is not None
+    for table in read_table_parts(options.input, rows, bytes_seen):
+        yield Part(task.read(table, columns, labelled=False), None if id_column is None else table.columns[id_column])
+
+
+def refuse_given(reason: str, options: Mapping[str, object]) -> None:
+    """Raise `InputError` with the reason and the names of the options that are not None, if there are any."""
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if given:
+        raise InputError(f"{reason}: leave {', '.join(given)} out")
+
+
+def refuse_columns(task: Task[Any] | type[Task[Any]], columns: Mapping[str, object]) -> None:
+    """Raise `InputError` for columns given that tasks of this kind do not have."""
+    strange = {name: value for name, value in columns.items() if name not in task.known_columns}
+    refuse_given(f"{task.kind} has no such column", strange)

@@ -12,29 +12,29 @@ from cyclopts import App, CycloptsError
 from cyclopts.config import Yaml
 
 from bertkit import __version__
-from bertkit.foundation.errors import InputError, LoneInputError
-from bertkit.foundation.launch import Launch
+from bertkit.core.errors import InputError, LoneInputError
+from bertkit.core.machine import Launch
 from bertkit.recipes.presets import recipe_file
 
 USER_ERROR, INTERRUPTED = 2, 130
 
-_COMMANDS = {
-    "demo": "Run the whole path on the documentation that every Python carries.",
-    "vocab": "Train a WordPiece vocabulary.",
-    "prepare": "Turn a corpus into memory-mapped shards of token ids.",
-    "pretrain": "Pre-train a BERT: masked LM and next-sentence prediction.",
-    "plan": "Foretell a pre-training run: size, batch, tokens, loss, memory, price.",
-    "finetune": "Fine-tune a model on a benchmark or on your own table.",
-    "glue": "Fine-tune on every task of GLUE; a table beside the paper's.",
-    "glue-submission": "Make the zip that the GLUE leaderboard takes.",
-    "evaluate": "Measure a fine-tuned model on labelled data.",
-    "predict": "Apply a fine-tuned model: labels, scores, answers, choices, entities.",
-    "fill-mask": "Fill in [MASK].",
-    "embed": "Turn texts into vectors.",
-    "features": "Write any layers' hidden states as features of texts or tokens.",
-    "study": "Compare parts and choices by experiment.",
-    "convert": "Write a model in another format: Hugging Face's or TensorFlow 1's.",
-    "doctor": "Look into a prepared corpus, or count a model's parameters.",
+_COMMANDS = {  # name: (file in cli/, summary)
+    "demo": ("studies", "Run the whole path on the documentation that every Python carries."),
+    "vocab": ("prepare", "Train a WordPiece vocabulary."),
+    "prepare": ("prepare", "Turn a corpus into memory-mapped shards of token ids."),
+    "pretrain": ("pretrain", "Pre-train a BERT: masked LM and next-sentence prediction."),
+    "plan": ("pretrain", "Foretell a pre-training run: size, batch, tokens, loss, memory, price."),
+    "finetune": ("finetune", "Fine-tune a model on a benchmark or on your own table."),
+    "glue": ("glue", "Fine-tune on every task of GLUE; a table beside the paper's."),
+    "glue-submission": ("glue", "Make the zip that the GLUE leaderboard takes."),
+    "evaluate": ("evaluate", "Measure a fine-tuned model on labelled data."),
+    "predict": ("predict", "Apply a fine-tuned model: labels, scores, answers, choices, entities."),
+    "fill-mask": ("predict", "Fill in [MASK]."),
+    "embed": ("embed", "Turn texts into vectors."),
+    "features": ("embed", "Write any layers' hidden states as features of texts or tokens."),
+    "study": ("studies", "Compare parts and choices by experiment."),
+    "convert": ("convert", "Write a model in another format: Hugging Face's or TensorFlow 1's."),
+    "doctor": ("doctor", "Look into a prepared corpus, or count a model's parameters."),
 }
 _WITH_RECIPES = (["pretrain"], ["plan"])
 _IN_MANY_PROCESSES = "pretrain"
@@ -48,9 +48,8 @@ def build_app() -> App:
         version=__version__,
         help_format="plaintext",
     )
-    for name, summary in _COMMANDS.items():
-        module = name.replace("-", "_")
-        app.command(f"bertkit.cli.{module}:{module}", name=name, help=summary)
+    for name, (module, summary) in _COMMANDS.items():
+        app.command(f"bertkit.cli.{module}:{name.replace('-', '_')}", name=name, help=summary)
     return app
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from _csv import Writer as CsvWriter
 
-    from bertkit.tasks.prediction import Mark, Prediction
+    from bertkit.tasks.predictions import Mark, Prediction
 
 _COLOURS = ("green", "cyan", "magenta", "yellow", "blue", "red")
 _MARGIN = 200

@@ -1,7 +1,8 @@
-"""`bertkit predict`."""
+"""- predict, fill-mask."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,11 +12,10 @@ from typing import Annotated, TextIO
 
 from cyclopts import Parameter
 
-from bertkit.cli.predict_input import PredictInput
-from bertkit.cli.predict_output import Delimited, Highlighted, JsonLines, Lines, Predicted, PredictionWriter
-from bertkit.cli.texts import TaskInputOptions
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.precision import Precision
+from bertkit.cli.inputs import InputOptions, PredictInput, TaskInputOptions, read_text_chunks
+from bertkit.cli.outputs import Delimited, Highlighted, JsonLines, Lines, Predicted, PredictionWriter
+from bertkit.core.errors import InputError
+from bertkit.core.machine import Precision
 
 _FILES: dict[str, Callable[[TextIO], PredictionWriter]] = {
     ".jsonl": JsonLines,
@@ -61,10 +61,10 @@ def predict(
     if texts and source.input is not None:
         raise InputError("texts were given both as arguments and with --input: give one of them")
 
-    from bertkit.foundation.console import note, progress
-    from bertkit.foundation.files import atomic_path
+    from bertkit.core.console import note, progress
+    from bertkit.core.files import atomic_path
+    from bertkit.inference.feature_file import SeenIds
     from bertkit.inference.load import load
-    from bertkit.inference.seen_ids import SeenIds
 
     predictor = load(model, precision=precision)
     given = PredictInput(predictor.task, texts, source)
@@ -116,7 +116,7 @@ class _Remarks:
 
     def say(self, remark: str) -> None:
         """Print one of the first."""
-        from bertkit.foundation.console import note
+        from bertkit.core.console import note
 
         self._count += 1
         if self._count <= _MOST_REMARKS:
@@ -124,7 +124,51 @@ class _Remarks:
 
     def close(self) -> None:
         """Say how many were not printed."""
-        from bertkit.foundation.console import note
+        from bertkit.core.console import note
 
         if self._count > _MOST_REMARKS:
             note(f"and {self._count - _MOST_REMARKS:,} remarks more of later parts of the input")
+
+
+def fill_mask(
+    model: str,
+    /,
+    *texts: str,
+    source: Annotated[InputOptions, Parameter(name="*")] = InputOptions(),
+    top_k: int = 5,
+    precision: Precision = "float32",
+    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> None:
+    """Fill in every [MASK] of the texts with the likeliest entries of the vocabulary.
+
+    Parameters
+    ----------
+    model
+        Folder of a pre-trained model, or a hub name.
+    texts
+        Texts with one or more [MASK].
+    top_k
+        Entries for each [MASK].
+    precision
+        bf16 is faster where the processor has it; auto takes it there.
+    json_output
+        Print a JSON object a line.
+    """
+    chunks = read_text_chunks(texts, source)
+
+    from bertkit.inference.load import load
+
+    predictor = load(model, precision=precision)
+    for chunk in chunks:
+        lines = [text for text in chunk if isinstance(text, str)]
+        for text, masks in zip(lines, predictor.fill_mask(lines, top_k), strict=True):
+            if json_output:
+                named = [[{"token": token, "probability": chance} for token, chance in mask] for mask in masks]
+                print(json.dumps({"text": text, "masks": named}, ensure_ascii=False))
+                continue
+            print(text)
+            for number, mask in enumerate(masks, 1):
+                for token, chance in mask:
+                    place = f"[MASK] {number}  " if len(masks) > 1 else ""
+                    print(f"  {place}{chance:.4f}  {token}")
+    sys.stdout.flush()

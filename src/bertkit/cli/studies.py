@@ -1,4 +1,4 @@
-"""`bertkit study features`."""
+"""- study ..., demo."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from bertkit.cli.ignored_options import refuse_columns, refuse_given
-from bertkit.data.text_stream import EncodingErrors
-from bertkit.foundation.errors import InputError
-from bertkit.studies.feature_based.options import FeatureStudyOptions
-from bertkit.tasks.task_options import TaskOptions
+from bertkit.cli.inputs import refuse_columns, refuse_given
+from bertkit.core.errors import InputError
+from bertkit.data.readers.text import EncodingErrors
+from bertkit.studies.features.plan import FeatureStudyOptions
+from bertkit.tasks.options import TaskOptions
+
+_STUDIES = {"features": "Find out which layers of an encoder are good features."}
+
+study = App(name="study", help_format="plaintext")
+for _name, _summary in _STUDIES.items():
+    study.command(f"bertkit.cli.studies:study_{_name}", name=_name, help=_summary)
 
 
 def study_features(
@@ -87,10 +93,10 @@ def study_features(
 
     from rich.console import Console
 
-    from bertkit.studies.feature_based import study
+    from bertkit.studies.features import study
     from bertkit.tasks.benchmarks import find_benchmark
-    from bertkit.tasks.folder import FAMILIES
-    from bertkit.tasks.task_data import read_task_data
+    from bertkit.tasks.data import read_task_data
+    from bertkit.tasks.model import FAMILIES
 
     task_options = TaskOptions(context=context)
     if task is not None and data is not None:
@@ -115,3 +121,45 @@ def study_features(
     else:
         Console().print(result.table())
         print(f"report: {out / 'report.html'}")
+
+
+def demo(
+    *,
+    out: Path = Path("runs/demo"),
+    quick: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Run the whole path on the documentation that every Python carries, offline, and write a report.
+
+    About eight minutes on two CPU cores. A run that was stopped goes on when the same command is given again.
+
+    Parameters
+    ----------
+    out
+        Run folder: corpus/, tokenizer/, prepared/, pretraining/, finetuned/, results.json and report.html.
+    quick
+        Train for a minute only, to see that everything works; the figures mean nothing then.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from bertkit.studies.demo.report import QUICK_NOTICE
+    from bertkit.studies.demo.result import FULL, QUICK
+    from bertkit.studies.demo.run import run_demo
+
+    console = Console(highlight=False)
+    result = run_demo(out, QUICK if quick else FULL, lambda line: console.print(line, style="bold", markup=False))
+
+    methods = list(dict.fromkeys(row.method for row in result.summary))
+    table = Table(title=f"Which of {len(result.packages)} packages is a sentence from? Accuracy, %")
+    table.add_column("labels a class")
+    for method in methods:
+        table.add_column(method, justify="right")
+    for size in result.options.sizes:
+        rows = [result.of(method, size.name) for method in methods]
+        cells = (f"{100 * row.accuracy:.1f} ± {100 * row.accuracy_deviation:.1f}" for row in rows)
+        table.add_row(f"{size.name} ({rows[0].examples:,} in all)", *cells)
+    console.print(table)
+    if quick:
+        console.print(QUICK_NOTICE)
+    minutes, seconds = divmod(round(sum(result.stage_seconds.values())), 60)
+    console.print(f"{minutes} min {seconds} s in all. Open {out / 'report.html'}", soft_wrap=True)

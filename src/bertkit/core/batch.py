@@ -1,14 +1,18 @@
-"""Sequences laid end to end: the only form in which a model sees text."""
+"""- PackedBatch, pack, token_budget_batches, split in two: the only collation."""
 # T tokens, B sequences.
+# R rows, B runs, L the longest run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from bertkit.text.sequences import EncodedExample
 
 
 @dataclass(frozen=True)
@@ -77,3 +81,40 @@ class PackedBatch:
             self.cu_seqlens.pin_memory(),
             self.lengths,
         )
+
+
+def pack(examples: Sequence[EncodedExample]) -> PackedBatch:
+    """Lay the examples end to end, in their order."""
+    return PackedBatch.from_arrays(
+        np.concatenate([example.input_ids for example in examples]),
+        np.concatenate([example.token_type_ids for example in examples]),
+        np.array([len(example) for example in examples], np.int64),
+    )
+
+
+def token_budget_batches(lengths: NDArray[np.integer] | Sequence[int], max_tokens: int) -> list[NDArray[np.int64]]:
+    """Group sequences of the given lengths (B,) into batches of at most `max_tokens` tokens.
+
+    Returns index arrays. Sequences come longest first (equal lengths in their order), so that a batch holds like
+    lengths; a sequence longer than `max_tokens` is a batch of its own.
+    """
+    lengths = np.asarray(lengths, np.int64)
+    order = np.argsort(-lengths, kind="stable")
+    ends = np.cumsum(lengths[order])
+    batches = []
+    start = used = 0
+    while start < len(order):
+        stop = max(start + 1, int(np.searchsorted(ends, used + max_tokens, side="right")))
+        batches.append(order[start:stop])
+        start, used = stop, int(ends[stop - 1])
+    return batches
+
+
+def side_by_side(values: Tensor, bounds: Tensor) -> Tensor:
+    """Values (R,), with each run's bounds (B + 1,), as float32 (B, L); what a shorter run lacks is -inf."""
+    lengths = bounds.diff()
+    longest = int(lengths.max())
+    columns = torch.arange(longest, device=values.device)
+    there = columns < lengths[:, None]  # (B, L)
+    places = (bounds[:-1, None] + columns).clamp(max=len(values) - 1)
+    return values.float()[places].masked_fill(~there, -torch.inf)

@@ -1,7 +1,8 @@
-"""What a person sees while work goes on, all on standard error."""
+"""- notes, progress bars, durations and counts in words."""
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from bertkit.core.errors import InputError
 
 _SILENT_SECONDS = 30.0
 """Between two lines where standard error is no terminal."""
@@ -93,3 +96,35 @@ def progress(description: str, total: float | None, unit: str, done: float = 0.0
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         yield ProgressBar(description, total, unit, done, bar)
+
+
+def counted(count: int, what: str) -> str:
+    """`1 document`, `2,000 documents`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?:(?P<d>[\d.]+)d)?(?:(?P<h>[\d.]+)h)?(?:(?P<m>[\d.]+)m)?(?:(?P<s>[\d.]+)s)?")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of "30m", "1h30m", "1.5h", "90s" or "2d"; raises `InputError` for anything else."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    try:
+        seconds = sum(float(number) * _UNITS[unit] for unit, number in match.groupdict("0").items()) if match else 0.0
+    except ValueError:
+        seconds = 0.0
+    if seconds <= 0:
+        raise InputError(f"{text!r} is no span of time: write 30m, 1h30m, 90s or 2d")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """The same in words of two units at most, such as 1h 30m."""
+    whole = round(seconds)
+    parts = []
+    for unit, size in _UNITS.items():
+        count, whole = divmod(whole, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2]) or f"{seconds:.1f}s"

@@ -1,14 +1,21 @@
-"""Where computation runs and in which precision."""
+"""- torch: default device, autocast, micro-batch budget by device (ONE table), peak memory, the machine in words."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import os
+import platform
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Literal
 
 import torch
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.precision import Precision
+from bertkit.core.console import counted
+from bertkit.core.errors import InputError, MemoryLimitError
+from bertkit.core.machine import Precision
 
 _MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 """Enough to keep a device busy."""
@@ -50,3 +57,41 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 def seed_torch(key: int) -> None:
     """Start every torch generator of this process from `key`."""
     torch.manual_seed(key & (2**63 - 1))
+
+
+@contextmanager
+def full_memory_named(device: torch.device) -> Iterator[None]:
+    """Turn "out of memory" into a `MemoryLimitError`, naming the device."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryLimitError(device.type, "the model and what its training needs") from error
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes that this process has held at the most, on a CUDA device of its memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def describe_machine() -> str:
+    """Processor or GPU, cores, precision and versions, in one line."""
+    device = default_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    precision = resolve_precision("auto", device)
+    return (
+        f"{name}, {counted(cores or 1, 'CPU core')}, {counted(torch.get_num_threads(), 'thread')}, {precision}, "
+        f"{platform.system()}, Python {platform.python_version()}, torch {torch.__version__}"
+    )
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,10 +1,18 @@
-"""Memory that is free."""
+"""- torch-free: precision literal, free memory, allocator, what torchrun says."""
 
 from __future__ import annotations
 
+import ctypes
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+Precision = Literal["auto", "bf16", "float32"]
+"""`auto` is bf16 where the device multiplies it in hardware, else float32."""
+
 
 _GROUP_FILES = (
     ("memory.max", "memory.current", "inactive_file"),
@@ -57,3 +65,50 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
+
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_TOP_PAD_BYTES = 256 << 20
+
+
+def tune_allocator() -> None:
+    """Keep freed memory in the process instead of handing every large tensor's pages back to the kernel.
+
+    A training step frees and takes the same tensors again, preparation the same arrays; with glibc's defaults each of
+    them is unmapped and page-faulted anew, which costs a small model more than its matrix products
+    (`benchmarks/training_step.py` prints both). Does nothing where the C library is not glibc.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_TOP_PAD, _TOP_PAD_BYTES)
+
+
+_NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """Which of how many processes this one is; the only one where nothing launched several."""
+
+    rank: int = 0
+    local_rank: int = 0
+    """Among the processes of this machine."""
+    size: int = 1
+    restarts: int = 0
+    """How often the launcher has started all of them anew."""
+    address: str = ""
+    """Where the processes meet, as host:port."""
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Launch:
+        """Take it from torchrun's variables."""
+        if not all(name in environment for name in _NAMES):
+            return cls()
+        rank, local_rank, size = (int(environment[name]) for name in _NAMES)
+        address = f"{environment.get('MASTER_ADDR', 'localhost')}:{environment.get('MASTER_PORT', '')}"
+        restarts = int(environment.get("TORCHELASTIC_RESTART_COUNT", 0))
+        return cls(rank=rank, local_rank=local_rank, size=size, restarts=restarts, address=address)

@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 
 RecordT = TypeVar("RecordT")
 

@@ -5,14 +5,14 @@ Needs no Transformers, and takes its configuration objects.
 
 from bertkit.hf.bert_model import BertModel
 from bertkit.hf.config import BertConfig
-from bertkit.hf.for_pretraining import BertForPreTraining
-from bertkit.hf.masked_lm import BertForMaskedLM
-from bertkit.hf.multiple_choice import BertForMultipleChoice
-from bertkit.hf.next_sentence import BertForNextSentencePrediction
 from bertkit.hf.pretrained import BertPreTrainedModel
-from bertkit.hf.question_answering import BertForQuestionAnswering
-from bertkit.hf.sequence_classification import BertForSequenceClassification
-from bertkit.hf.token_classification import BertForTokenClassification
+from bertkit.hf.pretraining_heads import BertForMaskedLM, BertForNextSentencePrediction, BertForPreTraining
+from bertkit.hf.task_heads import (
+    BertForMultipleChoice,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+)
 
 __all__ = [
     "BertConfig",

@@ -8,14 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.hf.batches import PackedInputs, PaddedInputs
 from bertkit.hf.layers import BertEmbeddings, BertEncoder
-from bertkit.hf.output import BaseModelOutputWithPooling, ModelOutput
-from bertkit.hf.packed_inputs import PackedInputs
-from bertkit.hf.padded_inputs import PaddedInputs
+from bertkit.hf.outputs import BaseModelOutputWithPooling, ModelOutput
 from bertkit.hf.pretrained import BertPreTrainedModel
-from bertkit.model.encode import encode
-from bertkit.model.pooler import Pooler
+from bertkit.model.bert import encode
+from bertkit.model.heads import Pooler
 
 _DECODERS = ("encoder_hidden_states", "encoder_attention_mask", "past_key_values", "head_mask")
 

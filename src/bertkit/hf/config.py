@@ -9,12 +9,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import read_json, write_json
+from bertkit.core.errors import InputError
+from bertkit.core.files import read_json, write_json
 from bertkit.model import config as packed
-from bertkit.model.description import CONFIG_FILE
-from bertkit.model.formats.bert import BERT
-from bertkit.model.hub import find_folder
+from bertkit.pretrained.config_json import CONFIG_FILE
+from bertkit.pretrained.formats.bert import BERT
+from bertkit.pretrained.hub import find_folder
 
 _DEFAULTS: dict[str, Any] = {
     **{each.name: each.default for each in fields(packed.BertConfig)},

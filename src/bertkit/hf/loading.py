@@ -1,18 +1,54 @@
-"""A model folder's tensors for a model whose names are Transformers'."""
+"""- weights by Transformers' names."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from bertkit.foundation.errors import InputError
-from bertkit.hf.fresh_weights import draw_weights, mark_drawn
-from bertkit.model.formats.bert import BERT
-from bertkit.model.load_report import LoadReport
-from bertkit.model.stored_weights import find_weights, read_tensors
-from bertkit.model.weight_values import check_values
+from bertkit.core.errors import InputError
+from bertkit.model.initialization import initialize
+from bertkit.pretrained.folder import LoadReport, check_values
+from bertkit.pretrained.formats.bert import BERT
+from bertkit.pretrained.weights import find_weights, read_tensors
+
+_WAITING: ContextVar[bool] = ContextVar("weights come from a file", default=False)
+_DRAWN = "_bertkit_drawn"
+
+
+@contextmanager
+def weights_from_file() -> Iterator[None]:
+    """Leave out drawing weights while a model is built whose weights are read afterwards."""
+    token = _WAITING.set(True)
+    try:
+        yield
+    finally:
+        _WAITING.reset(token)
+
+
+def mark_drawn(modules: Iterable[nn.Module]) -> None:
+    """Let `draw_weights` pass by these modules."""
+    for module in modules:
+        setattr(module, _DRAWN, True)
+
+
+@torch.no_grad()
+def draw_weights(model: nn.Module, standard_deviation: float) -> None:
+    """Draw the weights of every layer inside that has none yet, seeded by torch's default generator."""
+    if _WAITING.get():
+        return
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding | nn.LayerNorm) and not getattr(module, _DRAWN, False):
+            initialize(module, standard_deviation, seed=int(torch.randint(2**62, ())))
+            if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+                module.weight[module.padding_idx].zero_()
+            mark_drawn([module])
+
 
 _NAMES = replace(BERT.names, rows=())
 """From every spelling to Transformers' present names, which are the model's own."""
@@ -78,3 +114,16 @@ def load_weights(
         check_values(file, name, tensor)
     model.load_state_dict(found, strict=False)
     return Loaded(LoadReport(path=file, taken=tuple(found), left=translation.left, made=made), mismatched)
+
+
+@torch.no_grad()
+def resized(table: Tensor, rows: int, new_rows: str | float) -> Tensor:
+    """Cut or lengthen along the first dimension; new rows are the "mean" of all, or drawn with that deviation."""
+    made = table.new_empty(rows, *table.shape[1:])
+    common = min(rows, len(table))
+    made[:common] = table[:common]
+    if isinstance(new_rows, float):
+        made[common:].normal_(0.0, new_rows)
+    else:
+        made[common:] = table.float().mean(0).to(table.dtype)
+    return made

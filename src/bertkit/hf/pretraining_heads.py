@@ -1,5 +1,7 @@
-"""Masked-LM with Transformers' interface."""
+"""- MLM, NSP, both."""
 # B sequences, S columns, M labelled places, V vocabulary.
+# B sequences, S columns, V vocabulary.
+# B sequences, S columns.
 
 from __future__ import annotations
 
@@ -8,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bertkit.hf.batches import PaddedInputs
 from bertkit.hf.bert_model import BertModel, Encoded
-from bertkit.hf.deferred_tensor import DeferredTensor
-from bertkit.hf.losses import IGNORED, cross_entropy
-from bertkit.hf.output import LogitsOutput, ModelOutput
-from bertkit.hf.padded_inputs import PaddedInputs
-from bertkit.hf.prediction_heads import BertLMPredictionHead, BertPreTrainingHeads
+from bertkit.hf.layers import BertLMPredictionHead, BertPreTrainingHeads
+from bertkit.hf.outputs import BertForPreTrainingOutput, DeferredTensor, LogitsOutput, ModelOutput
 from bertkit.hf.pretrained import BertPreTrainedModel
+from bertkit.hf.task_heads import IGNORED, cross_entropy
 
 
 class BertForMaskedLM(BertPreTrainedModel):
@@ -63,3 +64,64 @@ def masked_lm_loss(head: BertLMPredictionHead, encoded: Encoded, labels: Tensor 
         return loss, all_logits()
     shape = (*encoded.inputs.shape, logits.shape[-1])
     return loss, DeferredTensor(all_logits, head.parameters(), shape, encoded.hidden)
+
+
+class BertForPreTraining(BertPreTrainedModel):
+    """Transformers' `BertForPreTraining`."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.cls = BertPreTrainingHeads(self.architecture)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        next_sentence_label: Tensor | None = None,
+        **options: Any,
+    ) -> ModelOutput | tuple[Any, ...]:
+        """As `BertForMaskedLM`, and whether B follows A (B, 2); the loss is the sum, if both labels are given."""
+        padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        wanted = labels if next_sentence_label is not None else None
+        encoded = self.bert.encode(padded, options, read=None if wanted is None else wanted != IGNORED)
+        loss, prediction_logits = masked_lm_loss(self.cls.predictions, encoded, wanted)
+        order_logits = self.cls.seq_relationship(encoded.pooled)
+        if loss is not None and next_sentence_label is not None:
+            loss = loss + cross_entropy(order_logits, next_sentence_label.view(-1))
+        output = BertForPreTrainingOutput(
+            loss=loss, prediction_logits=prediction_logits, seq_relationship_logits=order_logits, **encoded.extras
+        )
+        return self.bert.as_asked(output, options)
+
+
+class BertForNextSentencePrediction(BertPreTrainedModel):
+    """Transformers' `BertForNextSentencePrediction`."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.cls = BertPreTrainingHeads(self.architecture, masked_lm=False)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **options: Any,
+    ) -> ModelOutput | tuple[Any, ...]:
+        """Logits (B, 2): 0 says that B follows A; with `labels` (B,) also the loss."""
+        padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        encoded = self.bert.encode(padded, options, pooled_alone=True)
+        logits = self.cls.seq_relationship(encoded.pooled)
+        loss = None if labels is None else cross_entropy(logits, labels.view(-1))
+        return self.bert.as_asked(LogitsOutput(loss=loss, logits=logits, **encoded.extras), options)

@@ -1,5 +1,8 @@
-"""Classification and regression of sequences with Transformers' interface."""
+"""- the four task heads."""
+# B questions, C choices, S columns.
+# B sequences, S columns.
 # B sequences, S columns, C outputs.
+# B sequences, S columns, C classes.
 
 from __future__ import annotations
 
@@ -9,13 +12,97 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.hf.batches import PaddedInputs
 from bertkit.hf.bert_model import BertModel
 from bertkit.hf.layers import classifier_dropout
-from bertkit.hf.losses import cross_entropy
-from bertkit.hf.output import LogitsOutput, ModelOutput
-from bertkit.hf.padded_inputs import PaddedInputs
+from bertkit.hf.outputs import LogitsOutput, ModelOutput, QuestionAnsweringModelOutput
 from bertkit.hf.pretrained import BertPreTrainedModel
+
+IGNORED = -100
+"""The label of places that do not count."""
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, ignored: int = IGNORED) -> Tensor:
+    """The mean over labels (N,) other than `ignored`, of logits (N, C); in their type, or float32 under autocast."""
+    loss = F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), labels, ignore_index=ignored)
+    return loss if torch.is_autocast_enabled(logits.device.type) else loss.to(logits.dtype)
+
+
+class BertForMultipleChoice(BertPreTrainedModel):
+    """Transformers' `BertForMultipleChoice`."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.dropout = classifier_dropout(self.config)
+        self.classifier = nn.Linear(self.architecture.hidden_size, 1)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **options: Any,
+    ) -> ModelOutput | tuple[Any, ...]:
+        """From (B, C, S) to logits (B, C); with `labels` (B,) also the loss."""
+        given = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        words = input_ids if inputs_embeds is None else inputs_embeds
+        choices = 0 if words is None or words.ndim < 2 else words.shape[1]
+        padded = PaddedInputs(*(None if tensor is None else tensor.flatten(0, 1) for tensor in given))
+        encoded = self.bert.encode(padded, options, pooled_alone=True)
+        logits = self.classifier(self.dropout(encoded.pooled)).view(-1, choices)
+        loss = None if labels is None else cross_entropy(logits, labels)
+        return self.bert.as_asked(LogitsOutput(loss=loss, logits=logits, **encoded.extras), options)
+
+
+class BertForQuestionAnswering(BertPreTrainedModel):
+    """Transformers' `BertForQuestionAnswering`.
+
+    Its loss is a softmax over all columns, padding too, so padding is computed here as well.
+    """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.num_labels: int = self.config.num_labels
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.qa_outputs = nn.Linear(self.architecture.hidden_size, 2)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        **options: Any,
+    ) -> ModelOutput | tuple[Any, ...]:
+        """Scores (B, S) of each column as start and as end; with both positions (B,) also the loss."""
+        padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        everywhere = torch.ones(padded.shape, dtype=torch.bool, device=padded.words.device)
+        encoded = self.bert.encode(padded, options, read=everywhere)
+        logits = encoded.inputs.restore(self.qa_outputs(encoded.hidden))
+        start_logits, end_logits = (part.contiguous() for part in logits.unbind(-1))
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = (_loss(start_logits, start_positions) + _loss(end_logits, end_positions)) / 2
+        output = QuestionAnsweringModelOutput(
+            loss=loss, start_logits=start_logits, end_logits=end_logits, **encoded.extras
+        )
+        return self.bert.as_asked(output, options)
+
+
+def _loss(logits: Tensor, positions: Tensor) -> Tensor:
+    """Positions behind the last column, answers that were cut off, are not counted."""
+    columns = logits.shape[1]
+    return cross_entropy(logits, positions.view(-1).clamp(0, columns), columns)
 
 
 class BertForSequenceClassification(BertPreTrainedModel):
@@ -69,3 +156,33 @@ class BertForSequenceClassification(BertPreTrainedModel):
         return (
             "single_label_classification" if labels.dtype in (torch.long, torch.int) else "multi_label_classification"
         )
+
+
+class BertForTokenClassification(BertPreTrainedModel):
+    """Transformers' `BertForTokenClassification`."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.num_labels: int = self.config.num_labels
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.dropout = classifier_dropout(self.config)
+        self.classifier = nn.Linear(self.architecture.hidden_size, self.num_labels)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        **options: Any,
+    ) -> ModelOutput | tuple[Any, ...]:
+        """Logits (B, S, C), 0 at padding without a label; with `labels` (B, S) also the loss."""
+        padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        encoded = self.bert.encode(padded, options, read=None if labels is None else labels != IGNORED)
+        logits = self.classifier(self.dropout(encoded.hidden))
+        loss = None if labels is None else cross_entropy(logits, encoded.inputs.select(labels))
+        output = LogitsOutput(loss=loss, logits=encoded.inputs.restore(logits), **encoded.extras)
+        return self.bert.as_asked(output, options)

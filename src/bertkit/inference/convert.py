@@ -1,4 +1,4 @@
-"""From one model folder's format to another's."""
+"""- from one folder format to another."""
 
 from __future__ import annotations
 
@@ -6,19 +6,41 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
-from bertkit.foundation.console import note
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_folder
-from bertkit.inference.vocabulary_size import check_vocabulary_size
-from bertkit.model.bert_with_heads import BertWithHeads
-from bertkit.model.folder import ModelFolder
-from bertkit.model.hub import find_folder
-from bertkit.model.load_report import LoadReport
-from bertkit.model.model_card import CARD_FILE, ModelCard
-from bertkit.model.sentence_settings import SentenceSettings
-from bertkit.model.tensorflow_folder import write_tensorflow_folder
-from bertkit.tasks.folder import TASK_FILE
+from bertkit.core.console import note
+from bertkit.core.errors import InputError
+from bertkit.core.files import atomic_folder, write_json
+from bertkit.inference.engine import check_vocabulary_size
+from bertkit.pretrained.card import CARD_FILE, ModelCard, how_to_load_checkpoint
+from bertkit.pretrained.config_json import CONFIG_FILE
+from bertkit.pretrained.folder import LoadReport, ModelFolder
+from bertkit.pretrained.hub import find_folder
+from bertkit.pretrained.models import BertWithHeads
+from bertkit.pretrained.sentence_settings import SentenceSettings
+from bertkit.pretrained.tensorflow import checkpoint as tensorflow
+from bertkit.pretrained.tensorflow.bundle import write_bundle
+from bertkit.tasks.model import TASK_FILE
 from bertkit.text.tokenizer import Tokenizer
+
+
+def write_tensorflow_folder(folder: Path, model: BertWithHeads, card: ModelCard | None = None) -> None:
+    """Write `bert_model.ckpt.*` and `bert_config.json`, and for ourselves the `config.json` that has the labels.
+
+    Raises `InputError` for an architecture that google-research/bert does not have.
+    """
+    if model.architecture not in tensorflow.ARCHITECTURES:
+        raise InputError(
+            f"{model.architecture} has no place in a TensorFlow checkpoint: google-research/bert has "
+            f"{', '.join(tensorflow.ARCHITECTURES)}"
+        )
+    content = tensorflow.describe_config(model.bert.config)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().float().cpu() for name, tensor in model.state_dict().items()}
+    write_bundle(folder / tensorflow.CHECKPOINT_NAME, tensorflow.NAMES.write(tensors))
+    write_json(folder / tensorflow.CONFIG_FILE, content)
+    model.description.write(folder / CONFIG_FILE)
+    parameters = sum(tensor.numel() for tensor in tensors.values())
+    (card or ModelCard()).write(folder, model.description, parameters, how_to_load_checkpoint())
+
 
 Format = Literal["huggingface", "tensorflow"]
 SentencePooling = Literal["mean", "cls"]

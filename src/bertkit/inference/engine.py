@@ -1,21 +1,116 @@
-"""Texts through the encoder: chunks of bounded memory, like lengths together, a budget of tokens a batch."""
+"""- LoadedModel; Engine: token budget, streams; what Predictor, evaluation and serving share."""
 # B sequences.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from bertkit.data.packing import pack, token_budget_batches
-from bertkit.foundation.packed_batch import PackedBatch
-from bertkit.inference.loaded_model import LoadedModel
-from bertkit.inference.streams import Streams
-from bertkit.model.bert import EncoderOutput
-from bertkit.text.encoded_example import EncodedExample
+from bertkit.core.batch import PackedBatch, pack, token_budget_batches
+from bertkit.core.console import note
+from bertkit.core.errors import InputError
+from bertkit.model.bert import BertModel, EncoderOutput
+from bertkit.model.heads import MaskedLMHead
+from bertkit.pretrained.sentence_settings import SentenceSettings
+from bertkit.tasks.contract import Task
+from bertkit.text.sequences import EncodedExample
+from bertkit.text.tokenizer import Tokenizer
+
+_ROUNDED_UP = 128
+"""Tables of embeddings are rounded up to at most a multiple of this."""
+
+
+def check_vocabulary_size(folder: Path, entries: int, rows: int) -> None:
+    """Raise `InputError` for a vocabulary with more entries than the model has rows, and say so if it has far fewer."""
+    if entries > rows:
+        raise InputError(
+            f"{folder}: the vocabulary has {entries:,} entries but the model knows {rows:,}: "
+            "put the tokenizer files of this model beside it"
+        )
+    if rows - entries >= _ROUNDED_UP:
+        note(
+            f"{folder}: the vocabulary has {entries:,} entries but the model knows {rows:,}: "
+            "are these the tokenizer files of this model?"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """An encoder in evaluation mode with its tokenizer and the heads that the folder has."""
+
+    path: Path
+    architecture: str
+    """Hugging Face's class that the folder was written for."""
+    device: torch.device
+    tokenizer: Tokenizer
+    bert: BertModel
+    settings: SentenceSettings
+    masked_lm: MaskedLMHead | None = None
+    task: Task[Any] | None = None
+    head: nn.Module | None = None
+    """From pooled outputs or from all tokens to the task's logits; there is one where there is a task."""
+
+    def __post_init__(self) -> None:
+        check_vocabulary_size(self.path, self.tokenizer.vocab_size, self.bert.config.vocab_size)
+
+    def longest(self, max_length: int | None, default: int | None = None) -> int:
+        """Tokens that a text is cut to: `max_length`, else `default`, else all that the model has positions for."""
+        positions = self.bert.config.max_length
+        if max_length is None:
+            return positions if default is None else min(default, positions)
+        if not 3 <= max_length <= positions:
+            raise InputError(f"max_length must lie in 3 to {positions}, the model's positions, got {max_length}")
+        return max_length
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Streams:
+    """Runs a function on items in as many threads as torch uses, each item on one core.
+
+    A core that works on a batch of its own never waits inside an operation for the others, which costs a little on an
+    idle machine and most of the time on a busy one (`benchmarks/embedding.py`). Fewer items than threads, and those
+    for other devices than the processor, run one after another with every core.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._count = torch.get_num_threads() if device.type == "cpu" else 1
+
+    def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """The function's results in the items' order; it runs in inference mode."""
+
+        def run(item: Item) -> Result:
+            with torch.inference_mode():
+                return function(item)
+
+        if self._count == 1 or len(items) < self._count:
+            return map(run, items)
+        return self._pool.map(run, items)
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        """Threads that use one core each; torch's setting for threads that others start stays as it is."""
+        before = torch.get_num_threads()
+        started = threading.Barrier(self._count + 1)
+        pool = ThreadPoolExecutor(self._count, "bertkit", initializer=torch.set_num_threads, initargs=(1,))
+        for _ in range(self._count):
+            pool.submit(started.wait)
+        started.wait()
+        torch.set_num_threads(before)
+        return pool
+
 
 CHUNK_TEXTS = 8192
 """Texts that are encoded and sorted at once."""

@@ -1,4 +1,5 @@
-"""From texts as they come to a file of vectors, in parts that a killed call need not make again."""
+"""- from texts to a file of vectors, resumable."""
+# N texts.
 # F features.
 
 from __future__ import annotations
@@ -12,19 +13,38 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from bertkit.foundation.console import progress
-from bertkit.foundation.files import atomic_path, exclusive, remove_leftovers
-from bertkit.inference.feature_plan import FeaturePlan
-from bertkit.inference.features import extract_features
-from bertkit.inference.loaded_model import LoadedModel
-from bertkit.inference.seen_ids import SeenIds
-from bertkit.inference.streams import Streams
-from bertkit.inference.text_row import TextRow
-from bertkit.inference.vector_file import check_vector_path, vector_writer
-from bertkit.inference.vector_table import ID, empty_and_cut, vector_table
-from bertkit.model.stored_weights import find_weights, weight_parts
+from bertkit.core.console import progress
+from bertkit.core.files import atomic_path, exclusive, remove_leftovers
+from bertkit.data.readers.text import TextRow
+from bertkit.inference.engine import LoadedModel, Streams
+from bertkit.inference.features import FeaturePlan, extract_features
+from bertkit.inference.vector_files import ID, check_vector_path, empty_and_cut, vector_table, vector_writer
+from bertkit.pretrained.weights import find_weights, weight_parts
+
+
+class SeenIds:
+    """The ids of all texts so far, in order: eight bytes a text are all that is kept."""
+
+    def __init__(self) -> None:
+        self._digests = bytearray()
+
+    def add(self, ids: Iterable[object]) -> None:
+        """Take the ids of the next texts."""
+        for one in ids:
+            self._digests += hashlib.blake2b(str(one).encode(), digest_size=8).digest()
+
+    def remark(self) -> str | None:
+        """How many texts have an id that stands before; None where none has."""
+        keys = np.frombuffer(self._digests, np.uint64)  # (N,)
+        order = np.argsort(keys, kind="stable")
+        again = order[1:][keys[order][1:] == keys[order][:-1]]
+        if not len(again):
+            return None
+        return f"texts whose id stands before: {len(again):,} (the first: text {again.min() + 1:,}); all are written"
+
 
 _FORMAT = 1
 _PART_TEXTS = 8192

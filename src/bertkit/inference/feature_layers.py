@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 
 Layers = int | str | Sequence[int | str]
 """Numbers from 0, the embeddings, or back from -1, the last; `embeddings`, `last`, `all`; several also by commas."""

@@ -1,22 +1,153 @@
-"""Vectors of texts or of their tokens."""
+"""- layers, pooling, vectors of texts and tokens."""
+# T tokens, B sequences, H hidden.
+# T tokens, B sequences, H hidden, F features.
 # N texts, R rows of vectors (N, or all tokens), F features.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
 
-from bertkit.foundation.packed_batch import PackedBatch
-from bertkit.foundation.ragged import run_positions, run_starts
-from bertkit.inference.feature_plan import FeaturePlan
-from bertkit.inference.loaded_model import LoadedModel
-from bertkit.inference.streams import Streams
-from bertkit.inference.text_batches import run_sequences
+from bertkit.core.arrays import run_positions, run_starts
+from bertkit.core.batch import PackedBatch
+from bertkit.core.errors import InputError
+from bertkit.inference.engine import LoadedModel, Streams, run_sequences
+from bertkit.inference.feature_layers import Layers, find_layers
 from bertkit.model.bert import EncoderOutput
-from bertkit.text.encoded_example import EncodedExample
+from bertkit.pretrained.sentence_settings import Pooling
+from bertkit.text.sequences import EncodedExample
+
+
+def mean_of_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
+    """Mean over each sequence's tokens: (T, H) to float32 (B, H)."""
+    lengths = batch.cu_seqlens.diff().long()
+    return torch.segment_reduce(hidden.float(), "mean", lengths=lengths, unsafe=True)
+
+
+def first_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
+    """Hidden states of [CLS]: (T, H) to float32 (B, H)."""
+    return hidden[batch.cu_seqlens[:-1]].float()
+
+
+def all_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
+    """Every token's own: (T, H) to float32 (T, H)."""
+    return hidden.float()
+
+
+Combination = Literal["concat", "sum", "mean", "weighted"]
+FeaturePooling = Literal["mean", "cls", "tokens"]
+"""Mean of all tokens with the special ones, hidden state of [CLS], or every token's own."""
+
+_POOLINGS = {"mean": mean_of_tokens, "cls": first_tokens, "tokens": all_tokens}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturePlan:
+    """What is made of an encoder's output; `of` checks it against a model."""
+
+    layers: tuple[int, ...]
+    """From 0, the embeddings."""
+    combination: Combination = "concat"
+    weights: tuple[float, ...] = ()
+    """Of a weighted sum, one a layer."""
+    pooling: Pooling | FeaturePooling
+    normalize: bool = False
+    """Whether vectors get length 1."""
+    max_length: int
+    hidden_size: int
+    needs_hidden_states: bool
+    """Whether a layer below the last is read."""
+
+    @classmethod
+    def of(
+        cls,
+        model: LoadedModel,
+        *,
+        layers: Layers,
+        combination: Combination = "concat",
+        weights: Sequence[float] | None = None,
+        pooling: Pooling | FeaturePooling,
+        normalize: bool = False,
+        max_length: int | None = None,
+    ) -> FeaturePlan:
+        """Check every choice; raises `InputError`."""
+        config = model.bert.config
+        found = find_layers(layers, config.num_hidden_layers)
+        if combination not in get_args(Combination):
+            raise InputError(f"combination {combination!r} is unknown: use one of {', '.join(get_args(Combination))}")
+        if pooling == "pooler" and model.bert.pooler is None:
+            raise InputError(f"{model.path} has no pooler: use pooling mean or cls")
+        if pooling == "pooler" and found != (config.num_hidden_layers,):
+            raise InputError(f"the pooler stands on the last layer, not on layer {layers}: use pooling mean or cls")
+        return cls(
+            layers=found,
+            combination=combination,
+            weights=_checked_weights(weights, combination, len(found)),
+            pooling=pooling,
+            normalize=normalize,
+            max_length=model.longest(max_length, model.settings.max_length),
+            hidden_size=config.hidden_size,
+            needs_hidden_states=found != (config.num_hidden_layers,),
+        )
+
+    @property
+    def width(self) -> int:
+        """F."""
+        return self.hidden_size * (len(self.layers) if self.combination == "concat" else 1)
+
+    @property
+    def is_per_token(self) -> bool:
+        """Whether every token has a vector, and not every text."""
+        return self.pooling == "tokens"
+
+    def tokens_read(self, batch: PackedBatch) -> Tensor | None:
+        """The tokens whose last hidden states become vectors; None for all."""
+        if self.pooling == "pooler":
+            return batch.cu_seqlens.new_empty(0)
+        return batch.cu_seqlens[:-1] if self.pooling == "cls" and not self.needs_hidden_states else None
+
+    def vectors(self, batch: PackedBatch, output: EncoderOutput) -> Tensor:
+        """Float32 (B, F), or (T, F) of tokens, of an encoder that read `tokens_read`."""
+        states = output.hidden_states
+        if self.pooling == "pooler":
+            made = output.pooler_output.float()
+        else:
+            # Where [CLS] alone was read, every token that there is.
+            pool = all_tokens if states is None and self.pooling == "cls" else _POOLINGS[self.pooling]
+            chosen = [output.last_hidden_state] if states is None else [states[layer] for layer in self.layers]
+            # Pooling first: both are linear, and there are fewer sequences than tokens.
+            made = self._combined([pool(hidden, batch) for hidden in chosen])
+        return F.normalize(made) if self.normalize else made
+
+    def _combined(self, parts: Sequence[Tensor]) -> Tensor:
+        if self.combination == "concat":
+            return torch.cat(list(parts), -1) if len(parts) > 1 else parts[0]
+        if self.combination == "weighted":
+            parts = [weight * part for weight, part in zip(self.weights, parts, strict=True)]
+        total = torch.stack(list(parts)).sum(0)
+        return total / len(parts) if self.combination == "mean" else total
+
+
+def _checked_weights(weights: Sequence[float] | None, combination: Combination, count: int) -> tuple[float, ...]:
+    if combination != "weighted":
+        if weights is not None:
+            raise InputError(f"weights belong to a weighted sum, not to {combination}: leave them out")
+        return ()
+    if weights is None or len(weights) != count:
+        given = "none" if weights is None else len(weights)
+        raise InputError(f"a weighted sum of {count} layers needs {count} weights, there are {given}: give one a layer")
+    for weight in weights:
+        if not math.isfinite(weight):
+            raise InputError(f"weight {weight} is no number to multiply with: give finite weights")
+    return tuple(float(weight) for weight in weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

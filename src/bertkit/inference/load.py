@@ -7,19 +7,17 @@ from typing import Any
 
 import torch
 
-from bertkit.foundation.allocator import tune_allocator
-from bertkit.foundation.devices import default_device, resolve_precision
-from bertkit.foundation.precision import Precision
-from bertkit.inference.loaded_model import LoadedModel
+from bertkit.core.devices import default_device, resolve_precision
+from bertkit.core.machine import Precision, tune_allocator
+from bertkit.inference.backends.torch_packed import can_prepack, prepack
+from bertkit.inference.engine import LoadedModel
 from bertkit.inference.predictor import Predictor
-from bertkit.inference.prepack import can_prepack, prepack
-from bertkit.model.bert_with_heads import BertWithHeads
-from bertkit.model.folder import ModelFolder
-from bertkit.model.hub import find_folder
-from bertkit.model.sentence_settings import SentenceSettings
+from bertkit.pretrained.folder import ModelFolder
+from bertkit.pretrained.hub import find_folder
+from bertkit.pretrained.models import BertWithHeads
+from bertkit.pretrained.sentence_settings import SentenceSettings
 from bertkit.tasks.contract import Task
-from bertkit.tasks.folder import has_task, load_task_model
-from bertkit.tasks.model import TaskModel
+from bertkit.tasks.model import TaskModel, has_task, load_task_model
 from bertkit.text.tokenizer import Tokenizer
 
 

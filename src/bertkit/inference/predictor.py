@@ -13,22 +13,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.core.batch import PackedBatch
+from bertkit.core.errors import InputError
+from bertkit.inference.engine import CHUNK_TEXTS, LoadedModel, Streams, run_sequences, run_texts
 from bertkit.inference.feature_layers import Layers
-from bertkit.inference.feature_plan import Combination, FeaturePlan, FeaturePooling
-from bertkit.inference.features import TextFeatures, TokenFeatures, extract_features
-from bertkit.inference.loaded_model import LoadedModel
-from bertkit.inference.streams import Streams
-from bertkit.inference.text_batches import CHUNK_TEXTS, run_sequences, run_texts
+from bertkit.inference.features import (
+    Combination,
+    FeaturePlan,
+    FeaturePooling,
+    TextFeatures,
+    TokenFeatures,
+    extract_features,
+)
 from bertkit.model.bert import EncoderOutput
-from bertkit.model.sentence_settings import Pooling
+from bertkit.pretrained.sentence_settings import Pooling
 from bertkit.tasks.contract import Task
 from bertkit.tasks.evaluation import in_order
 from bertkit.tasks.examples import Examples
-from bertkit.tasks.inputs import checked_texts, shortened
+from bertkit.tasks.labelled import checked_texts, shortened
 from bertkit.tasks.model import head_outputs, tokens_read
-from bertkit.tasks.prediction import Prediction
+from bertkit.tasks.predictions import Prediction
 
 Filling = tuple[str, float]
 """A vocabulary entry and its probability."""

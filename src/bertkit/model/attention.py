@@ -1,20 +1,99 @@
-"""Bidirectional attention over packed sequences."""
+"""- packed attention over tiles, its blocks, its probabilities."""
+# A tile is n sequences of L rows; N blocks of Q queries, each against K keys; A heads, D head size.
 # T tokens, A heads, D head size; a tile is n sequences of L rows, N blocks of Q queries, each against K keys.
+# T tokens, B sequences, S longest sequence, A heads, D head size.
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 
-from bertkit.model.attention_blocks import AttentionBlocks
 from bertkit.model.dropout import keep_mask, kept_share
-from bertkit.model.sequence_layout import SequenceLayout
+from bertkit.model.layout import SequenceLayout, Tile
+
+_LONGEST_WHOLE = 4
+"""Sequences of up to so many windows are one block: the keys of short blocks are copied more than they save."""
+
+
+@dataclass(frozen=True)
+class AttentionBlocks:
+    """A tile's queries in blocks of `size`, each with the keys of the block and of `reach` rows on both sides.
+
+    One block of all rows without reach is the whole tile. `window` limits how far a query sees to each side.
+    """
+
+    tile: Tile
+    window: int | None
+    size: int
+    reach: int
+
+    @classmethod
+    def of(cls, tile: Tile, window: int | None) -> AttentionBlocks:
+        """The whole tile, or blocks of one window where sequences are much longer."""
+        if window is None or tile.length <= _LONGEST_WHOLE * window:
+            return cls(tile, window, tile.length, 0)
+        return cls(tile, window, window, window)
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return -(-self.tile.length // self.size)
+
+    def queries(self, rows: Tensor) -> Tensor:
+        """(n, A, L, D) to (n, A, N, Q, D), with zero rows behind the last."""
+        padded = F.pad(rows, (0, 0, 0, self._surplus)) if self._surplus else rows
+        return padded.view(*rows.shape[:2], self.count, self.size, rows.shape[-1])
+
+    def keys(self, rows: Tensor) -> Tensor:
+        """(n, A, L, D) to (n, A, N, K, D), with zero rows before the first and behind the last."""
+        if not self.reach:
+            return rows.unsqueeze(2)
+        padded = F.pad(rows, (0, 0, self.reach, self.reach + self._surplus))
+        return padded.unfold(2, self.size + 2 * self.reach, self.size).transpose(-1, -2)
+
+    def rows_of_queries(self, blocks: Tensor) -> Tensor:
+        """(n, A, N, Q, D) back to (n, A, L, D)."""
+        return blocks.flatten(2, 3)[:, :, : self.tile.length]
+
+    def rows_of_keys(self, blocks: Tensor) -> Tensor:
+        """(n, A, N, K, D) back to (n, A, L, D): the sum of what several blocks say of a row."""
+        if not self.reach:
+            return blocks.squeeze(2)
+        count, size = self.count, self.size
+        padded = blocks.new_zeros(*blocks.shape[:2], (count + 2) * size, blocks.shape[-1])
+        for part in range(3):  # a block is as long as its reach
+            here = padded[:, :, part * size : (part + count) * size]
+            here += blocks[:, :, :, part * size : (part + 1) * size].flatten(2, 3)
+        return padded[:, :, size : size + self.tile.length]
+
+    def hidden(self, device: torch.device) -> Tensor | None:
+        """True where a query does not see a key, broadcast to (n, 1, N, Q, K); None where all see all."""
+        tile = self.tile
+        hidden = None
+        if tile.unattended is not None or self.reach:
+            all_seen = torch.zeros(1, tile.length, dtype=torch.bool, device=device)
+            unattended = all_seen if tile.unattended is None else tile.unattended
+            # Rows that are none are hidden from all.
+            surrounded = F.pad(unattended, (self.reach, self.reach + self._surplus), value=True)
+            hidden = surrounded.unfold(1, self.size + 2 * self.reach, self.size)[:, None, :, None]
+        if self.window is not None and tile.length > self.window + 1:
+            queries = torch.arange(self.size, device=device)[:, None] + self.reach
+            keys = torch.arange(self.size + 2 * self.reach, device=device)
+            outside = ((queries - keys).abs() > self.window)[None, None, None]
+            hidden = outside if hidden is None else hidden | outside
+        return hidden
+
+    @property
+    def _surplus(self) -> int:
+        return self.count * self.size - self.tile.length
 
 
 def packed_attention(
@@ -147,3 +226,21 @@ class _TileAttention(torch.autograd.Function):
             for place, grad_heads in enumerate((grad_query, grad_key, blocks.rows_of_keys(grad_value))):
                 tile.put(grad_query_key_value[:, place], grad_heads.transpose(1, 2))
         return grad_query_key_value, None, None, None
+
+
+def attention_probabilities(query_key_value: Tensor, layout: SequenceLayout, window: int | None = None) -> Tensor:
+    """How much each token of a packed (T, 3, A, D) attends to the others of its sequence, without dropout.
+
+    (B, A, S, S), 0 where there is no token. `packed_attention` never holds this tensor: it is computed on its own.
+    """
+    starts = layout.cu_seqlens[:-1].long()
+    columns = torch.arange(layout.max_seqlen, device=starts.device)
+    is_token = columns < layout.cu_seqlens.diff()[:, None]  # (B, S)
+    places = torch.where(is_token, starts[:, None] + columns, 0)
+    query, key, _ = query_key_value[places].permute(2, 0, 3, 1, 4)  # (B, A, S, D) each
+    scores = torch.matmul(query * (1.0 / math.sqrt(query.shape[-1])), key.transpose(-1, -2))
+    is_attended = is_token if layout.unattended is None else is_token & ~layout.unattended[places]
+    scores = scores.masked_fill(~is_attended[:, None, None, :], -math.inf)
+    if window is not None:
+        scores = scores.masked_fill((columns - columns[:, None]).abs() > window, -math.inf)
+    return torch.softmax(scores, -1).masked_fill(~is_token[:, None, :, None], 0.0)

@@ -1,22 +1,94 @@
-"""The encoder."""
+"""- BertModel.forward and the parts that an encoder is made of; knows no disk."""
+# T tokens, R rows that are read, B sequences, H hidden, A heads, S longest sequence.
 # T tokens, R of them that are read, B sequences, H hidden, A heads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from bertkit.foundation.packed_batch import PackedBatch
-from bertkit.model.config import BertConfig
-from bertkit.model.encode import encode
-from bertkit.model.encoder_parts import EncoderParts
-from bertkit.model.folder import ModelFolder, write_model_folder
-from bertkit.model.hub import find_folder
-from bertkit.model.pooler import rows_to_pool
-from bertkit.model.sentence_settings import SentenceSettings
+from bertkit.core.batch import PackedBatch
+from bertkit.model.config import BertConfig, ModernBertConfig
+from bertkit.model.heads import Pooler, PredictionTransform, rows_to_pool
+from bertkit.model.layers import BertEmbeddings, BertLayer
+from bertkit.model.layout import SequenceLayout, pad_rows
+from bertkit.model.modern import ModernEmbeddings, ModernLayer, RotaryLayout
+from bertkit.pretrained.folder import ModelFolder, write_model_folder
+from bertkit.pretrained.hub import find_folder
+from bertkit.pretrained.sentence_settings import SentenceSettings
+
+
+@dataclass(frozen=True)
+class EncodedTokens:
+    """What the layers give: the last one's (T, H), or those of the rows that are read, and what was asked for."""
+
+    last_hidden_state: Tensor
+    hidden_states: tuple[Tensor, ...] | None
+    """All (T, H) from the embeddings on."""
+    attentions: tuple[Tensor, ...] | None
+    """(B, A, S, S) for each layer, 0 where there is no token."""
+
+
+def encode(
+    embedded: Tensor,
+    layers: nn.ModuleList,
+    layout: SequenceLayout,
+    *,
+    rows: Tensor | None = None,
+    output_hidden_states: bool = False,
+    output_attentions: bool = False,
+) -> EncodedTokens:
+    """Run (T, H) through layers that are called as `BertLayer` is.
+
+    Where only `rows` (R,) of the last layer are read, it computes no others: most of that layer's work is in them.
+    """
+    tokens = len(embedded) if rows is None else len(rows)
+    hidden, kept = pad_rows(embedded), [embedded]
+    attentions: list[Tensor] | None = [] if output_attentions else None
+    for depth, layer in enumerate(layers, start=1):
+        hidden = layer(hidden, layout, attentions, rows if depth == len(layers) else None)
+        if output_hidden_states:
+            kept.append(hidden[: len(embedded)])
+    return EncodedTokens(
+        hidden[:tokens],
+        tuple(kept) if output_hidden_states else None,
+        None if attentions is None else tuple(attentions),
+    )
+
+
+@dataclass(frozen=True)
+class EncoderParts:
+    """Embeddings, layers, what follows the last one, a pooler of rows (B, H), and how a batch is laid out for them."""
+
+    embeddings: BertEmbeddings | ModernEmbeddings
+    layers: list[nn.Module]
+    final_norm: nn.Module
+    pooler: nn.Module
+    layout: Callable[[PackedBatch], SequenceLayout]
+
+    @classmethod
+    def of(cls, config: BertConfig) -> EncoderParts:
+        """The parts of an architecture."""
+        if isinstance(config, ModernBertConfig):
+            return cls(
+                ModernEmbeddings(config),
+                [ModernLayer(config, depth) for depth in range(config.num_hidden_layers)],
+                nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, bias=False),
+                PredictionTransform(config),
+                partial(RotaryLayout, config=config),
+            )
+        return cls(
+            BertEmbeddings(config),
+            [BertLayer(config) for _ in range(config.num_hidden_layers)],
+            nn.Identity(),
+            Pooler(config),
+            SequenceLayout,
+        )
 
 
 @dataclass(frozen=True)

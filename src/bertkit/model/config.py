@@ -1,11 +1,11 @@
-"""Architecture of a BERT encoder, in Hugging Face's names."""
+"""- BertConfig, ModernBertConfig, presets; later one Architecture object a family."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 
 ACTIVATIONS = ("gelu", "gelu_new")
 """`gelu` is the exact erf form, `gelu_new` the tanh form of the code released after 2019-02."""
@@ -98,3 +98,98 @@ class BertConfig:
     def max_length(self) -> int:
         """Tokens of the longest sequence that has positions, special ones counted."""
         return self.max_position_embeddings - self.position_offset
+
+
+ClassifierPooling = Literal["cls", "mean"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModernBertConfig(BertConfig):
+    """Sizes and constants (Warner et al. 2024, section 2.1 and table 4); the defaults are ModernBERT-base.
+
+    Names are BERT's where the thing is the same. There are no biases but the classifiers' and the masked-LM decoder's.
+    """
+
+    vocab_size: int = 50368
+    num_hidden_layers: int = 22
+    intermediate_size: int = 1152
+    """Of what the gate leaves: the first matrix is twice as wide."""
+    max_position_embeddings: int = 8192
+    """Longest sequence; positions have no table."""
+    type_vocab_size: int = 0
+    hidden_dropout_prob: float = 0.0
+    """Inside the feed-forward network alone."""
+    attention_probs_dropout_prob: float = 0.0
+    """Of what attention adds, too."""
+    layer_norm_eps: float = 1e-5
+    pad_token_id: int = 50283
+    model_type: str = "modernbert"
+    embedding_dropout: float = 0.0
+    classifier_dropout: float = 0.0
+    classifier_pooling: ClassifierPooling = "cls"
+    """What a classifier of sequences reads: [CLS], or the mean of all tokens."""
+    global_attn_every_n_layers: int = 3
+    """Layers 0, n, 2n, ... attend to the whole sequence, the others to the tokens around."""
+    local_attention: int = 128
+    """Width of that window, half of it on each side."""
+    global_rope_theta: float = 160_000.0
+    """Base of the rotary positions' wavelengths in layers that see the whole sequence."""
+    local_rope_theta: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("global_attn_every_n_layers", 1), ("local_attention", 2)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        if self.head_size % 2:
+            raise InputError(
+                f"hidden_size {self.hidden_size} makes {self.num_attention_heads} heads of {self.head_size}: "
+                "rotary positions need an even number"
+            )
+        if self.classifier_pooling not in get_args(ClassifierPooling):
+            raise InputError(f"classifier_pooling {self.classifier_pooling!r} is unknown: use cls or mean")
+        for name in ("embedding_dropout", "classifier_dropout"):
+            rate = getattr(self, name)
+            if not isinstance(rate, int | float) or not 0 <= rate < 1:
+                raise InputError(f"{name} must lie in [0, 1), got {rate!r}")
+
+    def window(self, depth: int) -> int | None:
+        """How many tokens to each side a layer attends to, None for all."""
+        return self.local_attention // 2 if depth % self.global_attn_every_n_layers else None
+
+
+PRESETS = {
+    "tiny": BertConfig(num_hidden_layers=2, hidden_size=128, num_attention_heads=2, intermediate_size=512),
+    "mini": BertConfig(num_hidden_layers=4, hidden_size=256, num_attention_heads=4, intermediate_size=1024),
+    "small": BertConfig(num_hidden_layers=4, hidden_size=512, num_attention_heads=8, intermediate_size=2048),
+    "medium": BertConfig(num_hidden_layers=8, hidden_size=512, num_attention_heads=8, intermediate_size=2048),
+    "base": BertConfig(num_hidden_layers=12, hidden_size=768, num_attention_heads=12, intermediate_size=3072),
+    "large": BertConfig(num_hidden_layers=24, hidden_size=1024, num_attention_heads=16, intermediate_size=4096),
+}
+"""The six sizes of BERT (Devlin et al. 2019; Turc et al. 2019 for tiny to medium)."""
+
+
+def _modern(layers: int, width: int, intermediate: int, *, longest: int = 1024, vocabulary: int = 30522) -> BertConfig:
+    return ModernBertConfig(
+        vocab_size=vocabulary,
+        num_hidden_layers=layers,
+        hidden_size=width,
+        num_attention_heads=width // 64,
+        intermediate_size=intermediate,
+        max_position_embeddings=longest,
+        pad_token_id=0,
+    )
+
+
+MODERN_PRESETS = {
+    "tiny": _modern(3, 128, 192),
+    "mini": _modern(6, 256, 384),
+    "small": _modern(6, 512, 768),
+    "medium": _modern(11, 512, 768),
+    "base": _modern(22, 768, 1152, longest=8192, vocabulary=50368),
+    "large": _modern(28, 1024, 2624, longest=8192, vocabulary=50368),
+}
+"""ModernBERT in the same sizes: base and large are the published ones (Warner et al. 2024, table 4), the others have
+base's proportions and nearly as many weights in their layers as BERT's of that name. The padding entry is WordPiece's.
+"""

@@ -1,5 +1,7 @@
-"""What stands on an encoder; a head sees hidden states and knows no backbone."""
+"""- all heads, pooler, transform."""
+# N rows, H hidden.
 # T tokens, M masked positions, B sequences, H hidden, V vocabulary, C classes.
+# T tokens, B sequences, H hidden.
 
 from __future__ import annotations
 
@@ -7,11 +9,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bertkit.model.config import BertConfig
+from bertkit.model.config import BertConfig, ModernBertConfig
 from bertkit.model.dropout import Dropout
-from bertkit.model.modern_config import ModernBertConfig
-from bertkit.model.prediction_transform import PredictionTransform
-from bertkit.model.row_padding import pad_rows
+from bertkit.model.layers import ResidualLinear, activation
+from bertkit.model.layout import pad_rows
+
+
+class PredictionTransform(nn.Module):
+    """Dense, GELU and LayerNorm on tokens or on one row a sequence; without biases in ModernBERT."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        modern, width = isinstance(config, ModernBertConfig), config.hidden_size
+        self.dense = ResidualLinear(width, width, 2 * config.num_hidden_layers) if modern else nn.Linear(width, width)
+        # RoBERTa and ModernBERT have the exact GELU here, whatever their layers have.
+        self.activation = activation("gelu" if modern or config.model_type == "roberta" else config.hidden_act)
+        self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps, bias=not modern)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(N, H) to (N, H)."""
+        return self.norm(self.activation(self.dense(rows)))  # type: ignore[no-any-return]
 
 
 class MaskedLMHead(nn.Module):
@@ -99,3 +116,23 @@ class MultipleChoiceHead(nn.Module):
     def forward(self, pooler_output: Tensor) -> Tensor:
         """(B, H) to logits (B, 1)."""
         return self.dense(self.dropout(pooler_output))  # type: ignore[no-any-return]
+
+
+class Pooler(nn.Module):
+    """tanh(dense(hidden state of [CLS])); DistilBERT's classifiers take a rectifier."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = nn.ReLU() if config.model_type == "distilbert" else nn.Tanh()
+
+    def forward(self, first_tokens: Tensor) -> Tensor:
+        """(B, H) to (B, H)."""
+        return self.activation(self.dense(first_tokens))  # type: ignore[no-any-return]
+
+
+def rows_to_pool(hidden: Tensor, cu_seqlens: Tensor, pooling: str) -> Tensor:
+    """Hidden states of [CLS], or with `mean` the mean of every sequence's tokens: (T, H) to (B, H)."""
+    if pooling == "cls":
+        return hidden[cu_seqlens[:-1]]
+    return torch.segment_reduce(hidden, "mean", lengths=cu_seqlens.diff().long(), unsafe=True)

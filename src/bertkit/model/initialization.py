@@ -1,4 +1,4 @@
-"""Weights before training."""
+"""- first weights, also those started from the corpus."""
 
 from __future__ import annotations
 
@@ -7,24 +7,64 @@ import math
 import torch
 from torch import Tensor, nn
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.randomness import derive_key
+from bertkit.core.errors import InputError
+from bertkit.core.randomness import derive_key
 from bertkit.model.bert import BertModel
-from bertkit.model.config import BertConfig
-from bertkit.model.embeddings import BertEmbeddings
-from bertkit.model.encoder import BertLayer
-from bertkit.model.modern_config import ModernBertConfig
-from bertkit.model.modern_embeddings import ModernEmbeddings
-from bertkit.model.modern_layer import ModernLayer
-from bertkit.model.neighbour_heads import NOISE_BESIDE, SLOWEST, shift_of
-from bertkit.model.residual_linear import ResidualLinear
-from bertkit.model.rotary_neighbours import CONSTANT_DIMENSIONS, start_with_rotary_neighbours
+from bertkit.model.config import BertConfig, ModernBertConfig
+from bertkit.model.layers import BertEmbeddings, BertLayer, ResidualLinear
+from bertkit.model.modern import ModernEmbeddings, ModernLayer
+
+SLOWEST = 0.1
+"""Radians a token, of the slowest sine that tells tokens 60 apart."""
+NOISE_BESIDE = 0.2
+"""What is left of the random weights, so that heads and rows differ."""
+
+
+def shift_of(head: int) -> int:
+    """Where a head looks: -1, +1, -2, +2 and so on."""
+    return (head // 2 + 1) * (1 if head % 2 else -1)
+
+
+CONSTANT_DIMENSIONS = 1
+"""A first dimension in which all words have the same number, as there are no biases that could hold it."""
+_CONSTANT_SHARE = 0.5
+"""Its length beside the words'."""
+_PEAK_SCORE = 16.0
+"""Score of the token a head looks for, before softmax: that of the tokens beside it is about 2 less."""
+
+
+@torch.no_grad()
+def start_with_rotary_neighbours(embeddings: ModernEmbeddings, first: ModernLayer, config: ModernBertConfig) -> None:
+    """Let the first layer's heads begin by attending to the tokens beside, whatever the words are.
+
+    Queries and keys that are the same for all words are turned by their positions alone, so that a query that starts
+    turned by a shift meets the key at that distance. The slowest dimensions would not tell neighbours apart.
+    """
+    words = embeddings.word_embeddings.weight
+    words[:, 0] = _CONSTANT_SHARE * words[:, 1:].norm(dim=1).mean()
+    # After LayerNorm a row has length sqrt(H), of which this is the constant's part.
+    constant = math.sqrt(config.hidden_size) * _CONSTANT_SHARE / math.sqrt(1 + _CONSTANT_SHARE**2)
+
+    heads, size = config.num_attention_heads, config.head_size
+    half = size // 2
+    frequencies = config.global_rope_theta ** (-torch.arange(half) / half)  # radians a token, the fastest first
+    used = int((frequencies >= SLOWEST).sum())
+    gain = math.sqrt(_PEAK_SCORE * math.sqrt(size) / used) / constant
+    query, key, _ = first.attention.query_key_value.weight.view(3, heads, size, config.hidden_size)
+    for head in range(heads):
+        angles = frequencies[:used] * shift_of(head)
+        for part in (query, key):
+            part[head] *= NOISE_BESIDE
+        query[head, :used, 0] += gain * torch.cos(angles)
+        query[head, half : half + used, 0] += gain * torch.sin(angles)
+        key[head, :used, 0] += gain
+
 
 _SHARE_FOR_POSITIONS = 4
 """A quarter of the width, or a head's size where that is less, is kept for positions."""
 _FASTEST = 2.0
 """Radians a token of the fastest sine, which tells neighbours apart."""
-_PEAK_SCORE = 8.0
+_INITIALIZATION_PEAK_SCORE = 8.0
 """Score of the token a head looks for, before softmax; tokens far from it score about 0."""
 
 
@@ -89,7 +129,7 @@ def start_with_neighbours(bert: BertModel, standard_deviation: float) -> None:
     table[:, 0:free:2], table[:, 1:free:2] = amplitude * torch.sin(angles), amplitude * torch.cos(angles)
 
     # After LayerNorm a row has squared length H, of which about half is the position's.
-    gain = math.sqrt(_PEAK_SCORE * math.sqrt(size) / (hidden / 2))
+    gain = math.sqrt(_INITIALIZATION_PEAK_SCORE * math.sqrt(size) / (hidden / 2))
     query, key, _ = first.attention.query_key_value.weight.view(3, heads, size, hidden)
     for head in range(heads):
         for part, angle in ((query, frequencies * shift_of(head)), (key, torch.zeros_like(frequencies))):

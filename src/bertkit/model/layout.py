@@ -1,4 +1,4 @@
-"""Where the sequences of a packed batch lie, cut into tiles of few different shapes."""
+"""- where the sequences of a batch lie, in tiles of few shapes."""
 # T tokens, B sequences; a tile is n sequences of L rows each, some of which may be padding.
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
-from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.core.batch import PackedBatch
 
 _LARGEST_TILE_TOKENS = 2048
 """More sequences at once do not fit the processor's second-level cache."""
@@ -139,3 +140,16 @@ def _moved(array: NDArray[Any], device: torch.device) -> Tensor:
 def _with_unattended(tile: Tile, unattended: Tensor) -> Tile:
     rows = tile.take(unattended)
     return replace(tile, unattended=rows if tile.padding is None else rows | tile.padding)
+
+
+_STEP = 64
+
+
+def pad_rows(rows: Tensor) -> Tensor:
+    """On the processor append zero rows to (N, H) up to the next multiple of 64; callers cut them off again.
+
+    Its matrix library builds a kernel for every shape it meets, which costs more than running it: with a new number of
+    tokens in every batch, a step takes several times as long. A GPU's does not, and its attention kernel would leave
+    the rows of no sequence unwritten.
+    """
+    return rows if rows.is_cuda else F.pad(rows, (0, 0, 0, -len(rows) % _STEP))

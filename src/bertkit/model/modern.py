@@ -1,18 +1,99 @@
-"""ModernBERT's block: pre-LayerNorm, rotary positions, gated feed-forward network, no biases."""
+"""- ModernBERT's embeddings, block and rotary positions."""
+# T tokens, H hidden.
+# T tokens, A heads, D head size.
 # T tokens, R rows that are read, H hidden, I intermediate, A heads, D head size.
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from dataclasses import dataclass
+from typing import Any
 
-from bertkit.model.attention import packed_attention
-from bertkit.model.attention_probabilities import attention_probabilities
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from bertkit.core.batch import PackedBatch
+from bertkit.model.attention import attention_probabilities, packed_attention
+from bertkit.model.config import ModernBertConfig
 from bertkit.model.dropout import Dropout
-from bertkit.model.encoder import activation
-from bertkit.model.modern_config import ModernBertConfig
-from bertkit.model.residual_linear import ResidualLinear
-from bertkit.model.rotary_layout import RotaryLayout
-from bertkit.model.row_padding import pad_rows
+from bertkit.model.layers import ResidualLinear, activation
+from bertkit.model.layout import SequenceLayout, pad_rows
+
+
+class ModernEmbeddings(nn.Module):
+    """Token embedding, LayerNorm, dropout; positions enter in attention."""
+
+    def __init__(self, config: ModernBertConfig) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, bias=False)
+        self.dropout = Dropout(config.embedding_dropout)
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        """Embed a batch as (T, H)."""
+        return self.dropout(self.norm(self.word_embeddings(batch.input_ids)))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class Rotation:
+    """Cosines and sines of every token's angles, each (T, 1, 1, D / 2) in float32."""
+
+    cosines: Tensor
+    sines: Tensor
+
+    @classmethod
+    def of(cls, position_ids: Tensor, head_size: int, theta: float) -> Rotation:
+        """Angles of positions (T,), padded as rows are; dimension i turns by theta**(-2i / D) a token."""
+        exponents = torch.arange(0, head_size, 2, dtype=torch.float32, device=position_ids.device) / head_size
+        angles = pad_rows(position_ids.float()[:, None] * (1.0 / theta**exponents))[:, None, None]
+        return cls(angles.cos(), angles.sin())
+
+    def turn(self, query_key_value: Tensor) -> Tensor:
+        """Turn queries and keys of (T, 3, A, D): dimension i goes with i + D / 2."""
+        turned = _Turn.apply(query_key_value, self.cosines, self.sines)  # type: ignore[no-untyped-call]
+        assert isinstance(turned, Tensor)
+        return turned
+
+
+class _Turn(torch.autograd.Function):
+    """Forward and backward without the copies that cutting and joining would make."""
+
+    @staticmethod
+    def forward(ctx: Any, query_key_value: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+        ctx.save_for_backward(cosines, sines)
+        return _turned(query_key_value, cosines, sines)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_turned: Tensor) -> tuple[Tensor, None, None]:
+        cosines, sines = ctx.saved_tensors
+        return _turned(grad_turned, cosines, -sines), None, None
+
+
+def _turned(query_key_value: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    result = torch.empty_like(query_key_value)
+    given, made = query_key_value[:, :2], result[:, :2]
+    exact = made if made.dtype in (torch.float32, torch.float64) else torch.empty_like(made, dtype=torch.float32)
+    (first, second), (new_first, new_second) = given.chunk(2, -1), exact.chunk(2, -1)  # (T, 2, A, D / 2) each
+    torch.mul(first, cosines, out=new_first).addcmul_(second, sines, value=-1)
+    torch.mul(second, cosines, out=new_second).addcmul_(first, sines)
+    if exact is not made:
+        made.copy_(exact)
+    result[:, 2].copy_(query_key_value[:, 2])
+    return result
+
+
+class RotaryLayout(SequenceLayout):
+    """A layout with the rotations of layers that see the whole sequence and of those that see a window."""
+
+    def __init__(self, batch: PackedBatch, config: ModernBertConfig) -> None:
+        super().__init__(batch)
+        self._everywhere = Rotation.of(batch.position_ids, config.head_size, config.global_rope_theta)
+        self._nearby = Rotation.of(batch.position_ids, config.head_size, config.local_rope_theta)
+
+    def rotation(self, window: int | None) -> Rotation:
+        """That of a layer with this window."""
+        return self._everywhere if window is None else self._nearby
 
 
 class ModernAttention(nn.Module):

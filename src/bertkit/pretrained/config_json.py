@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import read_json, write_json
+from bertkit.core.errors import InputError
+from bertkit.core.files import read_json, write_json
 from bertkit.model.config import MODEL_TYPES, BertConfig
-from bertkit.model.formats.model_format import SEQUENCE_CLASSIFICATION
-from bertkit.model.formats.table import FORMATS
+from bertkit.pretrained.formats.name_table import SEQUENCE_CLASSIFICATION
+from bertkit.pretrained.formats.table import FORMATS
 
 CONFIG_FILE = "config.json"
 _LABELLED = (SEQUENCE_CLASSIFICATION, "BertForTokenClassification")

@@ -1,28 +1,90 @@
-"""The model folder that Hugging Face's libraries read: `config.json` and `model.safetensors`."""
+"""- ModelFolder.open(name or path) ONCE: config, weights, report of what was loaded; write_model_folder."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_path
+from bertkit.core.console import note
+from bertkit.core.errors import InputError
+from bertkit.core.files import atomic_path
 from bertkit.model.config import BertConfig
-from bertkit.model.description import CONFIG_FILE, ModelDescription
-from bertkit.model.formats import tensorflow
-from bertkit.model.formats.model_format import SEQUENCE_CLASSIFICATION, WITH_POOLER_OF_THEIR_OWN
-from bertkit.model.formats.name_table import NameTable, Translation
-from bertkit.model.formats.table import FORMATS
-from bertkit.model.how_to_load import how_to_load
-from bertkit.model.load_report import LoadReport
-from bertkit.model.model_card import ModelCard
-from bertkit.model.sentence_settings import SentenceSettings
-from bertkit.model.stored_weights import SAFETENSORS_FILE, find_weights, is_tensorflow, read_tensors
-from bertkit.model.weight_values import check_values
+from bertkit.pretrained.card import ModelCard, how_to_load
+from bertkit.pretrained.config_json import CONFIG_FILE, ModelDescription
+from bertkit.pretrained.formats.name_table import (
+    SEQUENCE_CLASSIFICATION,
+    WITH_POOLER_OF_THEIR_OWN,
+    NameTable,
+    Translation,
+)
+from bertkit.pretrained.formats.table import FORMATS
+from bertkit.pretrained.sentence_settings import SentenceSettings
+from bertkit.pretrained.tensorflow import checkpoint as tensorflow
+from bertkit.pretrained.weights import SAFETENSORS_FILE, find_weights, is_tensorflow, read_tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadReport:
+    """Tensors that were taken from the file, left in it, and newly made since the file lacks them."""
+
+    path: Path
+    taken: tuple[str, ...]
+    """Our names."""
+    left: tuple[str, ...] = ()
+    """The file's names."""
+    made: tuple[str, ...] = ()
+    """Our names."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether file and model hold the same."""
+        return not self.left and not self.made
+
+    def show(self) -> None:
+        """Print one line where something was left or newly made."""
+        if not self.complete:
+            note(str(self))
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.taken)} tensors taken"]
+        if self.left:
+            parts.append(f"left {_grouped(self.left)}")
+        if self.made:
+            parts.append(f"newly made {_grouped(self.made)}")
+        return f"{self.path}: {', '.join(parts)}"
+
+
+def _grouped(names: tuple[str, ...]) -> str:
+    """Tensors by the module that they belong to, with their number."""
+    counts = Counter(_part(name) for name in names)
+    shown = [f"{part} ({count})" for part, count in counts.most_common(6)]
+    return ", ".join(shown) + (f" and {len(counts) - 6} parts more" if len(counts) > 6 else "")
+
+
+def _part(name: str) -> str:
+    """The module, down to its third level."""
+    module = re.split(r"[./]", name)[:-1]
+    return ".".join(module[:3]) or name
+
+
+def check_values(file: Path, name: str, tensor: Tensor) -> None:
+    """Raise `InputError` for what is no floating-point tensor, or not finite."""
+    if not tensor.is_floating_point():
+        raise InputError(f"{file}: {name} is {tensor.dtype}, not floating-point: give plain weights")
+    # A sum is finite if all are, and costs a tenth; one of finite numbers may still overflow.
+    if not torch.isfinite(tensor.sum(dtype=torch.float32)) and not torch.isfinite(tensor).all():
+        bad = int((~torch.isfinite(tensor)).sum())
+        raise InputError(
+            f"{file}: {bad:,} of {tensor.numel():,} weights of {name} are NaN or infinite: "
+            "the training diverged or the file is broken, take an earlier checkpoint"
+        )
 
 
 def write_model_folder(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _FILES = ["*.json", "*.txt"]

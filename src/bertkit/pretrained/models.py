@@ -1,4 +1,4 @@
-"""An encoder with whatever heads its folder has."""
+"""- BertModel.from_pretrained/save_pretrained, BertWithHeads (the ONE holder of encoder + heads)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from bertkit.core.errors import InputError
 from bertkit.model.bert import BertModel
-from bertkit.model.config import BertConfig
-from bertkit.model.description import ModelDescription
-from bertkit.model.folder import ModelFolder, write_model_folder
-from bertkit.model.formats.model_format import WITH_POOLER_OF_THEIR_OWN
+from bertkit.model.config import MODERN_PRESETS, PRESETS, BertConfig
 from bertkit.model.heads import (
     ClassificationHead,
     MaskedLMHead,
@@ -20,10 +18,12 @@ from bertkit.model.heads import (
     SpanHead,
     TokenClassificationHead,
 )
-from bertkit.model.hub import find_folder
-from bertkit.model.load_report import LoadReport
-from bertkit.model.model_card import ModelCard
-from bertkit.model.sentence_settings import SentenceSettings
+from bertkit.pretrained.card import ModelCard
+from bertkit.pretrained.config_json import ModelDescription
+from bertkit.pretrained.folder import LoadReport, ModelFolder, write_model_folder
+from bertkit.pretrained.formats.name_table import WITH_POOLER_OF_THEIR_OWN
+from bertkit.pretrained.hub import find_folder
+from bertkit.pretrained.sentence_settings import SentenceSettings
 
 _WITH_POOLER = ("BertModel", "BertForPreTraining", "BertForNextSentencePrediction", *WITH_POOLER_OF_THEIR_OWN)
 
@@ -131,3 +131,26 @@ def new_head(architecture: str, config: BertConfig, num_labels: int) -> nn.Modul
     if architecture == "BertForMultipleChoice":
         return MultipleChoiceHead(config)
     return None
+
+
+_MODERN = "modern-"
+
+
+def describe_model(name: str) -> BertWithHeads:
+    """Find a preset (with the heads of pre-training), a `config.json`, a folder or a hub name. Raises `InputError`."""
+    path = Path(name)
+    if path.is_file():
+        return BertWithHeads.outline(ModelDescription.read(path))
+    if path.is_dir():
+        return BertWithHeads.outline_of_folder(ModelFolder.open(path))
+    if name in PRESETS:
+        return BertWithHeads.outline(ModelDescription(config=PRESETS[name], architecture="BertForPreTraining"))
+    modern = MODERN_PRESETS.get(name.removeprefix(_MODERN)) if name.startswith(_MODERN) else None
+    if modern is not None:
+        return BertWithHeads.outline(ModelDescription(config=modern, architecture="BertForMaskedLM"))
+    if "/" not in name:
+        raise InputError(
+            f"{name} is no preset ({', '.join(PRESETS)}, with {_MODERN} before it or not), no model folder and no "
+            "config.json"
+        )
+    return BertWithHeads.outline_of_folder(ModelFolder.open(find_folder(name)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bertkit.foundation.files import read_json, write_json
+from bertkit.core.files import read_json, write_json
 
 Pooling = Literal["mean", "cls", "pooler"]
 """Mean of all tokens with the special ones, hidden state of [CLS], or the pooler's output."""

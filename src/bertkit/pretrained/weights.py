@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import read_json
-from bertkit.model.tensor_bundle.bundle import INDEX_SUFFIX, Bundle
+from bertkit.core.errors import InputError
+from bertkit.core.files import read_json
+from bertkit.pretrained.tensorflow.bundle import INDEX_SUFFIX, Bundle
 
 SAFETENSORS_FILE = "model.safetensors"
 _WEIGHT_FILES = (

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from bertkit.foundation.durations import format_duration
-from bertkit.model.model_card import Figure, ModelCard
-from bertkit.recipes.finetune_options import FinetuneOptions
-from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.core.console import format_duration
+from bertkit.pretrained.card import Figure, ModelCard
+from bertkit.recipes.options import FinetuneOptions, PretrainOptions
 from bertkit.training.options import OptimizerOptions, TrainingOptions
 
 _OFF_BY_DEFAULT = (

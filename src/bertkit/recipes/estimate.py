@@ -1,26 +1,189 @@
-"""Which size and batch suit a budget of time."""
+"""- what a run will take and come to, and how it came out."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from bertkit.data.prepared_corpus import PreparedCorpus
-from bertkit.data.stages import Stage
-from bertkit.foundation.allocator import tune_allocator
-from bertkit.foundation.console import note
-from bertkit.foundation.errors import MemoryLimitError
-from bertkit.foundation.process_group import ProcessGroup
+from bertkit.core.console import format_duration, note
+from bertkit.core.distributed import ProcessGroup
+from bertkit.core.errors import MemoryLimitError
+from bertkit.core.machine import tune_allocator
+from bertkit.data.corpus.prepared import PreparedCorpus
+from bertkit.data.instances.stages import Stage
 from bertkit.model.config import BertConfig
-from bertkit.recipes.prediction import Prediction
-from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.recipes.options import MachineCost, PretrainOptions
 from bertkit.recipes.pretrain_setup import PretrainSetup
-from bertkit.recipes.run_cost import RunCost
 from bertkit.recipes.step_cost import StepCost, measure_step
-from bertkit.training.short_budget import ShortBudgetError
+from bertkit.training.schedule import ShortBudgetError
+
+_GAIN = 0.5
+_FIRST_TOKENS = 75_000
+"""Fitted to the run of docs/results.md, whose evaluations from 0.5 to 3.8 million tokens it meets to 0.06."""
+
+RULE = f"unigram entropy - {_GAIN} ln(1 + tokens / {_FIRST_TOKENS:,}), fitted to runs of `mini` on 0.5 to 4 M tokens"
+
+
+def expected_loss(options: PretrainOptions, unigram_entropy: float, tokens: float) -> float | None:
+    """Masked-LM loss after so many tokens, or None where nothing like it was measured.
+
+    A run that starts from random weights stands still at the unigram entropy for millions of tokens, for how many
+    nobody knows; only those with informed initial weights learn from the start.
+    """
+    if options.initial_weights != "informed":
+        return None
+    return unigram_entropy - _GAIN * math.log1p(tokens / _FIRST_TOKENS)
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """Of a run in `stages` whose usual sequences have up to `seq_length` tokens.
+
+    Longer sequences are taken to be filled as well, and to cost as much a token.
+    """
+
+    stages: Sequence[Stage]
+    cost: StepCost
+    seq_length: int
+
+    def first_step(self) -> float:
+        """Its seconds."""
+        return self.cost.seconds(self._tokens(self.stages[0]))
+
+    def seconds(self, steps: int) -> float:
+        """Of a run of so many steps, whose stages are shares of them."""
+        return sum(share * steps * self.cost.seconds(tokens) for share, tokens in self._parts())
+
+    def within(self, seconds: float) -> tuple[float, float]:
+        """Steps and tokens of a run of so many seconds, whose stages are shares of its time."""
+        steps = [(share * seconds / self.cost.seconds(tokens), tokens) for share, tokens in self._parts()]
+        return sum(count for count, _ in steps), sum(count * tokens for count, tokens in steps)
+
+    def _parts(self) -> Iterator[tuple[float, float]]:
+        """Each stage's share of the run, and the tokens of its steps."""
+        ends = [*(stage.start for stage in self.stages[1:]), 1.0]
+        for stage, end in zip(self.stages, ends, strict=True):
+            yield end - stage.start, self._tokens(stage)
+
+    def _tokens(self, stage: Stage) -> float:
+        return stage.batch_size * self.cost.tokens_per_sequence * stage.seq_length / self.seq_length
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOutcome:
+    """Foretold, or as it came out."""
+
+    steps: int
+    tokens: int
+    loss: float | None
+    """Held out; None where none was foretold."""
+    memory: int
+    """Bytes at the most."""
+    kilowatt_hours: float | None
+    price: float | None
+
+    def figures(self) -> dict[str, str]:
+        """Those that are known, as they are shown, by name."""
+        figures = {"steps": f"{self.steps:,}", "tokens": f"{self.tokens:,}"}
+        if self.loss is not None:
+            figures["held-out loss"] = f"{self.loss:.3f}"
+        figures["memory"] = f"{self.memory / 2**20:,.0f} MiB"
+        if self.kilowatt_hours is not None:
+            figures["energy"] = f"{self.kilowatt_hours:.3g} kWh"
+        if self.price is not None:
+            figures["price"] = f"{self.price:.2f}"
+        return figures
+
+    def describe(self) -> str:
+        """In one line."""
+        return ", ".join(f"{name} {value}" for name, value in self.figures().items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """Of one size."""
+
+    size: str
+    parameters: int
+    batch_size: int
+    seconds: float
+    """The budget."""
+    steps: int
+    tokens: int
+    corpus_tokens: int
+    loss: float | None
+    memory: int
+    """Bytes."""
+
+    @classmethod
+    def of(
+        cls,
+        size: str,
+        parameters: int,
+        options: PretrainOptions,
+        cost: RunCost,
+        *,
+        seconds_left: float,
+        corpus_tokens: int,
+        unigram_entropy: float,
+    ) -> Prediction:
+        """For the time that is left when preparations are over."""
+        assert options.training.budget_seconds is not None
+        steps, tokens = cost.within(seconds_left)
+        return cls(
+            size=size,
+            parameters=parameters,
+            batch_size=options.batch_size,
+            seconds=options.training.budget_seconds,
+            steps=round(steps),
+            tokens=round(tokens),
+            corpus_tokens=corpus_tokens,
+            loss=expected_loss(options, unigram_entropy, tokens),
+            memory=cost.cost.memory,
+        )
+
+    def describe(self) -> str:
+        """In one line."""
+        return f"{self.size}: {self.tokens:,} tokens for {self.parameters:,} parameters"
+
+    def outcome(self, machine: MachineCost) -> RunOutcome:
+        """What it is held against in the end."""
+        return RunOutcome(
+            steps=self.steps,
+            tokens=self.tokens,
+            loss=self.loss,
+            memory=self.memory,
+            kilowatt_hours=machine.kilowatt_hours(self.seconds),
+            price=machine.price(self.seconds),
+        )
+
+    def lines(self, machine: MachineCost) -> list[str]:
+        """For a person."""
+        energy, price = machine.kilowatt_hours(self.seconds), machine.price(self.seconds)
+        loss = (
+            "not foretold, as it is for informed initial weights alone"
+            if self.loss is None
+            else f"{self.loss:.2f} held out ({RULE})"
+        )
+        return [
+            f"size    {self.size}, {self.parameters:,} parameters",
+            f"batch   {self.batch_size} sequences",
+            f"steps   {self.steps:,} in {format_duration(self.seconds)}",
+            f"tokens  {self.tokens:,}, {self.tokens / self.corpus_tokens:.2f} times the text",
+            f"loss    {loss}",
+            f"memory  {self.memory / 2**20:,.0f} MiB",
+            *([] if energy is None else [f"energy  {energy:.3g} kWh"]),
+            *([] if price is None else [f"price   {price:.2f}"]),
+        ]
+
+    def to_json(self, machine: MachineCost) -> dict[str, Any]:
+        """For a program."""
+        return {**asdict(self), "loss_rule": RULE, **asdict(self.outcome(machine))}
+
 
 _UPDATES = 4000
 _BATCH_POWERS = range(3, 13)

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import torch
 
-from bertkit.foundation.allocator import tune_allocator
-from bertkit.foundation.console import note
-from bertkit.foundation.files import atomic_folder, exclusive, write_json
-from bertkit.recipes.finetune_options import FinetuneOptions
+from bertkit.core.console import note
+from bertkit.core.files import atomic_folder, exclusive, write_json
+from bertkit.core.machine import tune_allocator
 from bertkit.recipes.finetune_result import FinetuneResult
 from bertkit.recipes.finetune_seed import run_seed, seed_result
 from bertkit.recipes.finetune_setup import FinetuneSetup
-from bertkit.recipes.seed_processes import run_side_by_side
-from bertkit.recipes.seeds_at_once import seeds_at_once
-from bertkit.tasks.task_data import TaskData
-from bertkit.training.run_config import settle_config
+from bertkit.recipes.options import FinetuneOptions
+from bertkit.recipes.seeds import run_side_by_side, seeds_at_once
+from bertkit.tasks.data import TaskData
+from bertkit.training.run_folder import settle_config
 
 
 def finetune(

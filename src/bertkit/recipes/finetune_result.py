@@ -12,8 +12,8 @@ from typing import Any
 from rich.table import Table
 from scipy import stats
 
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.metric_range import metric_range
+from bertkit.tasks.contract import TaskInstances
+from bertkit.tasks.evaluation import metric_range
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,28 +1,119 @@
-"""One seed of a fine-tuning."""
+"""- one seed: loader, objective, result."""
+# B sequences.
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bertkit.foundation.files import read_json, write_json
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bertkit.core.arrays import run_positions
+from bertkit.core.batch import PackedBatch, pack, token_budget_batches
+from bertkit.core.files import read_json, write_json
+from bertkit.core.randomness import derive_key, generator
+from bertkit.model.size import training_flops
 from bertkit.recipes.cards import finetuning_card
-from bertkit.recipes.finetune_loader import FinetuneLoader
-from bertkit.recipes.finetune_model import starting_model
-from bertkit.recipes.finetune_objective import FinetuneObjective
 from bertkit.recipes.finetune_result import SeedResult
-from bertkit.recipes.finetune_setup import FinetuneSetup
-from bertkit.tasks.contract import Task
+from bertkit.recipes.finetune_setup import FinetuneSetup, starting_model
+from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
 from bertkit.tasks.evaluation import evaluate, tune
-from bertkit.tasks.folder import save_task_model
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.model import TaskModel
-from bertkit.training.layer_paces import layer_paces
+from bertkit.tasks.model import TaskModel, save_task_model
+from bertkit.training.layerwise import layer_paces
 from bertkit.training.loop import BEST_FILE, train
 from bertkit.training.options import TrainingOptions
+from bertkit.training.step import LossTerm
+
+
+@dataclass(frozen=True)
+class TaskBatch:
+    """The packed sequences of B instances with their targets; instance b owns output rows from `bounds[b]` on."""
+
+    inputs: PackedBatch
+    targets: Tensor
+    bounds: Tensor
+    """(B + 1,)"""
+
+
+class FinetuneLoader:
+    """Every epoch is a new permutation of the instances; its last batch may be smaller."""
+
+    def __init__(
+        self,
+        instances: TaskInstances[Any],
+        *,
+        batch_size: int,
+        micro_batch_tokens: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        assert instances.targets is not None
+        self._instances, self._targets, self._device = instances, instances.targets, device
+        self._tokens = np.diff(instances.token_bounds)  # (I,)
+        self._batch_size, self._micro_batch_tokens, self._seed = batch_size, micro_batch_tokens, seed
+        self.steps_per_epoch = math.ceil(len(instances) / batch_size)
+
+    def batches(self, start: int, stop: int) -> Iterator[list[TaskBatch]]:
+        """Micro-batches of the steps from `start` up to `stop`, longest instances first."""
+        epoch, order = -1, None
+        for step in range(start, stop):
+            if order is None or epoch != step // self.steps_per_epoch:
+                epoch = step // self.steps_per_epoch
+                order = generator(derive_key(self._seed, "order", epoch)).permutation(len(self._instances))
+            first = step % self.steps_per_epoch * self._batch_size
+            chosen = order[first : first + self._batch_size]
+            groups = token_budget_batches(self._tokens[chosen], self._micro_batch_tokens)
+            yield [self._micro_batch(chosen[group]) for group in groups]
+
+    def _micro_batch(self, chosen: NDArray[np.int64]) -> TaskBatch:
+        instances = self._instances
+        sequences = run_positions(instances.bounds[chosen], np.diff(instances.bounds)[chosen])
+        row_counts = np.diff(instances.row_bounds)[chosen]
+        targeted = run_positions(instances.row_bounds[chosen], row_counts) if instances.has_row_targets else chosen
+        return TaskBatch(
+            pack([instances.sequences[index] for index in sequences]).to(self._device),
+            self._targets[torch.from_numpy(targeted)].to(self._device),
+            torch.from_numpy(np.concatenate([[0], np.cumsum(row_counts)])).to(self._device),
+        )
+
+
+class FinetuneObjective:
+    """Mean loss over what the task counts in a batch."""
+
+    def __init__(self, module: TaskModel, task: Task[Any], shape: LossShape = PLAIN) -> None:
+        self.module, self.task, self.shape = module, task, shape
+
+    def counts(self, micro_batch: TaskBatch) -> Mapping[str, int]:
+        """Terms of the loss."""
+        return {self.task.kind: self.task.count(micro_batch.targets)}
+
+    def tokens(self, micro_batch: TaskBatch) -> int:
+        """T."""
+        return micro_batch.inputs.num_tokens
+
+    def flops(self, micro_batch: TaskBatch) -> float:
+        """Operations of forward and backward, as if nothing were frozen."""
+        config, inputs = self.module.bert.config, micro_batch.inputs
+        reads_all = self.module.reads_tokens or config.classifier_pooling == "mean"
+        return training_flops(config, inputs.cu_seqlens, last_rows=None if reads_all else inputs.num_sequences)
+
+    def halves(self, micro_batch: TaskBatch) -> Sequence[TaskBatch]:
+        """Not cut."""
+        return [micro_batch]
+
+    def terms(self, micro_batch: TaskBatch, model: nn.Module) -> Mapping[str, LossTerm]:
+        """Loss and right answers of one micro-batch."""
+        logits, targets, bounds = model(micro_batch.inputs), micro_batch.targets, micro_batch.bounds
+        correct = self.task.correct(logits.detach(), targets, bounds)
+        return {self.task.kind: LossTerm(self.task.loss(logits, targets, bounds, self.shape), correct)}
+
 
 _RESULT = "result.json"
 

@@ -1,4 +1,4 @@
-"""What all seeds of a fine-tuning share."""
+"""- what all seeds share; the model they start from."""
 # N examples.
 
 from __future__ import annotations
@@ -11,25 +11,107 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from bertkit.foundation.devices import default_device, resolve_micro_batch_tokens, resolve_precision
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import sha256
+from bertkit.core.devices import default_device, resolve_micro_batch_tokens, resolve_precision
+from bertkit.core.errors import InputError
+from bertkit.core.files import sha256
+from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
-from bertkit.model.folder import ModelFolder
-from bertkit.model.hub import find_folder
-from bertkit.model.stored_weights import weight_parts
-from bertkit.recipes.finetune_loss import loss_shape
-from bertkit.recipes.finetune_model import check_layers, check_weights
-from bertkit.recipes.finetune_options import FinetuneOptions
-from bertkit.tasks.contract import Task
-from bertkit.tasks.hold_out import hold_out
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.loss_shape import LossShape
-from bertkit.tasks.tag_windows import IGNORED
-from bertkit.tasks.task_data import TaskData
+from bertkit.model.initialization import initialize
+from bertkit.pretrained.folder import ModelFolder
+from bertkit.pretrained.hub import find_folder
+from bertkit.pretrained.weights import weight_parts
+from bertkit.recipes.options import FinetuneOptions
+from bertkit.tasks.classification import class_weights
+from bertkit.tasks.contract import LossShape, Task, TaskInstances
+from bertkit.tasks.data import TaskData
+from bertkit.tasks.examples import hold_out
+from bertkit.tasks.model import TaskModel, new_task_model
+from bertkit.tasks.tagging.windows import IGNORED
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.training.joining_epochs import joining_epochs
+from bertkit.training.layerwise import freeze, joining_epochs
+
+
+def loss_shape(task: Task[Any], train: TaskInstances[Any], options: FinetuneOptions) -> LossShape:
+    """Label smoothing and class weights; raise `InputError` where they have no meaning."""
+    if options.label_smoothing and not task.smooths_labels:
+        raise InputError(
+            f"label_smoothing has no meaning for {task.kind}: leave it out; "
+            f"classification, multiple-choice and tagging have it"
+        )
+    if not options.class_weights:
+        return LossShape(label_smoothing=options.label_smoothing)
+    if task.labels is None:
+        raise InputError(
+            f"class_weights have no meaning for {task.kind}: leave them out; classification and tagging have them"
+        )
+    assert train.targets is not None
+    weights = class_weights(options.class_weights, task.labels, train.targets)
+    return LossShape(label_smoothing=options.label_smoothing, class_weights=weights)
+
+
+_POOLER, _TRANSFORM = "bert.pooler.", "head.transform."
+_MAY_LACK = (_POOLER, _TRANSFORM)
+
+
+def starting_model(
+    folder: ModelFolder, config: BertConfig, task: Task[Any], options: FinetuneOptions, seed: int
+) -> TaskModel:
+    """The encoder in `folder` with a new head; what is drawn depends on the seed alone.
+
+    `options.reinitialize_layers` takes that many layers from the top, and the pooler, from the draws in place of the
+    folder (Zhang et al. 2021, section 5): their weights are those of `from_random`.
+    """
+    model = new_task_model(task, config)
+    initialize(model, config.initializer_range, seed)
+    if not options.from_random:
+        drawn = _top_weights(model, options.reinitialize_layers)
+        folder.load_into(_pretrained(model), may_lack=_MAY_LACK).show()
+        model.load_state_dict(drawn, strict=False)
+    freeze(model.bert, options.freeze)
+    return model
+
+
+def check_weights(folder: ModelFolder, config: BertConfig, task: Task[Any]) -> None:
+    """Raise `InputError` where the weights in `folder` are broken or not those of its configuration."""
+    with torch.device("meta"):
+        model = new_task_model(task, config)
+    folder.weights_for(_pretrained(model), may_lack=_MAY_LACK)
+
+
+def check_layers(config: BertConfig, options: FinetuneOptions) -> None:
+    """Raise `InputError` for layers to freeze or to draw anew that do not fit the model or one another."""
+    with torch.device("meta"):
+        bert = BertModel(config)
+    freeze(bert, options.freeze)
+    count, layers = options.reinitialize_layers, len(bert.layers)
+    if count > layers:
+        raise InputError(f"reinitialize_layers {count} is over the model's {layers} layers: lower it to at most that")
+    frozen = [place for place, layer in enumerate(bert.layers) if not next(layer.parameters()).requires_grad]
+    if frozen and frozen[-1] >= layers - count:
+        raise InputError(
+            f"layer {frozen[-1]} is frozen and drawn anew, so that it would stay random: lower "
+            f"reinitialize_layers {count} or freeze less"
+        )
+
+
+def _pretrained(model: TaskModel) -> nn.ModuleDict:
+    """What does not start as it was drawn."""
+    parts: dict[str, nn.Module] = {"bert": model.bert}
+    if isinstance(transform := getattr(model.head, "transform", None), nn.Module):
+        parts["head"] = nn.ModuleDict({"transform": transform})  # a masked LM's is where ModernBERT's tasks start
+    return nn.ModuleDict(parts)
+
+
+def _top_weights(model: TaskModel, layers: int) -> dict[str, Tensor]:
+    """Copies of the last `layers` layers' weights and of what stands between them and the head; none for no layers."""
+    first = len(model.bert.layers) - layers
+    last = tuple(f"bert.layers.{place}." for place in range(first, len(model.bert.layers)))
+    prefixes = (*last, "bert.final_norm.", _POOLER, _TRANSFORM)
+    weights = model.state_dict() if layers else {}
+    return {name: tensor.clone() for name, tensor in weights.items() if name.startswith(prefixes)}
+
 
 _FEWEST_EXAMPLES = 3
 """That a correlation says anything of."""

@@ -1,14 +1,90 @@
-"""Everything but the model and the data that decides a fine-tuning."""
+"""- PretrainOptions, FinetuneOptions, GridOptions, MachineCost (torch-free, read by cyclopts directly)."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Literal
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.precision import Precision
-from bertkit.training.options import OptimizerOptions
+from bertkit.core.errors import InputError
+from bertkit.core.machine import Precision
+from bertkit.data.instances.masking import MaskingOptions
+from bertkit.data.instances.sampling import InstanceOptions
+from bertkit.data.instances.stages import StageOptions
+from bertkit.model.config import BertConfig
+from bertkit.training.options import OptimizerOptions, Parallel, TrainingOptions
+
+InitialWeights = Literal["paper", "informed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainOptions:
+    """The model, its data and its training; `model.vocab_size` is taken from the corpus."""
+
+    model: BertConfig
+    training: TrainingOptions
+    instances: InstanceOptions = field(default_factory=InstanceOptions)
+    masking: MaskingOptions = field(default_factory=MaskingOptions)
+    stages: StageOptions = field(default_factory=StageOptions)
+    full_sentences: bool = False
+    """Sequences are filled across documents, as RoBERTa's are, in place of ending where one ends."""
+    batch_size: int = 256
+    """Sequences an update."""
+    micro_batch_tokens: int | None = None
+    """Tokens that go through the model at once: memory against speed. A batch is cut so that they fit; None is as many
+    as suit the device."""
+    held_out: tuple[Path, ...] = ()
+    """Prepared folders to evaluate on; without any, a share of the documents is held out."""
+    held_out_share: float = 0.005
+    evaluation_sequences: int = 1024
+    """Sequences of each held-out corpus in one evaluation."""
+    next_sentence_weight: float = 1.0
+    """Weight of the next-sentence loss beside the masked LM's.
+
+    With small batches its gradient, from one decision a sequence, is much noisier than the masked LM's and keeps
+    attention from learning; 0.1 mends that.
+    """
+    initial_weights: InitialWeights = "paper"
+    """`paper`: all at random. `informed`: word embeddings start from what stands beside each word in the whole corpus,
+    the first layer's heads at the neighbouring tokens, the masked-LM bias at the frequencies of words, so that short
+    runs learn many times more."""
+    initial_model: Path | None = None
+    """Model folder whose weights the run starts from, in place of random ones."""
+    parallel: Parallel = "ddp"
+    """How several processes share the work; a run may go on with another choice."""
+
+    activation_checkpointing: bool = False
+    """The backward pass computes the layers' activations again, which takes a third more time and far less memory."""
+    compile: bool = False
+    """Fuse the element-wise work of each layer by `torch.compile`."""
+
+    def __post_init__(self) -> None:
+        for name, length in (
+            ("seq_length", self.instances.seq_length),
+            ("long_seq_length", self.stages.long_seq_length or 0),
+        ):
+            if length > self.model.max_length:
+                raise InputError(
+                    f"{name} {length} is over the model's {self.model.max_length} "
+                    f"positions: lower it or raise max_position_embeddings"
+                )
+        if self.full_sentences and self.instances.next_sentence:
+            raise InputError("full sentences have no pairs for next-sentence prediction: add --no-nsp")
+        if not 0 < self.next_sentence_weight < math.inf:
+            raise InputError(
+                f"next_sentence_weight must be above 0 and finite, got {self.next_sentence_weight}: or use --no-nsp"
+            )
+        if self.initial_model is not None and self.initial_weights != "paper":
+            raise InputError(
+                f"{self.initial_model} and informed initial weights are two starts: leave one out, the weights by "
+                "--initial-weights paper where a recipe informs them"
+            )
+        if self.evaluation_sequences < 1:
+            raise InputError(f"evaluation_sequences must be at least 1, got {self.evaluation_sequences}")
+
 
 _EPOCHS, _MIN_STEPS = 3, 500
 
@@ -115,3 +191,70 @@ class FinetuneOptions:
             bias_correction=self.bias_correction,
             max_grad_norm=self.max_grad_norm,
         )
+
+
+_USUAL = FinetuneOptions()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridOptions:
+    """Batches, rates and epochs of the paper (Devlin et al. 2019, section 4.1 and appendix A.3)."""
+
+    batch_sizes: tuple[int, ...] = (16, 32)
+    learning_rates: tuple[float, ...] = (5e-5, 4e-5, 3e-5, 2e-5)
+    epochs: tuple[int, ...] = (2, 3, 4)
+    restarts: int = 5
+    """Seeds of the chosen setting in all, where the training set is small."""
+    small_below: int = 10_000
+    """Training examples from which on a set is not small: CoLA, MRPC, STS-B, RTE and WNLI are."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_sizes", "learning_rates", "epochs"):
+            if not getattr(self, name):
+                raise InputError(f"{name} of a grid is empty: give one value at least")
+
+    def tried(self) -> dict[str, list[float]]:
+        """All values of each option that the grid chooses."""
+        return {
+            "batch_size": list(self.batch_sizes),
+            "learning_rate": list(self.learning_rates),
+            "epochs": list(self.epochs),
+        }
+
+    def settings(self, options: FinetuneOptions) -> Iterator[FinetuneOptions]:
+        """Every combination; `InputError` where `options` chooses what the grid is to choose."""
+        for name in (*self.tried(), "min_steps"):
+            if getattr(options, name) != getattr(_USUAL, name):
+                raise InputError(f"a grid tries values of its own: leave {name} {getattr(options, name)} out")
+        for batch_size, rate, epochs in itertools.product(self.batch_sizes, self.learning_rates, self.epochs):
+            yield replace(options, batch_size=batch_size, learning_rate=rate, epochs=epochs)
+
+    def seeds_of_best(self, options: FinetuneOptions, train_examples: int) -> int:
+        """How many seeds the chosen setting gets."""
+        return max(options.seeds, self.restarts) if train_examples < self.small_below else options.seeds
+
+
+PAPER_GRID = GridOptions()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineCost:
+    """As far as it is known."""
+
+    price_per_hour: float | None = None
+    """What the machine costs an hour, in any currency; with --budget."""
+    watts: float | None = None
+    """What the machine draws; with --budget."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if (value := getattr(self, field.name)) is not None and value < 0:
+                raise InputError(f"{field.name} must be at least 0, got {value}")
+
+    def kilowatt_hours(self, seconds: float) -> float | None:
+        """Energy of some time."""
+        return None if self.watts is None else self.watts * seconds / 3_600_000
+
+    def price(self, seconds: float) -> float | None:
+        """Money for some time."""
+        return None if self.price_per_hour is None else self.price_per_hour * seconds / 3600

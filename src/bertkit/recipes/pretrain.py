@@ -1,4 +1,4 @@
-"""Pre-training, from a prepared folder to a model folder."""
+"""- pretrain() and its dry run."""
 
 from __future__ import annotations
 
@@ -12,28 +12,23 @@ from pathlib import Path
 import torch
 
 from bertkit import __version__
-from bertkit.foundation.allocator import tune_allocator
-from bertkit.foundation.console import note
-from bertkit.foundation.device_memory import full_memory_named
-from bertkit.foundation.devices import resolve_precision
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import exclusive, read_json, write_json
-from bertkit.foundation.json_records import from_json
-from bertkit.foundation.process_group import ProcessGroup
-from bertkit.recipes.machine_cost import MachineCost
-from bertkit.recipes.pretrain_options import PretrainOptions
-from bertkit.recipes.pretrain_plan import foretell
+from bertkit.core.console import counted, format_duration, note
+from bertkit.core.devices import full_memory_named, resolve_precision
+from bertkit.core.distributed import ProcessGroup
+from bertkit.core.errors import InputError
+from bertkit.core.files import exclusive, read_json, write_json
+from bertkit.core.machine import tune_allocator
+from bertkit.core.records import from_json
+from bertkit.recipes.estimate import RunCost, RunOutcome, foretell
+from bertkit.recipes.options import MachineCost, PretrainOptions
 from bertkit.recipes.pretrain_setup import MAY_CHANGE, PretrainSetup
-from bertkit.recipes.refused_run import removed_where_refused
-from bertkit.recipes.run_outcome import RunOutcome
 from bertkit.recipes.step_cost import measure_step
 from bertkit.training.checkpoint import has_checkpoint
 from bertkit.training.loop import train
-from bertkit.training.matrix_peak import measure_matrix_peak
-from bertkit.training.replicas import Replicas
-from bertkit.training.run_config import flat, settle_config
-from bertkit.training.training_result import TrainingResult
-from bertkit.training.yardsticks import Yardsticks
+from bertkit.training.metrics import Yardsticks, measure_matrix_peak
+from bertkit.training.parallel import Replicas
+from bertkit.training.run_folder import flat, removed_where_refused, settle_config
+from bertkit.training.schedule import TrainingResult
 
 YARDSTICKS_FILE, PLAN_FILE = "yardsticks.json", "plan.json"
 _MEASURED_SECONDS, _MEASURED_SHARE = 3.0, 0.01
@@ -187,3 +182,29 @@ def _yardsticks(setup: PretrainSetup, run: Path) -> Yardsticks:
             measured = {"matrix_peak": peak, "unigram_entropy": entropy}
             write_json(run / YARDSTICKS_FILE, {"on": on, "yardsticks": measured})
     return Yardsticks(matrix_peak=peak, unigram_entropy=entropy)
+
+
+_BYTES_A_PARAMETER = 16
+"""Weight, gradient and two moments in float32."""
+
+
+def describe_run(data: Path, options: PretrainOptions) -> str:
+    """Model, corpus, epochs, memory, the time or the steps that a few passes foretell, and all options."""
+    tune_allocator()
+    setup = PretrainSetup.of(data, options, ProcessGroup())
+    cost, training = measure_step(setup), setup.options.training
+    run = RunCost(setup.stages, cost, setup.options.instances.seq_length)
+    if training.steps is not None:
+        seconds, steps = run.seconds(training.steps), float(training.steps)
+        foretold = f"{format_duration(seconds)} for {counted(training.steps, 'step')}"
+    else:
+        assert training.budget_seconds is not None
+        seconds, (steps, _) = training.budget_seconds, run.within(training.budget_seconds)
+        foretold = f"{steps:,.0f} steps in {format_duration(seconds)}"
+    return (
+        f"{setup.describe()}\n"
+        f"{_BYTES_A_PARAMETER * setup.parameters / 2**20:,.0f} MiB for weights, gradients and moments, "
+        f"{cost.memory / 2**20:,.0f} MiB in all at the most here\n"
+        f"{seconds / steps:.2f} s a step here on average: {foretold}\n"
+        f"{setup.options_as_yaml()}"
+    )

@@ -7,18 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from bertkit.data.drawn_instances import DrawnInstances
-from bertkit.data.fixed_instances import FixedInstances
-from bertkit.data.full_sentences import FullSentences
-from bertkit.data.instance_source import InstanceSource
-from bertkit.data.instances import InstanceOptions, check_documents
-from bertkit.data.manifest import changed_manifest
-from bertkit.data.masking import MaskingOptions
-from bertkit.data.prepared import Prepared, open_prepared
-from bertkit.data.prepared_corpus import PreparedCorpus
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import sha256
-from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.core.errors import InputError
+from bertkit.core.files import sha256
+from bertkit.data.corpus.manifest import changed_manifest
+from bertkit.data.corpus.prepared import PreparedCorpus
+from bertkit.data.instances.batches import InstanceSource
+from bertkit.data.instances.drawn import DrawnInstances, FullSentences
+from bertkit.data.instances.fixed import FixedInstances, Prepared, open_prepared
+from bertkit.data.instances.masking import MaskingOptions
+from bertkit.data.instances.sampling import InstanceOptions, check_documents
+from bertkit.recipes.options import PretrainOptions
 
 
 @dataclass(frozen=True)

@@ -10,27 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bertkit.data.evaluation_batches import evaluation_batches
-from bertkit.data.fixed_instances import FixedInstances
-from bertkit.data.instance_arrays import LABELS
-from bertkit.data.instance_source import InstanceSource
-from bertkit.data.made_ahead import AHEAD
-from bertkit.data.prepared import Prepared
-from bertkit.data.prepared_corpus import PreparedCorpus
-from bertkit.data.pretraining_batch import PretrainingBatch
-from bertkit.data.staged_loader import StagedLoader
-from bertkit.data.stages import Stage, plan_stages
-from bertkit.data.token_counts import token_counts
-from bertkit.data.word_vectors import word_vectors
-from bertkit.foundation.console import note
-from bertkit.foundation.counted import counted
-from bertkit.foundation.device_memory import full_memory_named
-from bertkit.foundation.devices import autocast, resolve_micro_batch_tokens, resolve_precision
-from bertkit.foundation.durations import format_duration
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_folder
-from bertkit.foundation.process_group import ProcessGroup
-from bertkit.model.folder import ModelFolder, write_model_folder
+from bertkit.core.console import counted, format_duration, note
+from bertkit.core.devices import autocast, full_memory_named, resolve_micro_batch_tokens, resolve_precision
+from bertkit.core.distributed import ProcessGroup
+from bertkit.core.errors import InputError
+from bertkit.core.files import atomic_folder
+from bertkit.data.corpus.prepared import PreparedCorpus, token_counts
+from bertkit.data.corpus.word_vectors import word_vectors
+from bertkit.data.instances.batches import InstanceSource, PretrainingBatch
+from bertkit.data.instances.fixed import FixedInstances, Prepared
+from bertkit.data.instances.google_files import LABELS
+from bertkit.data.instances.loader import AHEAD, StagedLoader, evaluation_batches
+from bertkit.data.instances.stages import Stage, plan_stages
 from bertkit.model.initialization import (
     initialize,
     position_dimensions,
@@ -39,19 +30,16 @@ from bertkit.model.initialization import (
     start_with_word_vectors,
 )
 from bertkit.model.pretraining import PretrainingModel
+from bertkit.pretrained.folder import ModelFolder, write_model_folder
 from bertkit.recipes.cards import pretraining_card
+from bertkit.recipes.options import PretrainOptions
 from bertkit.recipes.pretrain_data import PretrainData
-from bertkit.recipes.pretrain_options import PretrainOptions
+from bertkit.recipes.pretrain_objective import PretrainingObjective, unigram_entropy
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.training.activation_checkpointing import recompute_layers
-from bertkit.training.compiled_layers import compile_layers
-from bertkit.training.halving import halve_until_it_fits
-from bertkit.training.objective import LossTerm
-from bertkit.training.pretraining_objective import PretrainingObjective
-from bertkit.training.run_clock import RunClock
-from bertkit.training.run_config import as_yaml
-from bertkit.training.step_figures import StepFigures
-from bertkit.training.unigram_plateau import unigram_entropy
+from bertkit.training.parallel import compile_layers, recompute_layers
+from bertkit.training.run_folder import as_yaml
+from bertkit.training.schedule import RunClock
+from bertkit.training.step import LossTerm, StepFigures, halve_until_it_fits
 
 MAY_CHANGE = (
     *("data", "held_out"),  # places, of whose content there is a fingerprint

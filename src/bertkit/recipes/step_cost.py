@@ -9,16 +9,14 @@ from dataclasses import dataclass
 
 import torch
 
-from bertkit.data.pretraining_batch import PretrainingBatch
-from bertkit.data.staged_loader import StagedLoader
-from bertkit.data.stages import Stage
-from bertkit.foundation.device_memory import full_memory_named, peak_memory
+from bertkit.core.devices import full_memory_named, peak_memory
+from bertkit.data.instances.batches import PretrainingBatch
+from bertkit.data.instances.loader import StagedLoader
+from bertkit.data.instances.stages import Stage
 from bertkit.recipes.pretrain_setup import PretrainSetup
-from bertkit.training.gradients import StepSums, accumulate_gradients
-from bertkit.training.halving import halve_until_it_fits
 from bertkit.training.optimizers import new_optimizer
-from bertkit.training.replicas import Replicas
-from bertkit.training.step_figures import StepFigures
+from bertkit.training.parallel import Replicas
+from bertkit.training.step import StepFigures, StepSums, accumulate_gradients, halve_until_it_fits
 
 _LEAST_PASSES = 2
 

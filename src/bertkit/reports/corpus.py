@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bertkit.data.corpus_figures import CorpusFigures, Lengths
-from bertkit.studies.figures import Axis, Bars, Series, plot
-from bertkit.studies.report import Block, Commands, Fact, Paragraph, Plots, Report, Section, Table
-from bertkit.studies.text_overlap import SHORTEST_WORDS, WINDOW_WORDS, FileOverlap
+from bertkit.data.corpus.overlap import SHORTEST_WORDS, WINDOW_WORDS, FileOverlap
+from bertkit.data.instances.statistics import CorpusFigures, Lengths
+from bertkit.reports.page import Block, Commands, Fact, Paragraph, Plots, Report, Section, Table
+from bertkit.reports.plots import Axis, Bars, Series, plot
 
 _OVERLAP = (
     f"A text of {WINDOW_WORDS} words or more overlaps if {WINDOW_WORDS} of them in a row stand in one document; one of "

@@ -1,16 +1,19 @@
-"""A self-contained page: text, figures and tables in one HTML file that loads nothing."""
+"""- Report, sections, template."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from bertkit.foundation.files import atomic_path
+from bertkit.core.files import atomic_path
+from bertkit.training.run_folder import flat
 
 _TEMPLATE = "report.html.jinja"
 
@@ -145,3 +148,13 @@ def _with_code(text: str) -> Markup:
 def _share(count: int, row: Sequence[int]) -> int:
     """Percent of its row."""
     return round(100 * count / max(1, sum(row)))
+
+
+def settings_section(config: Mapping[str, Any]) -> Section:
+    """Every option of `config.yaml` by its dotted name."""
+    rows = [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in flat(config).items()
+    ]
+    table = Table(head=("option", "value"), rows=rows, text_columns=2, caption="As in `config.yaml`.")
+    return Section(title="Settings", blocks=[table])

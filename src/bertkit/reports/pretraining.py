@@ -9,16 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bertkit.foundation.durations import format_duration
-from bertkit.foundation.files import read_json
+from bertkit.core.console import format_duration
+from bertkit.core.devices import describe_machine
+from bertkit.core.files import read_json
+from bertkit.recipes.estimate import RunOutcome
 from bertkit.recipes.pretrain import PLAN_FILE, YARDSTICKS_FILE
-from bertkit.recipes.run_outcome import RunOutcome
-from bertkit.studies.figures import Axis, Series, plot
-from bertkit.studies.machine import describe_machine
-from bertkit.studies.report import Commands, Fact, Plots, Report, Section, Table, write_report
-from bertkit.studies.run_settings import settings_section
-from bertkit.training.metrics_log import read_metrics
-from bertkit.training.run_config import read_config
+from bertkit.reports.page import Commands, Fact, Plots, Report, Section, Table, settings_section, write_report
+from bertkit.reports.plots import Axis, Series, plot
+from bertkit.training.metrics import read_metrics
+from bertkit.training.run_folder import read_config
 
 REPORT_FILE = "report.html"
 _Lines = Sequence[Mapping[str, Any]]

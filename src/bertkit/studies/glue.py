@@ -1,31 +1,130 @@
-"""GLUE whole: one pre-trained model fine-tuned on every task whose files are there."""
+"""- GLUE whole, its table, its submission."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import statistics
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from bertkit.data.text_stream import EncodingErrors
-from bertkit.foundation.console import note
-from bertkit.foundation.devices import default_device, resolve_micro_batch_tokens
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_path, exclusive, write_json
+from rich.table import Table
+
+from bertkit.core.console import note
+from bertkit.core.devices import default_device, resolve_micro_batch_tokens
+from bertkit.core.errors import InputError
+from bertkit.core.files import atomic_path, exclusive, write_json
+from bertkit.data.readers.text import EncodingErrors
+from bertkit.inference.load import load
+from bertkit.inference.predictor import Predictor
 from bertkit.recipes.finetune import finetune
-from bertkit.recipes.finetune_options import FinetuneOptions
-from bertkit.recipes.finetune_result import FinetuneResult
+from bertkit.recipes.finetune_result import FinetuneResult, deviation
 from bertkit.recipes.grid import finetune_grid
-from bertkit.recipes.grid_options import GridOptions
-from bertkit.studies.glue_result import GlueResult
-from bertkit.studies.task_report.grid_page import write_grid_report
-from bertkit.studies.task_report.run_page import REPORT_FILE, write_run_report
+from bertkit.recipes.options import FinetuneOptions, GridOptions
+from bertkit.reports.evaluation.pages import REPORT_FILE, write_grid_report, write_run_report
 from bertkit.tasks.benchmarks import find_benchmark
+from bertkit.tasks.data import TaskData
 from bertkit.tasks.evaluation import evaluate
 from bertkit.tasks.examples import Examples
-from bertkit.tasks.folder import load_task_model
-from bertkit.tasks.glue import GLUE
-from bertkit.tasks.task_data import TaskData
+from bertkit.tasks.glue import GLUE, GlueEntry
+from bertkit.tasks.model import load_task_model
+from bertkit.tasks.predictions import ClassPrediction, ScorePrediction
+from bertkit.tasks.regression import Regression
 from bertkit.text.tokenizer import Tokenizer
+
+_HEADER = ("task", "metric", "dev, mean ± sd", "best", "seeds", "paper, base", "paper, large")
+
+
+@dataclass(frozen=True)
+class GlueResult:
+    """What was found on dev, by benchmark, and why the others were left out."""
+
+    results: Mapping[str, FinetuneResult]
+    skipped: Mapping[str, str]
+    diagnostic: Mapping[str, float] | None = None
+    """Figures of MNLI's model on the diagnostic set, where it was measured."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `results.json` holds; all figures are shares, but for the paper's hundredths."""
+        return {
+            "table": [
+                {"task": entry.name, "metric": entry.metric, "dev": values, "best": best}
+                | {"mean": statistics.fmean(values), "standard_deviation": deviation(values)}
+                | {"paper_base": entry.base, "paper_large": entry.large}
+                for entry, values, best in self._figures()
+            ],
+            "diagnostic": None if self.diagnostic is None else dict(self.diagnostic),
+            "skipped": dict(self.skipped),
+            "runs": {name: result.to_json() for name, result in self.results.items()},
+        }
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table's cells, in hundredths as the paper has them; the last row has means over the paper's tasks."""
+        figures = self._figures()
+        rows: list[tuple[str, ...]] = [
+            (
+                entry.name,
+                str(entry.metric),
+                f"{100 * statistics.fmean(values):.1f} ± {100 * deviation(values):.1f}",
+                f"{100 * best:.1f}",
+                str(len(values)),
+                *_paper(entry.base, entry.large),
+            )
+            for entry, values, best in figures
+        ]
+        if self.diagnostic is not None:
+            rows.append(("AX", "matthews", "", f"{100 * self.diagnostic['matthews']:.1f}", "1", "", ""))
+        shared = [(entry, values, best) for entry, values, best in figures if entry.base is not None]
+        if shared:
+            rows.append(
+                (
+                    f"average of {len(shared)}",
+                    "",
+                    f"{100 * statistics.fmean(statistics.fmean(values) for _, values, _ in shared):.1f}",
+                    f"{100 * statistics.fmean(best for _, _, best in shared):.1f}",
+                    "",
+                    *_paper(
+                        statistics.fmean(entry.base or 0.0 for entry, _, _ in shared),
+                        statistics.fmean(entry.large or 0.0 for entry, _, _ in shared),
+                    ),
+                )
+            )
+        return rows
+
+    def table(self) -> Table:
+        """For the terminal."""
+        table = Table(title="GLUE: ours on dev, the paper's on the test server")
+        for name in _HEADER:
+            table.add_column(name)
+        for row in self.rows():
+            table.add_row(*row)
+        return table
+
+    def markdown(self) -> str:
+        """What `results.md` holds."""
+        lines = [_HEADER, ("---",) * len(_HEADER), *self.rows()]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        skipped = "".join(f"\n{name} is left out: {reason}.\n" for name, reason in self.skipped.items())
+        diagnostic = "" if self.diagnostic is None else "\nAX is the diagnostic set, answered by the model of MNLI.\n"
+        return (
+            "# GLUE\n\nOurs on dev: mean and standard deviation over the seeds, and the seed whose weights were kept, "
+            "best by the task's first metric. The paper's (Devlin et al. 2019, table 1) are scores on the test "
+            f"server, F1 for QQP and MRPC and Spearman for STS-B.\n\n{table}\n{diagnostic}{skipped}"
+        )
+
+    def _figures(self) -> list[tuple[GlueEntry, list[float], float]]:
+        """Dev figures of all seeds, and that of the seed that was kept, in the paper's order."""
+        return [
+            (entry, result.figures("dev")[entry.metric], result.best.dev[entry.metric])
+            for entry in GLUE
+            if entry.metric is not None and (result := self.results.get(entry.benchmark)) is not None
+        ]
+
+
+def _paper(base: float | None, large: float | None) -> tuple[str, str]:
+    return ("" if base is None else f"{base:.1f}", "" if large is None else f"{large:.1f}")
+
 
 _DIAGNOSTIC = find_benchmark("AX")
 GLUE_TASKS = tuple(dict.fromkeys(entry.benchmark for entry in GLUE if entry.metric is not None))
@@ -126,3 +225,107 @@ def _write(out: Path, result: GlueResult) -> None:
     write_json(out / "results.json", result.to_json())
     with atomic_path(out / "results.md") as path:
         path.write_text(result.markdown(), encoding="utf-8")
+
+
+_FIRST_DAY = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmissionFile:
+    """What went into one file of the zip."""
+
+    name: str
+    rows: int
+    model: Path | None
+    """None where every row has the largest class."""
+    remarks: tuple[str, ...]
+    """What is not as the leaderboard or the reader would expect."""
+
+
+def write_glue_submission(
+    runs: Path, data: Path, out: Path, encoding_errors: EncodingErrors = "strict"
+) -> tuple[SubmissionFile, ...]:
+    """Predict the test files in `data/TASK` by the models in `runs/TASK/model`, or `runs/TASK`, into the zip `out`.
+
+    The leaderboard refuses a zip that lacks one of its files: those of tasks without a model or without a test file
+    are filled with the largest class, the latter in the published number of rows. Raises `InputError` where there is
+    no model at all and for one that was fine-tuned on something else.
+    """
+    models = {name: model for name in {entry.model_of for entry in GLUE} if (model := _model(runs / name)) is not None}
+    if not models:
+        raise InputError(f"{runs} has no model: give the folder that `bertkit glue` wrote, with CoLA/model and so on")
+    files: list[SubmissionFile] = []
+    with atomic_path(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        predictor: Predictor | None = None
+        for entry in sorted(GLUE, key=lambda entry: entry.model_of):  # files of one model follow each other
+            model = models.get(entry.model_of)
+            if model is None:
+                predictor = None
+            elif predictor is None or predictor.model.path != model:
+                predictor = load(model)
+            examples = _examples(entry, data, encoding_errors)
+            values, remarks = _values(entry, examples, predictor)
+            lines = ["index\tprediction", *(f"{index}\t{value}" for index, value in enumerate(values))]
+            # Without the time of writing the same models give the same bytes.
+            member = zipfile.ZipInfo(f"{entry.name}.tsv", _FIRST_DAY)
+            archive.writestr(member, "\n".join(lines) + "\n", zipfile.ZIP_DEFLATED)
+            for remark in remarks:
+                note(f"{entry.name}.tsv: {remark}")
+            by = None if predictor is None or examples is None else model
+            files.append(SubmissionFile(name=f"{entry.name}.tsv", rows=len(values), model=by, remarks=tuple(remarks)))
+    return tuple(files)
+
+
+def _model(folder: Path) -> Path | None:
+    return next((path for path in (folder / "model", folder) if (path / "config.json").is_file()), None)
+
+
+def _examples(entry: GlueEntry, data: Path, encoding_errors: EncodingErrors) -> Examples | None:
+    """The rows to predict, None where the file is not there."""
+    row = find_benchmark(entry.benchmark)
+    folder = row.folder(data)
+    if not row.has_unlabelled(folder, entry.split):
+        return None
+    return row.read_unlabelled(folder, entry.split, encoding_errors)
+
+
+def _values(entry: GlueEntry, examples: Examples | None, predictor: Predictor | None) -> tuple[list[str], list[str]]:
+    """What stands in the column "prediction", and remarks."""
+    if examples is None:
+        missing = find_benchmark(entry.benchmark).unlabelled[entry.split].file
+        return [entry.fallback] * entry.examples, [
+            f"NO TEST FILE {missing}: all {entry.examples:,} rows say {entry.fallback}, which is no prediction"
+        ]
+    remarks = list(examples.remarks)
+    if len(examples) != entry.examples:
+        remarks.append(f"{len(examples):,} rows, but the leaderboard wants {entry.examples:,}")
+    if predictor is None:
+        remarks.append(f"NO MODEL of {entry.model_of}: every row says {entry.fallback}, which is no prediction")
+        return [entry.fallback] * len(examples), remarks
+    _check(entry, predictor)
+    if predictor.task.benchmark not in (None, entry.model_of):
+        remarks.append(f"predicted by a model that was fine-tuned on {predictor.task.benchmark}")
+    values = []
+    for prediction in predictor.predict_examples(examples):
+        if isinstance(prediction, ScorePrediction):
+            assert entry.score_range is not None
+            low, high = entry.score_range
+            values.append(f"{min(max(prediction.score, low), high):.3f}")
+        else:
+            assert isinstance(prediction, ClassPrediction)
+            values.append(prediction.label)
+    return values, remarks
+
+
+def _check(entry: GlueEntry, predictor: Predictor) -> None:
+    """Raise `InputError` for a model whose answers the leaderboard would not read."""
+    task = predictor.task
+    kind = find_benchmark(entry.model_of).family.kind
+    known = set(entry.labels)
+    if task.kind != kind or (task.kind != Regression.kind and not set(task.labels or ()) <= known):
+        said = f"{task.kind} of {', '.join(task.labels)}" if task.labels else task.kind
+        wanted = f"{kind} of {', '.join(entry.labels)}" if entry.labels else kind
+        raise InputError(
+            f"{predictor.model.path} is for {said}, but {entry.name} wants {wanted}: "
+            f"give a model that `bertkit finetune --task {entry.model_of}` wrote"
+        )

@@ -1,4 +1,5 @@
-"""Scores of several methods on the same unseen examples at growing numbers of labels."""
+"""- scores at growing numbers of labels."""
+# N examples.
 # N unseen examples.
 
 from __future__ import annotations
@@ -10,12 +11,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bertkit.foundation.console import note
-from bertkit.foundation.files import read_json, write_json
-from bertkit.studies.label_sample import label_sample
-from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.core.console import note
+from bertkit.core.files import read_json, write_json
+from bertkit.core.randomness import derive_key, generator
+from bertkit.tasks.labelled import LabelledExamples
 from bertkit.tasks.metrics import accuracy, macro_f1
+
+
+def label_sample(labels: Sequence[object], per_class: int | None, seed: int) -> NDArray[np.int64]:
+    """Indices of at most `per_class` examples of each class, ascending; None takes all.
+
+    With one seed a smaller sample is part of a larger one.
+    """
+    _, classes = np.unique(np.asarray(labels), return_inverse=True)
+    if per_class is None:
+        return np.arange(len(classes))
+    order = generator(derive_key(seed, "label sample")).permutation(len(classes))
+    chosen = [order[classes[order] == number][:per_class] for number in range(classes.max() + 1)]
+    return np.sort(np.concatenate(chosen))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bertkit.foundation.files import read_json, write_json
+from bertkit.core.files import read_json, write_json
 
 
 class Stages:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 
-from bertkit.foundation.errors import InputError
-from bertkit.tasks.benchmark import Benchmark, Split
-from bertkit.tasks.columns import Columns
-from bertkit.tasks.hub_layout import HubLayout
-from bertkit.tasks.multiple_choice import MultipleChoice
+from bertkit.core.errors import InputError
+from bertkit.tasks.benchmark import Benchmark, HubLayout, Split
+from bertkit.tasks.choice import MultipleChoice
+from bertkit.tasks.options import Columns
+from bertkit.tasks.questions.task import SpanExtraction
 from bertkit.tasks.regression import Regression
-from bertkit.tasks.span_extraction import SpanExtraction
-from bertkit.tasks.tagging import Tagging
+from bertkit.tasks.tagging.task import Tagging
 
 _TEST = Split(file="test.tsv")
 _UNLABELLED_TEST = {"test": _TEST}

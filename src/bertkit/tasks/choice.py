@@ -1,10 +1,13 @@
-"""One of several choices for a question, as many as each question has."""
+"""- one of several choices: task, question, files."""
 # N questions, S sequences: all their choices, K the most choices.
 
 from __future__ import annotations
 
+import json
+import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,22 +15,149 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bertkit.data.tables import TableSource
-from bertkit.foundation.errors import InputError
+from bertkit.core.batch import side_by_side
+from bertkit.core.errors import InputError
+from bertkit.data.readers.tables import Table, TableSource, read_table
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import MultipleChoiceHead
-from bertkit.tasks.choice_files import read_choices
-from bertkit.tasks.choice_question import ChoiceQuestion, ChoiceQuestions
-from bertkit.tasks.columns import Columns
-from bertkit.tasks.contract import Task
-from bertkit.tasks.cut_texts import cut_remarks
-from bertkit.tasks.inputs import shortened
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.loss_shape import PLAIN, LossShape
-from bertkit.tasks.prediction import ChoicePrediction, Prediction
-from bertkit.tasks.ragged import side_by_side
-from bertkit.tasks.task_options import TaskOptions
+from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
+from bertkit.tasks.examples import Records, cut_remarks
+from bertkit.tasks.labelled import shortened
+from bertkit.tasks.options import Columns, TaskOptions
+from bertkit.tasks.predictions import ChoicePrediction, Prediction
 from bertkit.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceQuestion:
+    """`right` is the place of the right one among `choices`, None where it is not known."""
+
+    question: str
+    choices: tuple[str, ...]
+    right: int | None
+    place: str
+
+    @property
+    def marked_text(self) -> str:
+        """The question."""
+        return self.question
+
+    def record(self) -> dict[str, Any]:
+        """What a line of JSON shows."""
+        return {"question": self.question, "choices": list(self.choices)}
+
+
+ChoiceQuestions = Records[ChoiceQuestion]
+
+
+Names = Sequence[Any]
+"""What a label may call a question's choices: their own labels, else their texts."""
+_LETTERS = string.ascii_uppercase
+
+
+def read_choices(
+    source: TableSource,
+    columns: Columns,
+    *,
+    split: str = "train",
+    where: tuple[str, str] | None = None,
+    labelled: bool = True,
+) -> ChoiceQuestions:
+    """Read a table with a column a choice, or one column of lists (also as JSON), whose number may differ by row.
+
+    Empty cells behind the last choice are none. The text pair, if there is one, is how every choice begins. Labels are
+    places from 0 if most of the file's can be, else letters from A, the right choices' texts, or their labels where a
+    cell holds {"text": [...], "label": [...]}. Raises `InputError`.
+    """
+    if not columns.choices:
+        raise InputError("multiple choice needs columns: give --choices, a column each or one column of lists")
+    pair = () if columns.text_pair is None else (columns.text_pair,)
+    label = (columns.label,) if labelled else ()
+    condition = () if where is None else (where[0],)
+    names = list(dict.fromkeys([columns.text, *pair, *columns.choices, *label, *condition]))
+    table = read_table(
+        source, columns=names, header=columns.header, encoding_errors=columns.encoding_errors, split=split
+    )
+    rows = [index for index in range(len(table)) if where is None or table.columns[where[0]][index] == where[1]]
+    if not rows:
+        raise InputError(f"{source} has no row whose {where} is as asked for: check the file")
+    questions = [_question(table, index, columns) for index in rows]
+    if labelled:
+        labels = [table.columns[columns.label][index] for index in rows]
+        found_places = [_place(label, question) for label, (question, _) in zip(labels, questions, strict=True)]
+        are_places = 2 * sum(place is not None for place in found_places) >= len(labels)
+        questions = [
+            (replace(question, right=_right(label, question, None if are_places else names)), names)
+            for label, (question, names) in zip(labels, questions, strict=True)
+        ]
+    found = [question for question, _ in questions]
+    return ChoiceQuestions(tuple(found), table.remarks + _remarks(found))
+
+
+def _question(table: Table, index: int, columns: Columns) -> tuple[ChoiceQuestion, Names]:
+    place = table.place(index)
+    question = _text(table.columns[columns.text][index], columns.text, place)
+    begin = (
+        "" if columns.text_pair is None else _text(table.columns[columns.text_pair][index], columns.text_pair, place)
+    )
+    cells = [table.columns[column][index] for column in columns.choices]
+    texts, names = _listed(cells[0], place) if len(cells) == 1 else (cells, None)
+    while texts and texts[-1] in (None, ""):
+        texts = texts[:-1]
+    if len(texts) < 2 or not all(isinstance(text, str) and text for text in texts):
+        raise InputError(f"{place} has the choices {texts!r}: give at least 2 texts")
+    choices = tuple(f"{begin} {text}" if begin else text for text in texts)
+    return ChoiceQuestion(question=question, choices=choices, right=None, place=place), names or texts
+
+
+def _text(cell: Any, column: str | int, place: str) -> str:
+    if not isinstance(cell, str) or not cell.strip():
+        raise InputError(f"{place}: column {column!r} holds {cell!r} and no text: mend the row")
+    return cell
+
+
+def _listed(cell: Any, place: str) -> tuple[Sequence[Any], Sequence[Any] | None]:
+    """The texts of one cell, and their labels where it names them."""
+    if isinstance(cell, str):
+        with suppress(json.JSONDecodeError):
+            cell = json.loads(cell)
+    if isinstance(cell, dict) and isinstance(cell.get("text"), list) and isinstance(cell.get("label"), list):
+        if len(cell["text"]) == len(cell["label"]):
+            return cell["text"], cell["label"]
+    elif isinstance(cell, list):
+        return cell, None
+    raise InputError(f"{place}: {cell!r} are no choices: give a list of texts")
+
+
+def _place(label: Any, question: ChoiceQuestion) -> int | None:
+    """The place that a label gives as a number."""
+    if isinstance(label, str) and label.strip().isdecimal():
+        label = int(label)
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    return label if isinstance(label, int) and 0 <= label < len(question.choices) else None
+
+
+def _right(label: Any, question: ChoiceQuestion, names: Names | None) -> int:
+    """By place where `names` is None, else by name or letter."""
+    place = _place(label, question) if names is None else None
+    if names is not None and label in names:
+        place = list(names).index(label)
+    elif names is not None and isinstance(label, str) and label in list(_LETTERS[: len(names)]):
+        place = _LETTERS.index(label)
+    if place is None:
+        raise InputError(
+            f"{question.place}: label {label!r} is none of the {len(question.choices)} choices: give its place from 0, "
+            "or in the whole file its letter or its text"
+        )
+    return place
+
+
+def _remarks(questions: Sequence[ChoiceQuestion]) -> tuple[str, ...]:
+    twice = [question for question in questions if len(set(question.choices)) < len(question.choices)]
+    if not twice:
+        return ()
+    return (f"{len(twice):,} questions have a choice twice (the first: {twice[0].place})",)
 
 
 @dataclass(frozen=True, kw_only=True)

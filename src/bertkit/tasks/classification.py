@@ -1,29 +1,70 @@
-"""One of several classes for a text or a pair of texts."""
+"""- classes of a text or pair, class weights."""
+# N examples, C outputs.
 # B sequences, C classes.
+# B targets, C classes.
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.data.readers.tables import TableSource
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import ClassificationHead
-from bertkit.tasks.chance import all_right, best_constant
-from bertkit.tasks.columns import Columns
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.labelled_examples import LabelledExamples
-from bertkit.tasks.loss_shape import PLAIN, LossShape
-from bertkit.tasks.metrics import CLASSIFICATION_METRICS
-from bertkit.tasks.prediction import ClassPrediction, Prediction
-from bertkit.tasks.task_options import TaskOptions
-from bertkit.tasks.text_task import TextTask
+from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
+from bertkit.tasks.examples import cut_remarks
+from bertkit.tasks.labelled import LabelledExamples, read_examples
+from bertkit.tasks.metrics import CLASSIFICATION_METRICS, all_right, best_constant
+from bertkit.tasks.options import Columns, TaskOptions
+from bertkit.tasks.predictions import ClassPrediction, Prediction
+from bertkit.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTask(Task[LabelledExamples]):
+    """A label for each text; an instance is a sequence."""
+
+    architecture = "BertForSequenceClassification"
+
+    @classmethod
+    def read(
+        cls,
+        source: TableSource,
+        columns: Columns,
+        *,
+        split: str = "train",
+        where: tuple[str, str] | None = None,
+        labelled: bool = True,
+    ) -> LabelledExamples:
+        """Read a table; see `read_examples`."""
+        return read_examples(source, columns, split=split, where=where, labelled=labelled)
+
+    def examples(self, given: Sequence[Any]) -> LabelledExamples:
+        """Texts, or pairs of texts."""
+        return LabelledExamples.unlabelled(given)
+
+    @abstractmethod
+    def targets(self, labels: Sequence[object], place: Callable[[int], str]) -> Tensor:
+        """Labels as a table holds them to a tensor (N,); `InputError` names `place(index)` of a bad one."""
+
+    def encode(
+        self, examples: LabelledExamples, tokenizer: Tokenizer, *, labelled: bool = True
+    ) -> TaskInstances[LabelledExamples]:
+        """A sequence an example, cut to `max_length` tokens."""
+        targets = self.targets(examples.labels, examples.place) if labelled else None
+        sequences = examples.encode(tokenizer, self.max_length)
+        remarks = cut_remarks(
+            sequences, examples.texts, examples.text_pairs, examples.places, tokenizer, self.max_length
+        )
+        return replace(TaskInstances.of_sequences(examples, sequences, targets), remarks=remarks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,3 +216,44 @@ def _number(name: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+BALANCED = "balanced"
+
+
+def class_weights(wanted: Sequence[str], classes: Sequence[str], targets: Tensor) -> Tensor:
+    """Weights (C,) from `balanced`, or from `CLASS=NUMBER` for some classes, the others having 1.
+
+    Balanced, all classes weigh alike in sum (scikit-learn's rule). Either way the mean over `targets` (B,) is 1, those
+    below 0 left out, so that weights change what is learnt from and not the size of a step. Raises `InputError`.
+    """
+    counts = torch.bincount(targets[targets >= 0], minlength=len(classes)).double()
+    if tuple(wanted) == (BALANCED,):
+        weights = torch.where(counts > 0, 1 / counts.clamp(min=1), 0.0)
+        weights = torch.where(counts > 0, weights, weights.max())  # no example is there to weigh
+    else:
+        weights = _given(wanted, classes)
+    return (weights * counts.sum() / (weights * counts).sum()).float()
+
+
+def _given(wanted: Sequence[str], classes: Sequence[str]) -> Tensor:
+    weights = torch.ones(len(classes), dtype=torch.float64)
+    for text in wanted:
+        name, equals, number = text.rpartition("=")
+        if not equals or name not in classes:
+            known = ", ".join(map(repr, classes[:10])) + (", …" if len(classes) > 10 else "")
+            raise InputError(
+                f"class_weights {text!r} is unknown: give balanced, or CLASS=NUMBER once for each class of {known}"
+            )
+        weights[list(classes).index(name)] = _weight(number, text)
+    return weights
+
+
+def _weight(number: str, text: str) -> float:
+    try:
+        weight = float(number)
+    except ValueError:
+        weight = math.nan
+    if not 0 < weight < math.inf:
+        raise InputError(f"class_weights {text!r} needs a number above 0 after the last '='")
+    return weight

@@ -1,25 +1,116 @@
-"""What fine-tuning, evaluation and prediction need to know of a task."""
+"""- Task (5 to 8 abstract members), LossOptions, TaskInstances."""
+# N examples, I instances, S sequences, R rows of the model's output.
+# C classes.
 # N examples, I instances, S sequences, T tokens, R rows of output (S or T), C outputs, H hidden.
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bertkit.data.tables import TableSource
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.data.readers.tables import TableSource
 from bertkit.model.config import BertConfig
-from bertkit.tasks.columns import Columns
-from bertkit.tasks.instances import ExamplesT, TaskInstances
-from bertkit.tasks.loss_shape import PLAIN, LossShape
-from bertkit.tasks.prediction import Prediction
-from bertkit.tasks.task_options import TaskOptions
+from bertkit.tasks.examples import Examples
+from bertkit.tasks.options import Columns, TaskOptions
+from bertkit.tasks.predictions import Prediction
+from bertkit.text.sequences import EncodedExample
 from bertkit.text.tokenizer import Tokenizer
+
+ExamplesT = TypeVar("ExamplesT", bound=Examples)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TaskInstances(Generic[ExamplesT]):
+    """An instance is what is trained on as one: a text, a window of a long text, or all choices of a question.
+
+    It owns the rows of the model's output that its sequences have: one each where the head reads the pooled output,
+    one a token where it reads all tokens.
+    """
+
+    examples: ExamplesT
+    sequences: Sequence[EncodedExample]
+    """(S,)"""
+    owners: NDArray[np.int64]
+    """(I,) place of each instance's example; an example's instances stand together."""
+    bounds: NDArray[np.int64]
+    """(I + 1,) instance i has the sequences from `bounds[i]` up to `bounds[i + 1]`, which stay in one batch."""
+    reads_tokens: bool = False
+    """Whether the rows are the sequences' tokens."""
+    text_starts: NDArray[np.int64] | None = None
+    """(S,) first token of the text that answers come from, None where there is none."""
+    scored: NDArray[np.bool_] | None = None
+    """(R,) the rows that speak for their example, None where all do."""
+    targets: Tensor | None = None
+    """(I, ...), or (R, ...) where every row has one; None where the examples have no labels."""
+    has_row_targets: bool = False
+    remarks: tuple[str, ...] = ()
+    """What was found odd on encoding, counted, a line each."""
+
+    @classmethod
+    def of_sequences(
+        cls, examples: ExamplesT, sequences: Sequence[EncodedExample], targets: Tensor | None
+    ) -> TaskInstances[ExamplesT]:
+        """One sequence an example."""
+        count = len(sequences)
+        owners, bounds = np.arange(count), np.arange(count + 1)
+        return cls(examples=examples, sequences=sequences, owners=owners, bounds=bounds, targets=targets)
+
+    def __len__(self) -> int:
+        return len(self.owners)
+
+    @property
+    def all_remarks(self) -> tuple[str, ...]:
+        """Those of reading and of encoding."""
+        return self.examples.remarks + self.remarks
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """(S,) tokens of each sequence."""
+        return np.fromiter((len(sequence) for sequence in self.sequences), np.int64, len(self.sequences))
+
+    @property
+    def sequence_rows(self) -> NDArray[np.int64]:
+        """(S,) rows of each sequence."""
+        return self.lengths if self.reads_tokens else np.ones_like(self.lengths)
+
+    @cached_property
+    def row_bounds(self) -> NDArray[np.int64]:
+        """(I + 1,) instance i owns the rows from `row_bounds[i]` up to `row_bounds[i + 1]`."""
+        return self.token_bounds if self.reads_tokens else self.bounds
+
+    @cached_property
+    def token_bounds(self) -> NDArray[np.int64]:
+        """(I + 1,) where each instance's tokens start."""
+        starts: NDArray[np.int64] = np.concatenate([[0], np.cumsum(self.lengths)])[self.bounds]
+        return starts
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LossShape:
+    """What changes a cross-entropy, in the form of `torch.nn.CrossEntropyLoss`; nothing by default."""
+
+    label_smoothing: float = 0.0
+    """Share of a target's probability that all classes get alike (Szegedy et al. 2016, section 7)."""
+    class_weights: Tensor | None = None
+    """(C,) factors of the losses of each class's examples."""
+
+    def to(self, device: torch.device) -> LossShape:
+        """The same on a device."""
+        weights = self.class_weights
+        return replace(self, class_weights=None if weights is None else weights.to(device))
+
+
+PLAIN = LossShape()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.tasks.classification import Classification
-from bertkit.tasks.columns import Columns
 from bertkit.tasks.contract import Task
 from bertkit.tasks.examples import Examples
-from bertkit.tasks.task_options import TaskOptions
+from bertkit.tasks.options import Columns, TaskOptions
 
 
 @dataclass(frozen=True, kw_only=True)

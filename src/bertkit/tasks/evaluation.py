@@ -1,8 +1,9 @@
-"""Logits and metrics of a whole set of examples."""
+"""- logits and metrics of a whole set."""
 # S sequences, R rows of output, C outputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,14 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bertkit.data.packing import pack, token_budget_batches
-from bertkit.foundation.devices import autocast
-from bertkit.foundation.precision import Precision
-from bertkit.foundation.ragged import run_positions, run_starts
-from bertkit.tasks.contract import Task
-from bertkit.tasks.instances import TaskInstances
+from bertkit.core.arrays import run_positions, run_starts
+from bertkit.core.batch import pack, token_budget_batches
+from bertkit.core.devices import autocast
+from bertkit.core.machine import Precision
+from bertkit.tasks.contract import Task, TaskInstances
 from bertkit.tasks.model import TaskModel
-from bertkit.text.encoded_example import EncodedExample
+from bertkit.text.sequences import EncodedExample
 
 LOSS = "loss"
 
@@ -67,3 +67,13 @@ def tune(
         return task
     logits = compute_logits(model, dev.sequences, max_tokens=max_tokens, precision=precision)
     return task.tuned(logits, dev)
+
+
+_CORRELATIONS = ("matthews", "pearson", "spearman")
+
+
+def metric_range(name: str) -> tuple[float, float]:
+    """The lowest and the highest value of a metric by name, whatever set it is measured on."""
+    if name.startswith(LOSS):
+        return 0.0, math.inf
+    return (-1.0, 1.0) if name.startswith(_CORRELATIONS) else (0.0, 1.0)

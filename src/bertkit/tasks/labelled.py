@@ -1,4 +1,4 @@
-"""Examples read from a labelled table."""
+"""- examples from labelled tables, checks of inputs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bertkit.data.tables import Table, TableSource, read_table
-from bertkit.foundation.errors import InputError
-from bertkit.tasks.columns import Columns
+from bertkit.core.errors import InputError
+from bertkit.data.readers.tables import Table, TableSource, read_table
 from bertkit.tasks.examples import Indices
-from bertkit.tasks.inputs import checked_pairs, checked_texts, is_pair
-from bertkit.text.encoded_example import EncodedExample
+from bertkit.tasks.options import Columns
+from bertkit.text.sequences import EncodedExample
 from bertkit.text.tokenizer import Tokenizer
+
+
+def checked_texts(texts: Sequence[object]) -> list[str]:
+    """The texts as a list; `InputError` for what is no string, with its place."""
+    checked = []
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"text {index} is {shortened(text)}: give a string")
+        checked.append(text)
+    return checked
+
+
+def checked_pairs(pairs: Sequence[object]) -> list[tuple[str, str]]:
+    """The pairs as a list; `InputError` for what is no pair of strings, with its place."""
+    checked = []
+    for index, pair in enumerate(pairs):
+        if not is_pair(pair):
+            raise InputError(f"text {index} is {shortened(pair)}: give strings only, or pairs of strings only")
+        checked.append((pair[0], pair[1]))  # type: ignore[index]
+    return checked
+
+
+def is_pair(value: object) -> bool:
+    """Whether `value` is a tuple or list of two strings."""
+    return isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(text, str) for text in value)
+
+
+def shortened(value: object) -> str:
+    """`repr`, cut for a message."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,19 @@
-"""Scores of predictions against labels, by name. All are higher where predictions are better."""
+"""- scores by name, chance and constant baselines."""
 # N examples.
+# N examples, R rows of output, C outputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import f1_score, matthews_corrcoef
+
+from bertkit.tasks.contract import ExamplesT, Task, TaskInstances
 
 Metric = Callable[[NDArray[np.generic], NDArray[np.generic]], float]
 """(predictions (N,), labels (N,)) -> score."""
@@ -60,3 +65,27 @@ CLASSIFICATION_METRICS: dict[str, Metric] = {
     "matthews": matthews,
 }
 REGRESSION_METRICS: dict[str, Metric] = {"pearson": pearson, "spearman": spearman}
+
+
+_CONFIDENCE = 0.975
+
+
+def best_constant(task: Task[ExamplesT], instances: TaskInstances[ExamplesT], outputs: int) -> dict[str, float]:
+    """The highest of each figure over always choosing one of C `outputs`, as the majority class for accuracy."""
+    rows = int(instances.row_bounds[-1])
+    figures = [task.metrics(one_hot.expand(rows, outputs), instances) for one_hot in torch.eye(outputs)]
+    return {name: max(figure[name] for figure in figures) for name in task.metric_names}
+
+
+def all_right(task: Task[ExamplesT], instances: TaskInstances[ExamplesT], outputs: int) -> dict[str, float]:
+    """The figures where the right one of C `outputs` is chosen in every row that has one."""
+    assert instances.targets is not None
+    return task.metrics(torch.eye(outputs)[instances.targets.clamp(min=0)], instances)
+
+
+def correlation_by_chance(count: int) -> float:
+    """The correlation of N independent pairs that one in forty is above, by Student's t; 1 where N says nothing."""
+    if count < 3:
+        return 1.0
+    quantile = float(stats.t.ppf(_CONFIDENCE, count - 2))
+    return quantile / math.sqrt(count - 2 + quantile**2)

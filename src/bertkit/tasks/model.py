@@ -1,12 +1,27 @@
-"""An encoder with a task's head."""
+"""- TaskModel and its folder (task.json)."""
 # S sequences, T tokens, R rows of output (S or T), C outputs.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from torch import Tensor, nn
 
-from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.core.batch import PackedBatch
+from bertkit.core.errors import InputError
+from bertkit.core.files import atomic_folder, read_json, write_json
 from bertkit.model.bert import BertModel, EncoderOutput
+from bertkit.model.config import BertConfig
+from bertkit.pretrained.card import ModelCard
+from bertkit.pretrained.folder import ModelFolder, write_model_folder
+from bertkit.tasks.choice import MultipleChoice
+from bertkit.tasks.classification import Classification
+from bertkit.tasks.contract import Task
+from bertkit.tasks.questions.task import SpanExtraction
+from bertkit.tasks.regression import Regression
+from bertkit.tasks.tagging.task import Tagging
+from bertkit.text.tokenizer import Tokenizer
 
 
 class TaskModel(nn.Module):
@@ -32,3 +47,73 @@ def tokens_read(batch: PackedBatch, *, reads_tokens: bool) -> Tensor | None:
 def head_outputs(head: nn.Module, output: EncoderOutput, *, reads_tokens: bool) -> Tensor:
     """Logits (R, C) of a head on an encoder's output."""
     return head(output.last_hidden_state if reads_tokens else output.pooler_output)  # type: ignore[no-any-return]
+
+
+TASK_FILE = "task.json"
+FAMILIES: dict[str, type[Task[Any]]] = {
+    family.kind: family for family in (Classification, Regression, SpanExtraction, MultipleChoice, Tagging)
+}
+
+
+def save_task_model(
+    folder: Path, model: TaskModel, task: Task[Any], tokenizer: Tokenizer, card: ModelCard | None = None
+) -> None:
+    """Write all that prediction needs, whole or not at all; Hugging Face's class of the task reads it too."""
+    with atomic_folder(folder) as temporary:
+        write_model_folder(
+            temporary,
+            model,
+            model.bert.config,
+            architecture=task.architecture,
+            labels=task.labels,
+            regression=task.kind == Regression.kind,
+            card=card,
+        )
+        config = model.bert.config
+        tokenizer.save_pretrained(temporary, max_length=config.max_length, token_types=config.type_vocab_size > 0)
+        write_json(temporary / TASK_FILE, task.description())
+
+
+def has_task(folder: ModelFolder) -> bool:
+    """Whether the folder's weights have a task's head."""
+    return folder.architecture in {family.architecture for family in FAMILIES.values()}
+
+
+def load_task(folder: str | Path) -> Task[Any]:
+    """Read a fine-tuned folder's task; one without `task.json` is described by its `config.json` alone.
+
+    Raises `InputError` where the folder holds no model with a task.
+    """
+    opened = ModelFolder.open(folder)
+    if not has_task(opened):
+        raise InputError(f"{folder} holds {opened.architecture}, which has no task: fine-tune it first")
+    description: dict[str, Any] = {"kind": _kind(opened), "max_length": opened.config.max_length}
+    if (opened.path / TASK_FILE).is_file():
+        description = read_json(opened.path / TASK_FILE)
+    try:
+        task: Task[Any] = FAMILIES[description["kind"]].restore(description, opened.labels)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{opened.path / TASK_FILE} is not what bertkit wrote ({error}): fine-tune again") from None
+    return task
+
+
+def _kind(folder: ModelFolder) -> str:
+    """The family of weights that someone else has fine-tuned."""
+    if folder.regression:
+        return Regression.kind
+    return next(kind for kind, family in FAMILIES.items() if family.architecture == folder.architecture)
+
+
+def new_task_model(task: Task[Any], config: BertConfig) -> TaskModel:
+    """The encoder with the task's head, not initialised."""
+    bert = BertModel(config, add_pooling_layer=not task.reads_tokens)
+    return TaskModel(bert, task.head(config), reads_tokens=task.reads_tokens)
+
+
+def load_task_model(folder: str | Path) -> tuple[TaskModel, Task[Any]]:
+    """Load a fine-tuned model, in evaluation mode, with its task."""
+    task = load_task(folder)
+    opened = ModelFolder.open(folder)
+    model = new_task_model(task, opened.config)
+    opened.load_into(model).show()
+    return model.eval(), task

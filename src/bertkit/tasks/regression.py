@@ -12,18 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import ClassificationHead
-from bertkit.tasks.chance import correlation_by_chance
-from bertkit.tasks.columns import Columns
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.labelled_examples import LabelledExamples
-from bertkit.tasks.loss_shape import PLAIN, LossShape
-from bertkit.tasks.metrics import REGRESSION_METRICS
-from bertkit.tasks.prediction import Prediction, ScorePrediction
-from bertkit.tasks.task_options import TaskOptions
-from bertkit.tasks.text_task import TextTask
+from bertkit.tasks.classification import TextTask
+from bertkit.tasks.contract import PLAIN, LossShape, TaskInstances
+from bertkit.tasks.labelled import LabelledExamples
+from bertkit.tasks.metrics import REGRESSION_METRICS, correlation_by_chance
+from bertkit.tasks.options import Columns, TaskOptions
+from bertkit.tasks.predictions import Prediction, ScorePrediction
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,10 @@ import tokenizers
 from numpy.typing import NDArray
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from bertkit.foundation.ragged import run_positions, run_starts
-from bertkit.text.distinct_chunks import distinct_chunks
-from bertkit.text.growing_array import GrowingArray
+from bertkit.core.arrays import GrowingArray, run_positions, run_starts
+from bertkit.text.pieces import distinct_chunks
+from bertkit.text.plain_text import checked_utf8
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.text.valid_unicode import checked_utf8
 from bertkit.text.wordpiece import CONTINUATION
 
 # No chunk has a space, so a text of chunks joined by this falls apart into the same chunks.

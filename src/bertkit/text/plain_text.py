@@ -1,11 +1,13 @@
-"""Text that has no UTF-8 form."""
+"""- sentences, words, valid Unicode."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from bertkit.foundation.errors import InputError
+from nupunkt import sent_spans
+
+from bertkit.core.errors import InputError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -22,3 +24,28 @@ def checked_utf8(text: str) -> bytes:
 def with_noncharacters(texts: Sequence[str]) -> list[str]:
     """Texts with U+FFFF for lone surrogates: it too is neither letter, mark nor control, and in no vocabulary."""
     return [text if text.isascii() else _SURROGATE.sub("\uffff", text) for text in texts]
+
+
+def split_sentences(text: str) -> list[str]:
+    """Split English text into sentences without the white space around them; no other character is lost.
+
+    Uses nupunkt's Punkt model (Kiss and Strunk, 2006); docs/tokenisation.md compares it with other libraries.
+    """
+    sentences = (text[start:stop].strip() for start, stop in sent_spans(text))
+    return [sentence for sentence in sentences if sentence]
+
+
+_WORD = re.compile(
+    r"""
+    (?:[^\W\d_]\.){2,}                                   # U.N.
+    | ['’](?:s|S)\b                                      # of company's
+    | \w+ (?: [.&/@_-]\w+ | ['’](?!(?:s|S)\b)\w+ | (?<=\d)[,:](?=\d)\w+ )*   # AT&T, O'Brien, 1,000, 1996-08-22
+    | \S                                                 # a mark
+    """,
+    re.VERBOSE,
+)
+
+
+def split_words(text: str) -> tuple[tuple[int, int], ...]:
+    """Start and end of each word, in characters; marks at a word's ends are words of their own."""
+    return tuple(match.span() for match in _WORD.finditer(text))

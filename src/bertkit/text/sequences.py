@@ -1,5 +1,6 @@
-"""The one place that truncates and adds [CLS] and [SEP]."""
+"""- EncodedExample, SequenceBuilder, windows: the only [CLS]/[SEP] and truncation (also for drawn instances)."""
 # S sequences, T tokens.
+# n pieces, W windows.
 
 from __future__ import annotations
 
@@ -8,11 +9,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.ragged import run_positions, run_starts
-from bertkit.text.encoded_example import EncodedExample
+from bertkit.core.arrays import run_positions, run_starts
+from bertkit.core.errors import InputError
 from bertkit.text.pieces import Pieces
-from bertkit.text.special_tokens import BERT, SpecialTokens
+from bertkit.text.wordpiece import BERT, SpecialTokens
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedExample:
+    """One sequence as the model reads it: `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`, n tokens."""
+
+    input_ids: NDArray[np.int32]
+    """(n,) vocabulary ids."""
+
+    token_type_ids: NDArray[np.int8]
+    """(n,) 0 for the first segment and its [CLS] and [SEP], 1 for the second segment and its [SEP]."""
+
+    offsets: NDArray[np.int32]
+    """(n, 2) where each token starts and ends, in characters of its segment's text; (0, 0) for added tokens."""
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
 
 _Lengths = NDArray[np.int64]
 
@@ -75,3 +93,29 @@ class SequenceBuilder:
             EncodedExample(input_ids[start:stop], token_type_ids[start:stop], offsets[start:stop])
             for start, stop in zip(starts.tolist(), stops, strict=True)
         ]
+
+
+def window_starts(length: int, room: int, stride: int) -> list[int]:
+    """Where windows of `room` pieces start so that all of `length` are covered; a single 0 for a short text."""
+    stride = min(stride, room)
+    return [0, *range(stride, max(0, length - room) + stride, stride)] if length > room else [0]
+
+
+def maximum_context(starts: list[int], room: int, length: int) -> list[NDArray[np.bool_]]:
+    """For each window which of its pieces have no more context in another one; each piece is in one window only.
+
+    The context of a piece is the smaller number of pieces on its two sides; of equals the longer window, then the
+    first, as google-research/bert counts it.
+    """
+    if len(starts) == 1:
+        return [np.ones(length, bool)]
+    best = np.full(length, -np.inf)
+    owner = np.full(length, -1)
+    for number, start in enumerate(starts):
+        stop = min(start + room, length)
+        places = np.arange(stop - start)
+        context = np.minimum(places, places[::-1]) + 0.01 * (stop - start)
+        better = context > best[start:stop]
+        best[start:stop][better] = context[better]
+        owner[start:stop][better] = number
+    return [owner[start : start + room] == number for number, start in enumerate(starts)]

@@ -11,16 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.foundation.errors import InputError
-from bertkit.text.chunk_pieces import encode_chunks
-from bertkit.text.encoded_example import EncodedExample
-from bertkit.text.pieces import Pieces
-from bertkit.text.reference import Reference
-from bertkit.text.sequence import SequenceBuilder
-from bertkit.text.tokenizer_folder import MODEL_MAX_LENGTH, Subwords, read_subwords, write_subwords
-from bertkit.text.valid_unicode import checked_utf8
-from bertkit.text.vocabulary_training import VocabularyOptions, train_vocabulary
-from bertkit.text.wordpiece import CONTINUATION, WordPiece, WordPieceRules
+from bertkit.core.errors import InputError
+from bertkit.text.pieces import Pieces, encode_chunks
+from bertkit.text.plain_text import checked_utf8
+from bertkit.text.sequences import EncodedExample, SequenceBuilder
+from bertkit.text.tokenizer_files import MODEL_MAX_LENGTH, Subwords, read_subwords, write_subwords
+from bertkit.text.vocabulary import VocabularyOptions, train_vocabulary
+from bertkit.text.wordpiece import CONTINUATION, Reference, WordPiece, WordPieceRules
 
 
 class Tokenizer:

@@ -10,9 +10,9 @@ import numpy as np
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
-from bertkit.foundation.errors import InputError
-from bertkit.text.distinct_chunks import distinct_chunks
-from bertkit.text.valid_unicode import checked_utf8
+from bertkit.core.errors import InputError
+from bertkit.text.pieces import distinct_chunks
+from bertkit.text.plain_text import checked_utf8
 from bertkit.text.wordpiece import CONTINUATION, SPECIAL_TOKENS, WordPieceRules
 
 _MAX_DISTINCT_CHUNKS = 500_000

@@ -1,4 +1,8 @@
-"""What decides a text's token ids, and the library object made from it."""
+"""- WordPiece rules, Google's cleaning, special tokens.
+
+docs/tokenisation.md lists where Hugging Face's differ; tests/text/test_tokenisation_parity.py runs every character
+through both.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,83 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors
 
-from bertkit.foundation.errors import InputError
-from bertkit.text import google_cleaning
-from bertkit.text.reference import Reference
-from bertkit.text.special_tokens import BERT, SpecialTokens
-from bertkit.text.valid_unicode import with_noncharacters
+from bertkit.core.errors import InputError
+from bertkit.text.plain_text import with_noncharacters
+
+MAX_CHARS_PER_WORD = 200
+
+LOOKS_ACROSS = "'.:^`"
+"""ASCII marks across which the small letter of a sigma depends on its neighbours (Unicode's Case_Ignorable)."""
+
+_CONTROLS = r"[\p{Cc}\p{Cf}\x{FFFD}&&[^\t\n\r]]"
+_SPACES = r"[\p{Z}\t\n\r]+"
+_PUNCTUATION = r"!-/:-@\[-`{-~\p{P}"
+_CJK = r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2CEAF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
+_LETTER = r"[\p{Cased}&&[^\p{Case_Ignorable}]]"
+# Python's `lower`, unlike the library's, knows the sigma that ends a word.
+_LAST_SIGMA = rf"{_LETTER}\p{{Case_Ignorable}}*\KΣ(?!\p{{Case_Ignorable}}*{_LETTER})"
+# The library's decomposition is older than this character.
+_VOWEL_O, _ITS_PARTS = "\U00011938", "\U00011935\U00011930"
+
+
+def google_normalizer(*, lowercase: bool, strip_accents: bool, clean_text: bool) -> normalizers.Normalizer:
+    """Drop control characters; small letters; decompose and drop the marks."""
+    steps: list[normalizers.Normalizer] = []
+    if clean_text:
+        steps.append(normalizers.Replace(Regex(_CONTROLS), ""))
+    if lowercase:
+        steps += [normalizers.Replace(Regex(_LAST_SIGMA), "ς"), normalizers.Lowercase()]
+    if strip_accents:
+        parts = normalizers.Replace(_VOWEL_O, _ITS_PARTS)
+        steps += [parts, normalizers.NFD(), normalizers.Replace(Regex(r"\p{Mn}"), "")]
+    return normalizers.Sequence(steps)
+
+
+def google_splitter(*, handle_chinese_chars: bool) -> pre_tokenizers.PreTokenizer:
+    """Words between white space, every punctuation mark and every CJK character a word of its own."""
+    alone = f"[{_PUNCTUATION}{_CJK if handle_chinese_chars else ''}]"
+    return pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(_SPACES), "removed"), pre_tokenizers.Split(Regex(alone), "isolated")]
+    )
+
+
+Reference = Literal["huggingface", "google"]
+"""Hugging Face's BertTokenizer or google-research/bert's, which differ in rare cases (docs/tokenisation.md)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecialTokens:
+    """A model's names for them."""
+
+    pad: str
+    unk: str
+    cls: str
+    sep: str
+    mask: str
+    between: int = 1
+    """How many `sep` stand between two segments."""
+    second_type: int = 1
+    """Token type of the second segment."""
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every entry, each once."""
+        return (self.pad, self.unk, self.cls, self.sep, self.mask)
+
+
+BERT = SpecialTokens(pad="[PAD]", unk="[UNK]", cls="[CLS]", sep="[SEP]", mask="[MASK]")
+ROBERTA = SpecialTokens(pad="<pad>", unk="<unk>", cls="<s>", sep="</s>", mask="<mask>", between=2, second_type=0)
+
 
 SPECIAL_TOKENS = BERT.all
 CONTINUATION = "##"
 
-_MAX_CHARS_PER_WORD = {"huggingface": 100, "google": google_cleaning.MAX_CHARS_PER_WORD}
+_MAX_CHARS_PER_WORD = {"huggingface": 100, "google": MAX_CHARS_PER_WORD}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +123,7 @@ class WordPieceRules:
     @property
     def looks_across(self) -> str:
         """ASCII marks that are words of their own, and yet what stands before one can depend on what follows it."""
-        return google_cleaning.LOOKS_ACROSS if self.follow == "google" else ""
+        return LOOKS_ACROSS if self.follow == "google" else ""
 
     def readable(self, texts: Sequence[str]) -> Sequence[str]:
         """The texts as the library takes them: for Google's tokenizer lone surrogates are characters like others."""
@@ -66,7 +132,7 @@ class WordPieceRules:
     def normalizer(self) -> normalizers.Normalizer:
         """The library's normaliser with these rules."""
         if self.follow == "google":
-            return google_cleaning.google_normalizer(
+            return google_normalizer(
                 lowercase=self.lowercase, strip_accents=self.strips_accents, clean_text=self.clean_text
             )
         return normalizers.BertNormalizer(
@@ -79,7 +145,7 @@ class WordPieceRules:
     def splitter(self) -> pre_tokenizers.PreTokenizer:
         """The library's splitter into words with these rules."""
         if self.follow == "google":
-            return google_cleaning.google_splitter(handle_chinese_chars=self.handle_chinese_chars)
+            return google_splitter(handle_chinese_chars=self.handle_chinese_chars)
         return pre_tokenizers.BertPreTokenizer()
 
 

@@ -19,11 +19,11 @@ from torch.distributed.checkpoint.staging import BlockingAsyncStager
 from torch.distributed.checkpoint.state_dict_loader import load as load_shares
 from torch.distributed.checkpoint.state_dict_saver import save as save_shares
 
-from bertkit.foundation.console import note
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_folder, full_disk_named, read_json, sha256, write_json
-from bertkit.foundation.json_records import from_json
-from bertkit.foundation.process_group import ProcessGroup
+from bertkit.core.console import note
+from bertkit.core.distributed import ProcessGroup
+from bertkit.core.errors import InputError
+from bertkit.core.files import atomic_folder, full_disk_named, read_json, sha256, write_json
+from bertkit.core.records import from_json
 
 _PREFIX, _STATE_FILE, _SUFFIX = "step-", "state.json", ".safetensors"
 

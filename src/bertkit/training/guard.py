@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from bertkit.foundation.console import note
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.process_group import ProcessGroup
+from bertkit.core.console import note
+from bertkit.core.distributed import ProcessGroup
+from bertkit.core.errors import InputError
 
 _REMEMBERED, _NEEDED = 128, 64
 """Steps whose losses and norms tell what is usual, and how many of them it takes."""

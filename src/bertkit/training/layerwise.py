@@ -1,13 +1,15 @@
-"""Lower layers that learn more slowly than upper ones."""
+"""- layer-wise decay, gradual unfreezing, freezing."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from torch import nn
 
+from bertkit.core.errors import InputError
 from bertkit.model.bert import BertModel
-from bertkit.training.pace import Pace
+from bertkit.training.optimizers import Pace
 
 
 def layer_paces(
@@ -30,3 +32,42 @@ def layer_paces(
         if parameter.requires_grad
     }
     return {name: paces[id(p)] for name, p in module.named_parameters() if id(p) in paces}
+
+
+def joining_epochs(parts: int, epochs: int) -> list[int]:
+    """The epoch (from 0) in which each of so many parts begins to learn, from the top down.
+
+    None of them learns in the first epoch, which is the head's; then one joins an epoch (Howard and Ruder 2018, section
+    3.3). Where there are fewer epochs several join at once, so that all learn in the last.
+    """
+    return [1 + part * (epochs - 1) // max(parts, epochs - 1) for part in range(parts)]
+
+
+_LAYERS = re.compile(r"layers:(\d+)(?:-(\d+))?")
+
+
+def freeze(bert: BertModel, parts: Sequence[str]) -> None:
+    """Take the gradients from `embeddings`, `layers:3`, `layers:0-5` (both ends included), or `encoder` for all these.
+
+    The pooler is never frozen. A part may name several, separated by commas. What is frozen from the bottom up costs
+    no backward pass. Raises `InputError` for other names and for layers that the model lacks.
+    """
+    for part in (name.strip() for names in parts for name in names.split(",")):
+        for module in _modules(bert, part):
+            module.requires_grad_(False)
+
+
+def _modules(bert: BertModel, part: str) -> list[nn.Module]:
+    layers = list(bert.layers)
+    if part == "embeddings":
+        return [bert.embeddings]
+    if part == "encoder":
+        return [bert.embeddings, *layers, bert.final_norm]
+    match = _LAYERS.fullmatch(part)
+    if match is None:
+        raise InputError(f"freeze {part!r} is unknown: use embeddings, encoder, layers:3 or layers:0-5")
+    first = int(match[1])
+    last = int(match[2] or first)
+    if not first <= last < len(layers):
+        raise InputError(f"freeze {part!r} does not fit the model, whose layers are 0-{len(layers) - 1}")
+    return layers[first : last + 1]

@@ -13,28 +13,26 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bertkit.foundation.console import ProgressBar, note, progress
-from bertkit.foundation.device_memory import peak_memory
-from bertkit.foundation.devices import seed_torch
-from bertkit.foundation.files import atomic_path, remove_leftovers
-from bertkit.foundation.randomness import derive_key
+from bertkit.core.console import ProgressBar, note, progress
+from bertkit.core.devices import peak_memory, seed_torch
+from bertkit.core.files import atomic_path, remove_leftovers
+from bertkit.core.randomness import derive_key
 from bertkit.training.checkpoint import Checkpoints, Progress
-from bertkit.training.gradients import StepSums, accumulate_gradients
-from bertkit.training.halving import halve_until_it_fits
-from bertkit.training.metrics_log import MetricsLog, read_metrics
-from bertkit.training.objective import MicroBatchT, Objective
-from bertkit.training.optimizers import new_optimizer
+from bertkit.training.guard import StepGuard
+from bertkit.training.metrics import MetricsLog, StepProfile, Yardsticks, read_metrics
+from bertkit.training.optimizers import Pace, new_optimizer
 from bertkit.training.options import TrainingOptions
-from bertkit.training.pace import Pace
-from bertkit.training.pretraining_objective import MASKED_LM
-from bertkit.training.replicas import Replicas
-from bertkit.training.run_clock import RunClock
-from bertkit.training.step_figures import StepFigures
-from bertkit.training.step_guard import StepGuard
-from bertkit.training.step_profile import StepProfile
-from bertkit.training.training_result import TrainingResult
-from bertkit.training.unigram_plateau import UnigramPlateau
-from bertkit.training.yardsticks import Yardsticks
+from bertkit.training.parallel import Replicas
+from bertkit.training.schedule import RunClock, TrainingResult
+from bertkit.training.step import (
+    MASKED_LM,
+    MicroBatchT,
+    Objective,
+    StepFigures,
+    StepSums,
+    accumulate_gradients,
+    halve_until_it_fits,
+)
 
 BEST_FILE = "best.safetensors"
 _QUIET = (
@@ -109,6 +107,8 @@ class _Loop(Generic[MicroBatchT]):
         yardsticks: Yardsticks,
         paces: Mapping[str, Pace] | None,
     ) -> None:
+        from bertkit.recipes.pretrain_objective import UnigramPlateau
+
         self.objective, self.options, self.run, self.replicas, self.clock = objective, options, run, replicas, clock
         self.group = replicas.group
         self.optimizer = new_optimizer(objective.module.named_parameters(), options.optimizer, paces)

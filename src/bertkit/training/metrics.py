@@ -1,18 +1,27 @@
-"""Where a run's figures go: `metrics.jsonl` and TensorBoard."""
+"""- metrics.jsonl, TensorBoard, profile, baselines, matrix peak."""
+# N rows and columns.
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import torch
+from torch.profiler import ProfilerActivity, profile, schedule
 from torch.utils.tensorboard import SummaryWriter
 
-from bertkit.foundation.files import atomic_path, full_disk_named
-from bertkit.foundation.process_group import ProcessGroup
+from bertkit.core.console import counted, note
+from bertkit.core.devices import autocast
+from bertkit.core.distributed import ProcessGroup
+from bertkit.core.files import atomic_path, full_disk_named
+from bertkit.core.machine import Precision
 
 
 class MetricsLog:
@@ -68,3 +77,102 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break
     return lines
+
+
+_SKIPPED, _WARM_UP, _RECORDED = 2, 2, 4
+_ROWS = 40
+
+
+class StepProfile:
+    """Records a few early steps with torch's profiler: `profile/table.txt` and `profile/trace.json` in a run's folder.
+
+    The trace opens in Perfetto (ui.perfetto.dev) and in chrome://tracing.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._folder = run / "profile"
+        self._steps = 0
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or torch's profiler prints lines of its own
+        activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * torch.cuda.is_available()
+        self._profile = profile(
+            activities=activities,
+            schedule=schedule(wait=_SKIPPED, warmup=_WARM_UP, active=_RECORDED, repeat=1),
+            on_trace_ready=self._write,
+        )
+
+    def step(self) -> None:
+        """Say that a step has ended."""
+        self._steps += 1
+        self._profile.step()
+
+    @property
+    def _recorded(self) -> int:
+        """Steps that were recorded."""
+        return min(max(0, self._steps - _SKIPPED - _WARM_UP), _RECORDED)
+
+    def _write(self, recorded: profile) -> None:
+        if self._recorded == 0:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        sort_by = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+        table = recorded.key_averages().table(sort_by=sort_by, row_limit=_ROWS)
+        (self._folder / "table.txt").write_text(table, encoding="utf-8")
+        recorded.export_chrome_trace(str(self._folder / "trace.json"))
+        note(f"profile of {counted(self._recorded, 'step')}: {self._folder}/table.txt and trace.json")
+
+    def __enter__(self) -> StepProfile:
+        self._profile.__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._profile.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
+        if kind is None and self._recorded == 0:
+            note(
+                f"no profile: the first {_SKIPPED + _WARM_UP} steps after a start are not recorded, "
+                f"and {counted(self._steps, 'step')} went by"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Yardsticks:
+    """Measured before the run."""
+
+    unigram_entropy: float | None = None
+    """Of the corpus, in nats: the loss at which a masked-LM run that learns nothing more stands still."""
+    matrix_peak: float | None = None
+    """Operations/s that all processes together reach in a large matrix product."""
+
+
+_SIZES = {"cuda": 8192, "cpu": 1024}
+_SECONDS = 0.1
+
+
+def measure_matrix_peak(device: torch.device, precision: Precision) -> float:
+    """Operations/s of square products of (N, N), the fastest of those that a tenth of a second holds.
+
+    In the precision in which a model trains; a multiplication with an addition counts as two.
+    """
+    size = _SIZES.get(device.type, _SIZES["cpu"])
+    with torch.no_grad(), autocast(precision, device):
+        # A GPU is faster at numbers that are all alike. A run's own generator stays as it is.
+        generator = torch.Generator(device).manual_seed(0)
+        left, right = torch.randn(2, size, size, device=device, generator=generator).unbind()
+        dtype = torch.mm(left[:1], right).dtype
+        left, right = left.to(dtype), right.to(dtype)
+        best, end = float("inf"), None
+        while end is None or time.perf_counter() < end:
+            start = time.perf_counter()
+            torch.mm(left, right)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if end is None:  # the first product loads the library's kernels
+                end = time.perf_counter() + _SECONDS
+            else:
+                best = min(best, time.perf_counter() - start)
+    if best == float("inf"):
+        start = time.perf_counter()
+        torch.mm(left, right)
+        best = time.perf_counter() - start
+    return 2 * size**3 / best

@@ -1,17 +1,262 @@
-"""The optimisers by the names that options have for them."""
+"""- shared base, AdamW, LAMB, StableAdamW, by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.distributed import all_reduce
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor
+from torch.optim.adamw import adamw
 
-from bertkit.training.adamw import AdamW
-from bertkit.training.lamb import Lamb
-from bertkit.training.optimizer import Optimizer
 from bertkit.training.options import OptimizerName, OptimizerOptions
-from bertkit.training.pace import Pace
-from bertkit.training.stable_adamw import StableAdamW
+
+
+@dataclass(frozen=True)
+class Pace:
+    """One of a parameter's own; `Pace()` is that of the run."""
+
+    rate_factor: float = 1.0
+    """Times the learning rate of the step."""
+    first_step: int = 0
+    """It is frozen before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterGroup:
+    """Parameters that are updated alike, with their gradients and moments, of which each process may hold a shard."""
+
+    parameters: list[Tensor]
+    gradients: list[Tensor]
+    first_moments: list[Tensor]
+    second_moments: list[Tensor]
+    matrices: bool
+    """Whether they are matrices, which are decayed, or vectors (biases, LayerNorm), which are not."""
+    updates: int
+    """How many they have had, this one counted."""
+    veto: Tensor | None = None
+    """1.0 (scalar) where they are to stay as they are."""
+
+    @property
+    def local(self) -> ParameterGroup:
+        """The shards that this process holds; a change in place is one of the whole tensors."""
+        return ParameterGroup(
+            parameters=_local(self.parameters),
+            gradients=_local(self.gradients),
+            first_moments=_local(self.first_moments),
+            second_moments=_local(self.second_moments),
+            matrices=self.matrices,
+            updates=self.updates,
+            veto=self.veto,
+        )
+
+    def overwrite(self, tensors: list[Tensor], values: tuple[Tensor, ...] | list[Tensor]) -> None:
+        """Give tensors of the group their new values, unless there is a veto; nobody waits to read it."""
+        if self.veto is None:
+            torch._foreach_copy_(tensors, values)
+            return
+        vetoed = self.veto.bool()
+        for tensor, value in zip(tensors, values, strict=True):
+            torch.where(vetoed, tensor, value, out=tensor)
+
+
+class Optimizer(ABC):
+    """Moves parameters by the exponential means of their gradients and squared gradients.
+
+    Parameters that need no gradient are left alone; those that `paces` does not name have the pace of the run.
+    """
+
+    def __init__(
+        self,
+        named_parameters: Iterable[tuple[str, nn.Parameter]],
+        options: OptimizerOptions,
+        paces: Mapping[str, Pace] | None = None,
+    ) -> None:
+        self.options = options
+        self.parameters = {name: parameter for name, parameter in named_parameters if parameter.requires_grad}
+        self.first_moments = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
+        self.second_moments = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
+        self.updates = 0
+        self._alike: defaultdict[tuple[bool, Pace], list[str]] = defaultdict(list)
+        for name, parameter in self.parameters.items():
+            self._alike[parameter.ndim > 1, (paces or {}).get(name, Pace())].append(name)
+
+    @torch.no_grad()
+    def step(self, learning_rate: float, veto: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Clip, update, drop the gradients, and return the gradient norm before clipping.
+
+        `veto` says from that norm whether to leave the update out: 1.0, a scalar on the device, or 0.0.
+        """
+        norm = _whole(torch.nn.utils.get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None]))
+        scale = (norm / self.options.max_grad_norm).clamp(min=1.0)
+        vetoed = None if veto is None else veto(norm)
+        self.updates += 1
+        for (matrices, pace), alike in self._alike.items():
+            names = [name for name in alike if self.parameters[name].grad is not None]
+            if names:
+                group = self._group(names, matrices, self.updates - pace.first_step, vetoed)
+                self._update(group, learning_rate * pace.rate_factor, scale)
+        for parameter in self.parameters.values():
+            parameter.grad = None
+        return norm
+
+    @abstractmethod
+    def _update(self, group: ParameterGroup, learning_rate: float, scale: Tensor) -> None:
+        """Change parameters and moments in place, by the gradients divided by `scale`, unless there is a veto."""
+
+    def _weight_decay(self, group: ParameterGroup) -> float:
+        return self.options.weight_decay if group.matrices else 0.0
+
+    def _group(self, names: list[str], matrices: bool, updates: int, veto: Tensor | None) -> ParameterGroup:
+        parameters = [self.parameters[name] for name in names]
+        return ParameterGroup(
+            parameters=list(parameters),
+            gradients=[p.grad for p in parameters if p.grad is not None],
+            first_moments=[self.first_moments[name] for name in names],
+            second_moments=[self.second_moments[name] for name in names],
+            matrices=matrices,
+            updates=updates,
+            veto=veto,
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments and update count by name, to be saved."""
+        first = {f"first.{name}": tensor for name, tensor in self.first_moments.items()}
+        second = {f"second.{name}": tensor for name, tensor in self.second_moments.items()}
+        return {"updates": torch.tensor(self.updates), **first, **second}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what `state` returned."""
+        self.updates = int(state["updates"])
+        for name in self.parameters:
+            self.first_moments[name].copy_(state[f"first.{name}"])
+            self.second_moments[name].copy_(state[f"second.{name}"])
+
+
+def tensor_norms(shards: list[Tensor], group: ParameterGroup) -> Tensor:
+    """Euclidean norms (N,) of N tensors that are sharded as the parameters of `group`, from this process's shards."""
+    squares = torch.stack(torch._foreach_norm(shards)).square_()
+    mesh = _mesh(group.parameters[0])
+    if mesh is not None:
+        all_reduce(squares, group=mesh.get_group())
+    return squares.sqrt_()
+
+
+def _mesh(parameter: Tensor) -> DeviceMesh | None:
+    return parameter.device_mesh if isinstance(parameter, DTensor) else None
+
+
+def _local(tensors: list[Tensor]) -> list[Tensor]:
+    return [tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in tensors]
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+_CORRECTION_IS_ONE = 1e9
+"""A step count at which 1 - beta**count is exactly 1 in float64: Adam without bias correction."""
+
+
+class AdamW(Optimizer):
+    """Decoupled weight decay (Loshchilov and Hutter 2019) with or without Adam's bias correction.
+
+    Without it the update is google-research/bert's AdamWeightDecayOptimizer. Uses torch's fused kernel.
+    """
+
+    def _update(self, group: ParameterGroup, learning_rate: float, scale: Tensor) -> None:
+        count = float(group.updates - 1) if self.options.corrects_bias else _CORRECTION_IS_ONE
+        adamw(
+            group.parameters,
+            group.gradients,
+            group.first_moments,
+            group.second_moments,
+            [],
+            [torch.full((), count, device=parameter.device) for parameter in group.parameters],
+            fused=True,
+            grad_scale=scale.float(),  # the only type that the kernel takes
+            found_inf=group.veto,
+            amsgrad=False,
+            beta1=self.options.beta1,
+            beta2=self.options.beta2,
+            lr=learning_rate,
+            weight_decay=self._weight_decay(group),
+            eps=self.options.epsilon,
+            maximize=False,
+        )
+
+
+class Lamb(Optimizer):
+    """Adam whose update of a matrix is as long as the matrix, times the rate (You et al. 2020, algorithm 2).
+
+    As in the authors' code, vectors are neither decayed nor rescaled, and a matrix that is 0 moves as in Adam. Query,
+    key and value count as one matrix.
+    """
+
+    def _update(self, group: ParameterGroup, learning_rate: float, scale: Tensor) -> None:
+        options, shards = self.options, group.local
+        torch._foreach_div_(shards.gradients, scale)
+        shards.overwrite(
+            shards.first_moments, torch._foreach_lerp(shards.first_moments, shards.gradients, 1 - options.beta1)
+        )
+        second_moments = torch._foreach_mul(shards.second_moments, options.beta2)
+        torch._foreach_addcmul_(second_moments, shards.gradients, shards.gradients, 1 - options.beta2)
+        shards.overwrite(shards.second_moments, second_moments)
+
+        first_share = 1 - options.beta1**group.updates if options.corrects_bias else 1.0
+        second_share = 1 - options.beta2**group.updates if options.corrects_bias else 1.0
+        roots = torch._foreach_sqrt(shards.second_moments)
+        torch._foreach_div_(roots, math.sqrt(second_share))
+        torch._foreach_add_(roots, options.epsilon)
+        updates = list(torch._foreach_div(shards.first_moments, roots))
+        torch._foreach_div_(updates, first_share)
+        torch._foreach_add_(updates, shards.parameters, alpha=self._weight_decay(group))
+        if group.matrices:
+            lengths, update_lengths = tensor_norms(shards.parameters, group), tensor_norms(updates, group)
+            comparable = (lengths > 0) & (update_lengths > 0)
+            ratios = torch.where(comparable, lengths / update_lengths, 1.0)
+            torch._foreach_mul_(updates, list(ratios.unbind()))
+        shards.overwrite(shards.parameters, torch._foreach_add(shards.parameters, updates, alpha=-learning_rate))
+
+
+class StableAdamW(Optimizer):
+    """AdamW with AdaFactor's update clipping, tensor by tensor (Wortsman et al. 2023, algorithm 2).
+
+    The moments are the corrected ones, as the algorithm has them: their decay rates start at 0. ModernBERT used it
+    without clipping gradients (`max_grad_norm` inf).
+    """
+
+    def _update(self, group: ParameterGroup, learning_rate: float, scale: Tensor) -> None:
+        options, shards = self.options, group.local
+        beta1, beta2 = self._decay_rate(options.beta1, group), self._decay_rate(options.beta2, group)
+        torch._foreach_div_(shards.gradients, scale)
+        shards.overwrite(shards.first_moments, torch._foreach_lerp(shards.first_moments, shards.gradients, 1 - beta1))
+        second_moments = torch._foreach_mul(shards.second_moments, beta2)
+        torch._foreach_addcmul_(second_moments, shards.gradients, shards.gradients, 1 - beta2)
+        shards.overwrite(shards.second_moments, second_moments)
+
+        roots = torch._foreach_sqrt(shards.second_moments)
+        surprises = torch._foreach_div(shards.gradients, torch._foreach_clamp_min(roots, options.epsilon))
+        sizes = [math.sqrt(parameter.numel()) for parameter in group.parameters]
+        root_mean_squares = torch._foreach_div(tensor_norms(list(surprises), group).unbind(), sizes)
+
+        torch._foreach_add_(roots, options.epsilon)
+        updates = list(torch._foreach_div(shards.first_moments, roots))
+        torch._foreach_add_(updates, shards.parameters, alpha=self._weight_decay(group))
+        torch._foreach_div_(updates, torch._foreach_clamp_min(root_mean_squares, 1.0))
+        shards.overwrite(shards.parameters, torch._foreach_add(shards.parameters, updates, alpha=-learning_rate))
+
+    def _decay_rate(self, beta: float, group: ParameterGroup) -> float:
+        if not self.options.corrects_bias:
+            return beta
+        return beta * (1 - beta ** (group.updates - 1)) / (1 - beta**group.updates)
+
 
 _OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {"adamw": AdamW, "lamb": Lamb, "stable-adamw": StableAdamW}
 

@@ -1,4 +1,4 @@
-"""How long, how fast and how often."""
+"""- OptimizerOptions, TrainingOptions (torch-free)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.precision import Precision
+from bertkit.core.errors import InputError
+from bertkit.core.machine import Precision
 
 OptimizerName = Literal["adamw", "lamb", "stable-adamw"]
 Schedule = Literal["linear", "one-cycle", "trapezoidal"]
@@ -106,3 +106,7 @@ class TrainingOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} must be at least 1, got {value}")
+
+
+Parallel = Literal["ddp", "fsdp"]
+"""`ddp` keeps the model whole in every process; `fsdp` gives each a share of every weight, gradient and moment."""

@@ -1,10 +1,14 @@
-"""One model trained by several processes."""
+"""- replicas (DDP, FSDP2), compiled and recomputed layers."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -13,9 +17,12 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint
 
-from bertkit.foundation.process_group import ProcessGroup
-from bertkit.training.parallel import Parallel
+from bertkit.core.distributed import ProcessGroup
+from bertkit.core.errors import InputError
+from bertkit.model.bert import BertModel
+from bertkit.training.options import Parallel
 
 MicroBatchT = TypeVar("MicroBatchT")
 
@@ -90,3 +97,28 @@ class Replicas:
             if self.group.leads:
                 weights[name] = whole.cpu()
         return weights
+
+
+_COMPILERS = ("c++", "g++", "clang++")
+
+
+def compile_layers(bert: BertModel, device: torch.device) -> None:
+    """Compile what every layer does to each token alone, once for all numbers of tokens; attention stays as it is.
+
+    Raises `InputError` where something that compiles for `device` is missing.
+    """
+    if not any(map(shutil.which, (os.environ.get("CXX", ""), *_COMPILERS))):
+        raise InputError("--compile needs a C++ compiler, and there is no g++ or clang++: install one or leave it out")
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        raise InputError("--compile needs Triton on a GPU: pip install triton, or leave it out")
+    for layer in bert.layers:
+        layer.transform = torch.compile(layer.transform, dynamic=True)  # type: ignore[assignment, arg-type]
+
+
+def recompute_layers(bert: BertModel) -> None:
+    """Let the backward pass run each layer again from its input (Chen et al. 2016), with the same dropout.
+
+    Losses and gradients are the same bits.
+    """
+    for layer in bert.layers:
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)

@@ -1,17 +1,19 @@
-"""The resolved options of a run, kept in its folder and held against a later start."""
+"""- RunFolder: every name in it, resolved options, rollback of a refused run."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_path
+from bertkit.core.errors import InputError
+from bertkit.core.files import atomic_path
+from bertkit.training.schedule import RunClock
 
 _FILE = "config.yaml"
 
@@ -94,3 +96,28 @@ def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, 
             found += _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
         return found
     return [] if before == now else [(name, before, now)]
+
+
+_WRITTEN = ("config.yaml", "yardsticks.json", "plan.json", "metrics.jsonl", "tensorboard", "checkpoints", "profile")
+
+
+@contextmanager
+def removed_where_refused(run: Path, clock: RunClock, *, with_folder: bool) -> Iterator[None]:
+    """Where an `InputError` ends a new run before its first step, remove what it wrote: the next one starts anew."""
+    try:
+        yield
+    except InputError:
+        if not clock.has_begun:
+            _refused_run_remove(run, with_folder)
+        raise
+
+
+def _refused_run_remove(run: Path, with_folder: bool) -> None:
+    for name in _WRITTEN:
+        path = run / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if with_folder and all(entry.name == ".lock" for entry in run.iterdir()):
+        shutil.rmtree(run)

@@ -1,17 +1,69 @@
-"""Sums over the steps since the last log line."""
+"""- Objective, gradient sums, retry on out-of-memory, sums since the last log line."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from bertkit.foundation.process_group import ProcessGroup
-from bertkit.training.objective import LossTerm, MicroBatchT, Objective
-from bertkit.training.pretraining_objective import MASKED_LM
+from bertkit.core.batch import PackedBatch
+from bertkit.core.console import note
+from bertkit.core.devices import autocast
+from bertkit.core.distributed import ProcessGroup
+from bertkit.core.errors import LoneInputError, MemoryLimitError
+from bertkit.data.instances.batches import PretrainingBatch
+from bertkit.training.options import TrainingOptions
+from bertkit.training.parallel import Replicas
+
+MASKED_LM = "masked_lm"
+
+MicroBatchT = TypeVar("MicroBatchT")
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """Loss summed over a micro-batch's items (scalar), how many of them were predicted right, or None.
+
+    `weight` scales the term in the loss of the step, not in its figures.
+    """
+
+    total: Tensor
+    correct: Tensor | None = None
+    weight: float = 1.0
+
+    def detach(self) -> LossTerm:
+        """The same without a graph behind it."""
+        return replace(self, total=self.total.detach())
+
+
+class Objective(Protocol[MicroBatchT]):
+    """The loss of a step is the sum over terms of weight * (sum over the whole batch's items) / (their count)."""
+
+    @property
+    def module(self) -> nn.Module:
+        """What is trained."""
+
+    def counts(self, micro_batch: MicroBatchT) -> Mapping[str, int]:
+        """Items of each term, known before the forward pass."""
+
+    def tokens(self, micro_batch: MicroBatchT) -> int:
+        """Tokens that go through the encoder."""
+
+    def flops(self, micro_batch: MicroBatchT) -> float:
+        """Floating-point operations of forward and backward that the model needs."""
+
+    def halves(self, micro_batch: MicroBatchT) -> Sequence[MicroBatchT]:
+        """The micro-batch cut in two, or as it is where it cannot be cut."""
+
+    def terms(self, micro_batch: MicroBatchT, model: nn.Module) -> Mapping[str, LossTerm]:
+        """Run the forward pass of `model`, which is `module` or stands for it among several processes."""
+
 
 _LARGEST_EXPONENT = 700.0
 """Beyond it a float64 overflows."""
@@ -79,3 +131,117 @@ class StepFigures:
                 figures["share_of_matrix_peak"] = figures["flops_per_second"] / self._matrix_peak
         self._clear()
         return figures
+
+
+@dataclass(frozen=True)
+class StepSums:
+    """This process's share of the loss of a step (scalar), and the tokens of all processes."""
+
+    loss: Tensor
+    tokens: int
+
+
+def accumulate_gradients(
+    objective: Objective[MicroBatchT],
+    micro_batches: Sequence[MicroBatchT],
+    options: TrainingOptions,
+    figures: StepFigures,
+    replicas: Replicas,
+) -> StepSums:
+    """Add up the gradients of one step, whose loss does not depend on how its batch is cut, nor on the processes."""
+    device = next(objective.module.parameters()).device
+    names = list(objective.counts(micro_batches[0]))
+    own = [sum(objective.counts(micro_batch)[name] for micro_batch in micro_batches) for name in names]
+    tokens = sum(objective.tokens(micro_batch) for micro_batch in micro_batches)
+    everyone = replicas.group.gather_counts([len(micro_batches), tokens, *own])
+    turns = max(passes for passes, *_ in everyone)
+    in_batch = {name: sum(counts[place] for counts in everyone) for place, name in enumerate(names, 2)}
+    seen: list[tuple[MicroBatchT, Mapping[str, LossTerm]]] = []
+    share = torch.zeros((), device=device)
+    for micro_batch, factor in replicas.turns(micro_batches, turns):
+        with autocast(options.precision, device):
+            terms = objective.terms(micro_batch, replicas.model)
+            losses = [term.weight * term.total / max(1, in_batch[name]) for name, term in terms.items()]
+            loss = torch.stack(losses).sum()
+        (factor * loss).backward()  # type: ignore[no-untyped-call]
+        if factor:
+            share += loss.detach()
+            seen.append((micro_batch, {name: term.detach() for name, term in terms.items()}))
+    for micro_batch, terms in seen:
+        figures.add(objective, micro_batch, terms)
+    return StepSums(share, sum(counts[1] for counts in everyone))
+
+
+T = TypeVar("T")
+
+
+def halve_until_it_fits(
+    objective: Objective[MicroBatchT],
+    micro_batches: Sequence[MicroBatchT],
+    halvings: int,
+    group: ProcessGroup,
+    attempt: Callable[[list[MicroBatchT]], T],
+) -> tuple[T, int]:
+    """What `attempt` returns for the micro-batches halved `halvings` times, or more often where memory asks for it.
+
+    With it comes how often that was. Raises `MemoryLimitError` where smaller parts would not help.
+    """
+    while True:
+        parts = _halved(objective, micro_batches, halvings)
+        try:
+            return attempt(parts), halvings
+        except torch.OutOfMemoryError:
+            pass  # the error holds on to tensors
+        _make_room(objective, parts, group)
+        halvings += 1
+
+
+def _halved(objective: Objective[MicroBatchT], micro_batches: Sequence[MicroBatchT], times: int) -> list[MicroBatchT]:
+    """Every micro-batch in up to 2 ** `times` parts."""
+    parts = list(micro_batches)
+    for _ in range(times):
+        parts = [half for part in parts for half in objective.halves(part)]
+    return parts
+
+
+def _make_room(objective: Objective[MicroBatchT], parts: Sequence[MicroBatchT], group: ProcessGroup) -> None:
+    """Forget a pass that memory did not hold."""
+    objective.module.zero_grad(set_to_none=True)
+    torch.cuda.empty_cache()
+    largest = max(objective.tokens(part) for part in parts)
+    what = f"{largest:,} tokens at once"
+    whole = all(len(objective.halves(part)) == 1 for part in parts)
+    if group.size > 1:  # the others have gone on and wait in this pass
+        remedy = "add --activation-checkpointing" if whole else "lower --micro-batch-tokens"
+        raise LoneInputError(f"the memory of {group.place}, does not hold {what}: {remedy}")
+    if whole:
+        raise MemoryLimitError(group.device.type, what)
+    note(f"the device's memory does not hold {what}: going on with half as many")
+
+
+def halves(batch: PretrainingBatch) -> list[PretrainingBatch]:
+    """The first and the last half of the sequences; one sequence stays as it is."""
+    count = batch.inputs.num_sequences
+    if count < 2:
+        return [batch]
+    return [_sequences(batch, 0, count // 2), _sequences(batch, count // 2, count)]
+
+
+def _sequences(batch: PretrainingBatch, start: int, stop: int) -> PretrainingBatch:
+    inputs, labels = batch.inputs, batch.next_sentence_labels
+    bounds = inputs.cu_seqlens[start : stop + 1]
+    first, last = int(bounds[0]), int(bounds[-1])
+    begin, end = torch.searchsorted(batch.masked_positions, torch.tensor([first, last])).tolist()
+    return replace(
+        batch,
+        inputs=PackedBatch(
+            inputs.input_ids[first:last],
+            inputs.token_type_ids[first:last],
+            inputs.position_ids[first:last],
+            bounds - bounds[0],
+            inputs.lengths[start:stop],
+        ),
+        masked_positions=batch.masked_positions[begin:end] - first,
+        masked_labels=batch.masked_labels[begin:end],
+        next_sentence_labels=None if labels is None else labels[start:stop],
+    )

@@ -3,22 +3,23 @@ import itertools
 
 import numpy as np
 import pytest
-from test_prepare import contents, spy
-from tiny_corpora import WORDS, make_text
 
-import bertkit.data.shard as shard_module
-from bertkit.data import assemble, corpus_shards, hash_buckets, shard_worker
-from bertkit.data.corpus import read_documents
-from bertkit.data.corpus_options import CorpusOptions
-from bertkit.data.duplicate_options import DuplicateOptions
-from bertkit.data.manifest import Duplicates, Manifest
-from bertkit.data.minhash import band_rows, signatures, similarities
-from bertkit.data.prepare import PrepareOptions, prepare
-from bertkit.data.prepare_static import prepare_static
-from bertkit.data.prepared_corpus import PreparedCorpus
-from bertkit.data.static_options import StaticOptions
-from bertkit.foundation.errors import InputError, ResourceError
-from bertkit.text.chunk_encoder import ChunkEncoder
+import bertkit.data.corpus.shards as shard_module
+from bertkit.core.errors import InputError, ResourceError
+from bertkit.data.corpus import hashing as hash_buckets
+from bertkit.data.corpus import prepare as assemble
+from bertkit.data.corpus import write_shards as corpus_shards
+from bertkit.data.corpus import write_shards as shard_worker
+from bertkit.data.corpus.dedup import DuplicateOptions
+from bertkit.data.corpus.documents import CorpusOptions, read_documents
+from bertkit.data.corpus.hashing import band_rows, signatures, similarities
+from bertkit.data.corpus.manifest import Duplicates, Manifest
+from bertkit.data.corpus.prepare import PrepareOptions, prepare
+from bertkit.data.corpus.prepared import PreparedCorpus
+from bertkit.data.instances.google_files import prepare_static
+from bertkit.data.instances.google_stream import StaticOptions
+from bertkit.text.bulk_encoder import ChunkEncoder
+from tiny_corpora import WORDS, contents, make_text, spy
 
 BOTH = DuplicateOptions(drop_duplicates="both")
 

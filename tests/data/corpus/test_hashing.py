@@ -2,11 +2,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-import bertkit.data.hash_buckets as buckets_module
-from bertkit.data import run_hashes as module
-from bertkit.data.hash_buckets import HashBuckets
-from bertkit.data.process_engine import process_engine
-from bertkit.data.run_hashes import run_hashes, window_hashes
+import bertkit.data.corpus.hashing as buckets_module
+from bertkit.core.workers import process_engine
+from bertkit.data.corpus import hashing as module
+from bertkit.data.corpus.hashing import HashBuckets, run_hashes, window_hashes
 
 RUNS = st.lists(st.lists(st.integers(0, 3), max_size=4), min_size=1, max_size=40)
 

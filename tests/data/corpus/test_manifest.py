@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_corpora import lay_out, make_text
 
-from bertkit.data.manifest import Manifest
-from bertkit.data.prepare import PrepareOptions, prepare
-from bertkit.data.prepare_static import prepare_static
-from bertkit.data.prepared import open_prepared
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.data.corpus.manifest import Manifest
+from bertkit.data.corpus.prepare import PrepareOptions, prepare
+from bertkit.data.instances.fixed import open_prepared
+from bertkit.data.instances.google_files import prepare_static
 from bertkit.text.tokenizer import Tokenizer
+from tiny_corpora import lay_out, make_text
 
 Change = Callable[[dict[str, Any]], object]
 

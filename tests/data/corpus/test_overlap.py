@@ -6,11 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bertkit.data.prepare import prepare
-from bertkit.data.prepared_corpus import PreparedCorpus
-from bertkit.foundation.errors import InputError
-from bertkit.studies.benchmark_texts import benchmark_files, file_texts
-from bertkit.studies.text_overlap import text_overlap
+from bertkit.core.errors import InputError
+from bertkit.data.corpus.overlap import benchmark_files, file_texts, text_overlap
+from bertkit.data.corpus.prepare import prepare
+from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.text.tokenizer import Tokenizer
 
 WORDS = [a + b for a in ("ba", "co", "du", "fe") for b in ("rin", "tol", "mas", "kep", "lu")]

@@ -2,19 +2,19 @@ import json
 import shutil
 
 import pytest
-from test_prepare import contents, spy
-from tiny_corpora import make_text
 
-from bertkit.data import corpus_shards, shard_worker
-from bertkit.data.corpus_options import CorpusOptions
-from bertkit.data.duplicate_options import DuplicateOptions
-from bertkit.data.part import Part
-from bertkit.data.prepare import PrepareOptions, corpus_fingerprint, prepare
-from bertkit.data.prepare_part import merge_parts, prepare_part
-from bertkit.data.sources import resolve_sources
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import exclusive, write_json
+from bertkit.core.errors import InputError
+from bertkit.core.files import exclusive, write_json
+from bertkit.data.corpus import write_shards as corpus_shards
+from bertkit.data.corpus import write_shards as shard_worker
+from bertkit.data.corpus.dedup import DuplicateOptions
+from bertkit.data.corpus.documents import CorpusOptions
+from bertkit.data.corpus.output_folder import Part
+from bertkit.data.corpus.parts import merge_parts, prepare_part
+from bertkit.data.corpus.prepare import PrepareOptions, corpus_fingerprint, prepare
+from bertkit.data.readers.sources import resolve_sources
 from bertkit.text.tokenizer import Tokenizer
+from tiny_corpora import contents, make_text, spy
 
 DROPPING = PrepareOptions(duplicates=DuplicateOptions(drop_duplicates="both", drop_near_duplicates=0.9))
 

@@ -1,5 +1,4 @@
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -9,19 +8,20 @@ import time
 
 import numpy as np
 import pytest
-from tiny_corpora import make_text
 
-from bertkit.data import corpus_shards, shard_worker, text_stream
-from bertkit.data.corpus import read_documents
-from bertkit.data.corpus_options import CorpusOptions
-from bertkit.data.duplicate_options import DuplicateOptions
-from bertkit.data.engine import EngineOptions
-from bertkit.data.instances import InstanceOptions, plan_epoch
-from bertkit.data.prepare import PrepareOptions, prepare
-from bertkit.data.prepared_corpus import PreparedCorpus
-from bertkit.foundation.errors import InputError, ResourceError
-from bertkit.foundation.files import exclusive
-from bertkit.text.chunk_encoder import ChunkEncoder
+from bertkit.core.errors import InputError, ResourceError
+from bertkit.core.files import exclusive
+from bertkit.core.workers import EngineOptions
+from bertkit.data.corpus import write_shards as corpus_shards
+from bertkit.data.corpus import write_shards as shard_worker
+from bertkit.data.corpus.dedup import DuplicateOptions
+from bertkit.data.corpus.documents import CorpusOptions, read_documents
+from bertkit.data.corpus.prepare import PrepareOptions, prepare
+from bertkit.data.corpus.prepared import PreparedCorpus
+from bertkit.data.instances.sampling import InstanceOptions, plan_epoch
+from bertkit.data.readers import text as text_stream
+from bertkit.text.bulk_encoder import ChunkEncoder
+from tiny_corpora import contents, make_text, spy
 
 
 @pytest.fixture
@@ -34,12 +34,6 @@ def text(tmp_path):
 @pytest.fixture
 def small_shards(monkeypatch):
     monkeypatch.setattr(corpus_shards, "SHARD_BYTES", 3000)
-
-
-def contents(folder):
-    """SHA-256 of every file, by name."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_the_shards_hold_the_corpus(tmp_path, text, tokenizer, small_shards):
@@ -98,25 +92,17 @@ def test_finished_shards_are_not_made_again(tmp_path, text, tokenizer, small_sha
     assert len(encoded) == 3
 
 
-def spy(function, calls):
-    def spied(*arguments):
-        calls.append(arguments)
-        return function(*arguments)
-
-    return spied
-
-
 def test_a_killed_call_goes_on_to_the_same_bytes(tmp_path, text, tokenizer, monkeypatch):
     monkeypatch.setattr(corpus_shards, "SHARD_BYTES", 1000)
     shards = len(prepare([text], tokenizer, tmp_path / "whole").shards)
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     script = tmp_path / "run.py"
     script.write_text(
-        "from bertkit.data import corpus_shards\n"
-        "import bertkit.data.prepare as module\n"
+        "from bertkit.data.corpus import write_shards\n"
+        "import bertkit.data.corpus.prepare as module\n"
         "from bertkit.text.tokenizer import Tokenizer\n"
         "if __name__ == '__main__':\n"
-        "    corpus_shards.SHARD_BYTES = 1000\n"
+        "    write_shards.SHARD_BYTES = 1000\n"
         f"    tokenizer = Tokenizer.from_pretrained({str(tmp_path / 'tokenizer')!r})\n"
         f"    options = module.PrepareOptions(workers=2)\n"
         f"    module.prepare([{str(text)!r}], tokenizer, {str(tmp_path / 'killed')!r}, options)\n"
@@ -286,7 +272,7 @@ def test_a_folder_in_use_is_refused(tmp_path, text, tokenizer):
 def test_preparing_does_not_import_torch(tmp_path, text, tokenizer):
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     code = (
-        "import sys; from bertkit.data.prepare import prepare; from bertkit.text.tokenizer import Tokenizer;"
+        "import sys; from bertkit.data.corpus.prepare import prepare; from bertkit.text.tokenizer import Tokenizer;"
         f"tokenizer = Tokenizer.from_pretrained({str(tmp_path / 'tokenizer')!r});"
         f"prepare([{str(text)!r}], tokenizer, {str(tmp_path / 'out')!r});"
         "assert 'torch' not in sys.modules"

@@ -3,9 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bertkit.data import token_blocks
-from bertkit.data.prepared_corpus import PreparedCorpus
-from bertkit.data.token_counts import token_counts
+from bertkit.data.corpus import prepared as token_blocks
+from bertkit.data.corpus.prepared import PreparedCorpus, token_counts
 
 
 def test_every_token_of_the_folder_is_counted(corpus: PreparedCorpus):

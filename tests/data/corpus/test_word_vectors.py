@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 
-from bertkit.data import token_blocks
-from bertkit.data import word_vectors as module
-from bertkit.data.manifest import Manifest
-from bertkit.data.prepared_corpus import PreparedCorpus
-from bertkit.data.shard import write_shard
-from bertkit.data.token_counts import token_counts
-from bertkit.data.word_vectors import word_vectors
+from bertkit.data.corpus import prepared as token_blocks
+from bertkit.data.corpus import word_vectors as module
+from bertkit.data.corpus.manifest import Manifest
+from bertkit.data.corpus.prepared import PreparedCorpus, token_counts
+from bertkit.data.corpus.shards import write_shard
+from bertkit.data.corpus.word_vectors import word_vectors
 
 
 @pytest.fixture

@@ -13,17 +13,17 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from reference_instances import Procedure
 from scipy import stats
-from test_static_stream import TOKENIZER, VOCABULARY, documents_of
-from tiny_corpora import lay_out
 
-from bertkit.data.drawn_instances import DrawnInstances
-from bertkit.data.instances import InstanceOptions, plan_epoch
-from bertkit.data.masking import MaskingOptions
-from bertkit.data.prepare import prepare
-from bertkit.data.prepared_corpus import PreparedCorpus
+from bertkit.data.corpus.prepare import prepare
+from bertkit.data.corpus.prepared import PreparedCorpus
+from bertkit.data.instances.drawn import DrawnInstances
+from bertkit.data.instances.masking import MaskingOptions
+from bertkit.data.instances.sampling import InstanceOptions, plan_epoch
 from bertkit.text.tokenizer import Tokenizer
+from reference_instances import Procedure
+from static_documents import TOKENIZER, VOCABULARY, documents_of
+from tiny_corpora import lay_out
 
 LEVEL = 0.001
 SEQ_LENGTH = 64

@@ -3,9 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
-from bertkit.data.full_sentences import FullSentences
-from bertkit.data.masking import MaskingOptions
-from bertkit.foundation.randomness import derive_key, generator
+from bertkit.core.randomness import derive_key, generator
+from bertkit.data.instances.drawn import FullSentences
+from bertkit.data.instances.masking import MaskingOptions
 
 
 def _epoch(source: FullSentences, epoch: int = 0, micro_batch_tokens: int = 10**6) -> list[list[int]]:

@@ -5,23 +5,20 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from reference_instances import Procedure
-from test_prepare import contents
-from tiny_corpora import make_text
 
-import bertkit.data.prepare_static as static_module
+import bertkit.data.instances.google_files as static_module
 from bertkit.cli.main import run
-from bertkit.data import corpus_shards
-from bertkit.data.engine import EngineOptions
-from bertkit.data.fixed_instances import FixedInstances
-from bertkit.data.instance_manifest import InstanceManifest
-from bertkit.data.loader import PretrainingLoader
-from bertkit.data.prepare import PrepareOptions, prepare
-from bertkit.data.prepare_static import prepare_static
-from bertkit.data.prepared import open_prepared
-from bertkit.data.prepared_corpus import PreparedCorpus
-from bertkit.data.static_options import StaticOptions
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.core.workers import EngineOptions
+from bertkit.data.corpus import write_shards as corpus_shards
+from bertkit.data.corpus.prepare import PrepareOptions, prepare
+from bertkit.data.corpus.prepared import PreparedCorpus
+from bertkit.data.instances.fixed import FixedInstances, open_prepared
+from bertkit.data.instances.google_files import InstanceManifest, prepare_static
+from bertkit.data.instances.google_stream import StaticOptions
+from bertkit.data.instances.loader import PretrainingLoader
+from reference_instances import Procedure
+from tiny_corpora import contents, make_text
 
 OPTIONS = StaticOptions(seq_length=48, dupe_factor=3, whole_word=True, random_seed=5)
 

@@ -1,30 +1,20 @@
 """The static stream against an independent transcription and against google-research/bert itself."""
 
 import random
-from itertools import pairwise
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference_instances import Procedure
-from tiny_corpora import lay_out, make_text
 
-from bertkit.data.prepare import prepare
-from bertkit.data.prepared_corpus import PreparedCorpus
-from bertkit.data.static_options import StaticOptions
-from bertkit.data.static_stream import StaticStream
+from bertkit.data.corpus.prepare import prepare
+from bertkit.data.corpus.prepared import PreparedCorpus
+from bertkit.data.instances.google_stream import StaticOptions, StaticStream
 from bertkit.text.tokenizer import Tokenizer
 from google_bert import google_bert
+from reference_instances import Procedure
+from static_documents import TOKENIZER, VOCABULARY, documents_of
+from tiny_corpora import lay_out, make_text
 
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"{'##' * (i % 3 == 0)}{i}" for i in range(5, 12_000))]
-TOKENIZER = SimpleNamespace(
-    cls_token_id=2,
-    sep_token_id=3,
-    mask_token_id=4,
-    continuation_mask=lambda: np.array([token.startswith("##") for token in VOCABULARY]),
-)
 DOCUMENTS = st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=9), min_size=1, max_size=6)
 OPTIONS = st.builds(
     StaticOptions,
@@ -85,12 +75,6 @@ def ours(corpus, tokenizer, options, vocabulary):
     stream = StaticStream(corpus, tokenizer, options)
     made = [in_words(instance, vocabulary) for instances in stream.documents() for instance in instances]
     return [made[i] for i in stream.order(len(made))]
-
-
-def documents_of(corpus, vocabulary):
-    words = [vocabulary[i] for i in corpus.tokens(0, corpus.num_tokens)]
-    sentences = [words[start:stop] for start, stop in pairwise(corpus.sentence_tokens.tolist())]
-    return [sentences[start:stop] for start, stop in pairwise(corpus.document_sentences.tolist())]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

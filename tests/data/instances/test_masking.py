@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertkit.data.masking import MaskingOptions, MaskingVocabulary, mask_tokens
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.data.instances.masking import MaskingOptions, MaskingVocabulary, mask_tokens
 
 MASK, VOCAB_SIZE = 4, 1000
 CONTINUATION = np.arange(VOCAB_SIZE) % 3 == 0  # every third entry is a '##' piece

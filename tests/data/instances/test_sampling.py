@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_corpora import lay_out
 
-from bertkit.data.instances import InstanceOptions, plan_epoch
-from bertkit.data.sentence_pairs import removed_tokens
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.data.instances.sampling import InstanceOptions, plan_epoch, removed_tokens
+from tiny_corpora import lay_out
 
 DOCUMENTS = st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=12), min_size=2, max_size=8)
 EXAMPLES = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

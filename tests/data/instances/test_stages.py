@@ -1,7 +1,7 @@
 import pytest
 
-from bertkit.data.stages import Stage, StageOptions, plan_stages
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.data.instances.stages import Stage, StageOptions, plan_stages
 
 
 def _plan(*, batch_size: int = 256, by_time: bool = False, **options: object) -> list[Stage]:

@@ -5,17 +5,16 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from tiny_corpora import make_text
 
-from bertkit.data.corpus import read_documents
-from bertkit.data.corpus_figures import Lengths, corpus_figures
-from bertkit.data.corpus_options import CorpusOptions
-from bertkit.data.duplicate_options import DuplicateOptions
-from bertkit.data.instances import InstanceOptions, plan_epoch
-from bertkit.data.prepare import PrepareOptions, prepare
-from bertkit.data.prepared_corpus import PreparedCorpus
-from bertkit.data.word_entries import WordEntries
+from bertkit.data.corpus.dedup import DuplicateOptions
+from bertkit.data.corpus.documents import CorpusOptions, read_documents
+from bertkit.data.corpus.prepare import PrepareOptions, prepare
+from bertkit.data.corpus.prepared import PreparedCorpus
+from bertkit.data.corpus.word_vectors import WordEntries
+from bertkit.data.instances.sampling import InstanceOptions, plan_epoch
+from bertkit.data.instances.statistics import Lengths, corpus_figures
 from bertkit.text.tokenizer import Tokenizer
+from tiny_corpora import make_text
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bertkit.data import table_parts
-from bertkit.data.rows import RowOptions
-from bertkit.data.table_parts import read_table_parts
-from bertkit.data.tables import read_table
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.data.readers import tables as table_parts
+from bertkit.data.readers.tables import RowOptions, read_table, read_table_parts
 
 
 def test_csv_fields_may_be_quoted(tmp_path):

@@ -10,11 +10,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertkit.foundation.errors import InputError
-from bertkit.model.tensor_bundle.bundle import Bundle, write_bundle
-from bertkit.model.tensor_bundle.crc32c import crc32c, masked_crc32c
-from bertkit.model.tensor_bundle.sorted_table import read_table, write_table
-from bertkit.model.tensor_bundle.wire import WireError, read_fields, read_varint, write_varint
+from bertkit.core.errors import InputError
+from bertkit.pretrained.tensorflow.bundle import Bundle, write_bundle
+from bertkit.pretrained.tensorflow.sorted_table import (
+    WireError,
+    crc32c,
+    masked_crc32c,
+    read_fields,
+    read_table,
+    read_varint,
+    write_table,
+    write_varint,
+)
 
 # v1.train.Saver().save of 18 kernels [[i + 0.5, -1.0]], a scalar, a float16, a bfloat16, a string and the step counter.
 THEIR_INDEX = (

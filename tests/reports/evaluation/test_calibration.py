@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertkit.studies.task_report.calibration import Calibration, calibration_section
+from bertkit.reports.evaluation.calibration import Calibration, calibration_section
 
 PREDICTIONS = st.lists(
     st.tuples(st.floats(0, 1) | st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.booleans()), min_size=1, max_size=40

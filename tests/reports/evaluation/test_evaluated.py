@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertkit.studies.task_report.marking import Span, marked
+from bertkit.reports.evaluation.evaluated import Span, marked
 
 TEXT = "Peter Blackburn left Brussels for New York Times Square"
 PETER, BRUSSELS = Span(0, 15, "PER"), Span(21, 29, "LOC")

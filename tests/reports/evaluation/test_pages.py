@@ -11,25 +11,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bertkit.studies.report import write_report
-from bertkit.studies.task_report.class_threshold import ThresholdCurve
-from bertkit.studies.task_report.evaluated import Evaluated
-from bertkit.studies.task_report.evaluation_page import evaluation_page
-from bertkit.studies.task_report.families import SECTIONS
-from bertkit.studies.task_report.null_threshold import NullCurve
-from bertkit.tasks.answer_evaluation import AnswerEvaluation
-from bertkit.tasks.choice_question import ChoiceQuestion, ChoiceQuestions
+from bertkit.reports.evaluation.answers import NullCurve
+from bertkit.reports.evaluation.classes import ThresholdCurve
+from bertkit.reports.evaluation.evaluated import Evaluated
+from bertkit.reports.evaluation.pages import SECTIONS, evaluation_page
+from bertkit.reports.page import write_report
+from bertkit.tasks.choice import ChoiceQuestion, ChoiceQuestions, MultipleChoice
 from bertkit.tasks.classification import Classification
-from bertkit.tasks.contract import Task
-from bertkit.tasks.folder import FAMILIES
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.labelled_examples import LabelledExamples
-from bertkit.tasks.multiple_choice import MultipleChoice
-from bertkit.tasks.question import Question, Questions, find_answer
+from bertkit.tasks.contract import Task, TaskInstances
+from bertkit.tasks.labelled import LabelledExamples
+from bertkit.tasks.model import FAMILIES
+from bertkit.tasks.questions.answers import AnswerEvaluation
+from bertkit.tasks.questions.files import Question, Questions, find_answer
+from bertkit.tasks.questions.task import SpanExtraction
 from bertkit.tasks.regression import Regression
-from bertkit.tasks.span_extraction import SpanExtraction
-from bertkit.tasks.tagged_text import Sentence, Sentences, joined
-from bertkit.tasks.tagging import Tagging
+from bertkit.tasks.tagging.files import Sentence, Sentences, joined
+from bertkit.tasks.tagging.task import Tagging
 from bertkit.text.tokenizer import Tokenizer
 
 CONTEXT = "the plot was so long that a good film was a bad film"

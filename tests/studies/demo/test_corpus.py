@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertkit import InputError
-from bertkit.studies.package_task import PackageTask, PackageTaskOptions, build_package_task, normalised
-from bertkit.studies.python_docs import DocumentedModule, read_python_docs
+from bertkit.studies.demo.corpus import PackageTask, PackageTaskOptions, build_package_task, normalised
+from bertkit.studies.demo.python_docs import DocumentedModule, read_python_docs
 
 OPTIONS = PackageTaskOptions(min_modules=3, min_examples=5, min_words=3)
 

@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 
 from bertkit import InputError
-from bertkit.foundation.files import read_json
+from bertkit.core.files import read_json
 from bertkit.inference.load import load
-from bertkit.studies import demo
-from bertkit.studies.demo_options import QUICK, DemoOptions
-from bertkit.studies.few_label_finetuning import FewLabelOptions
+from bertkit.studies.baselines import FewLabelOptions
+from bertkit.studies.demo import run as demo
+from bertkit.studies.demo.corpus import PackageTaskOptions
+from bertkit.studies.demo.result import QUICK, DemoOptions
 from bertkit.studies.learning_curve import CurveSize
-from bertkit.studies.package_task import PackageTaskOptions
 
 
 @pytest.fixture(scope="module")

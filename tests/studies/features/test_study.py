@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from bertkit.cli.main import run
-from bertkit.data.packing import pack
+from bertkit.core.batch import pack
 from bertkit.inference.load import load
-from bertkit.studies.feature_based import study
+from bertkit.studies.features import study
 
 GOOD, BAD = ("good", "fine", "great"), ("bad", "poor", "weak")
 

@@ -1,12 +1,219 @@
+"""Against a transcription of SQuAD 2.0's official evaluation (Rajpurkar et al. 2018), on answers made to trip it. Against the rules of SQuAD's two evaluation scripts, written down once more."""
+
 import math
+import re
+import string
+from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bertkit.tasks.answer_scores import normalize_answer
-from bertkit.tasks.span_choice import WindowScores, independent_choice, joint_choice
+from bertkit.tasks.predictions import SpanAnswer
+from bertkit.tasks.questions.answers import (
+    AnswerEvaluation,
+    SpanChoice,
+    WindowScores,
+    best_threshold,
+    independent_choice,
+    joint_choice,
+    normalize_answer,
+    score_answer,
+)
+from bertkit.tasks.questions.files import Answer, Question
+
+ALL_TEXTS = ["the", "cat", "The Cat!", "a cat sat", "sat cat", "—", "'", "U.S.", "us", "", "  ", "an the a"]
+TEXTS = st.sampled_from(ALL_TEXTS)
+ODDS = st.sampled_from([-3.5, -1.0, 0.0, 0.25, 2.0])
+QUESTIONS = st.lists(st.tuples(TEXTS, st.lists(TEXTS, max_size=3), ODDS), min_size=1, max_size=8)
+# The official search counts an answer of articles alone as wrong, though its own scores do not.
+SAID = st.sampled_from([text for text in ALL_TEXTS if normalize_answer(text) or not text])
+Given = list[tuple[str, list[str], float]]
+
+
+def ours(questions: Given) -> AnswerEvaluation:
+    choices = [
+        SpanChoice((SpanAnswer(said, 0, len(said), 0.5),) if said else (), odds, 0.5) for said, _, odds in questions
+    ]
+    asked = [
+        Question(
+            id=str(place),
+            question="?",
+            context="",
+            answers=tuple(Answer(text, None) for text in answers),
+            place=str(place),
+        )
+        for place, (_, answers, _) in enumerate(questions)
+    ]
+    return AnswerEvaluation.of(choices, asked)
+
+
+def words(text: str) -> list[str]:
+    kept = "".join(character for character in text.lower() if character not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", kept).split()
+
+
+def word_f1(said: str, answer: str) -> float:
+    found, wanted = words(said), words(answer)
+    if not found or not wanted:
+        return float(found == wanted)
+    common = (Counter(found) & Counter(wanted)).total()
+    return 2 * common / (len(found) + len(wanted))
+
+
+def official(questions: Given, threshold: float) -> dict[str, float]:
+    """In percent; an answer of no words is none, unless all are, and withholding is right where there are none."""
+    exact, f1 = [], []
+    for said, answers, odds in questions:
+        wanted = [answer for answer in answers if words(answer)] or [""]
+        withheld = odds > threshold
+        exact.append(float(not answers) if withheld else float(any(words(said) == words(one) for one in wanted)))
+        f1.append(float(not answers) if withheld else max(word_f1(said, one) for one in wanted))
+    figures = {"exact": mean(exact), "f1": mean(f1)}
+    for name, answerable in (("HasAns", True), ("NoAns", False)):
+        places = [place for place, (_, answers, _) in enumerate(questions) if bool(answers) == answerable]
+        figures[f"{name}_exact"] = mean([exact[place] for place in places])
+        figures[f"{name}_f1"] = mean([f1[place] for place in places])
+    return figures
+
+
+def official_best_f1(questions: Given) -> float:
+    """In percent: from all withheld on, give one answer more at a time, the likeliest to exist first."""
+    right = best = float(sum(not answers for _, answers, _ in questions))
+    for said, answers, _ in sorted(questions, key=lambda question: question[2]):
+        wanted = [answer for answer in answers if words(answer)] or [""]
+        right += max(word_f1(said, one) for one in wanted) if answers else -float(bool(said))
+        best = max(best, right)
+    return 100 * best / len(questions)
+
+
+def mean(scores: list[float]) -> float:
+    return 100 * sum(scores) / max(1, len(scores))
+
+
+@given(questions=QUESTIONS, threshold=st.sampled_from([-10.0, -1.0, -0.5, 0.0, 1.0, 10.0]))
+def test_figures_at_a_threshold_are_the_official_ones(questions: Given, threshold: float):
+    assume(not all(answers for _, answers, _ in questions))  # else the rules are those of 1.1
+    found, reference = ours(questions).figures(threshold), official(questions, threshold)
+    assert 100 * found["exact"] == pytest.approx(reference["exact"])
+    assert 100 * found["f1"] == pytest.approx(reference["f1"])
+    assert 100 * found["unanswerable_accuracy"] == pytest.approx(reference["NoAns_exact"])
+    if any(answers for _, answers, _ in questions):
+        assert 100 * found["answerable_exact"] == pytest.approx(reference["HasAns_exact"])
+        assert 100 * found["answerable_f1"] == pytest.approx(reference["HasAns_f1"])
+
+
+@settings(max_examples=50)
+@given(
+    questions=st.lists(st.tuples(SAID, st.lists(TEXTS, max_size=3), ODDS), max_size=7),
+    unanswerable=st.tuples(SAID, st.just([]), ODDS),
+    data=st.data(),
+)
+def test_the_best_threshold_gives_the_official_best_f1(questions: Given, unanswerable, data):
+    # One has no answer at least, else the rules are those of 1.1.
+    questions.insert(data.draw(st.integers(0, len(questions))), unanswerable)
+    questions = [(said, answers, odds + place / 100) for place, (said, answers, odds) in enumerate(questions)]
+    found = ours(questions)
+    assert 100 * found.figures(found.threshold())["f1"] == pytest.approx(official_best_f1(questions))
+
+
+WORDS = [
+    "the",
+    "The",
+    "a",
+    "an",
+    "AN",
+    "theory",
+    "cat",
+    "Cat",
+    "cats",
+    "1,000",
+    "1000",
+    "U.S.",
+    "us",
+    "-",
+    "—",
+    "é",
+    "'s",
+]
+ANSWER_SCORES_TEXTS = st.lists(st.sampled_from([*WORDS, " ", "\u00a0", "\t"]), max_size=6).map(" ".join) | st.text(
+    max_size=12
+)
+
+
+def official_normalize(text: str) -> str:
+    text = "".join(character for character in text.lower() if character not in set(string.punctuation))
+    text = re.compile(r"\b(a|an|the)\b", re.UNICODE).sub(" ", text)
+    return " ".join(text.split())
+
+
+def official_f1(prediction: str, truth: str, *, second: bool) -> float:
+    gold, guess = official_normalize(truth).split(), official_normalize(prediction).split()
+    same = sum((Counter(gold) & Counter(guess)).values())
+    if second and (len(gold) == 0 or len(guess) == 0):
+        return float(int(gold == guess))
+    if same == 0:
+        return 0.0
+    precision, recall = 1.0 * same / len(guess), 1.0 * same / len(gold)
+    return (2 * precision * recall) / (precision + recall)
+
+
+def official_of_answer_scores(prediction: str, truths: list[str], *, second: bool) -> tuple[float, float]:
+    if second:
+        truths = [truth for truth in truths if official_normalize(truth)]
+        if not truths:
+            truths = [""]
+    exact = max(float(official_normalize(prediction) == official_normalize(truth)) for truth in truths)
+    return exact, max(official_f1(prediction, truth, second=second) for truth in truths)
+
+
+@given(text=ANSWER_SCORES_TEXTS)
+def test_answers_are_normalised_as_officially(text: str):
+    assert normalize_answer(text) == official_normalize(text)
+
+
+@given(
+    prediction=ANSWER_SCORES_TEXTS, truths=st.lists(ANSWER_SCORES_TEXTS, min_size=1, max_size=4), second=st.booleans()
+)
+def test_scores_are_the_official_ones(prediction: str, truths: list[str], second: bool):
+    assert score_answer(prediction, truths, may_be_impossible=second) == official_of_answer_scores(
+        prediction, truths, second=second
+    )
+
+
+@pytest.mark.parametrize(("prediction", "scores"), [("", (1.0, 1.0)), ("the", (1.0, 1.0)), ("cat", (0.0, 0.0))])
+def test_a_question_without_answer_wants_none(prediction: str, scores: tuple[float, float]):
+    assert score_answer(prediction, [], may_be_impossible=True) == scores
+
+
+ANSWER_THRESHOLD_QUESTIONS = st.lists(
+    st.tuples(
+        st.sampled_from([-2.0, -1.0, 0.0, 1.5, 3.0, np.inf]),
+        st.sampled_from([0.0, 0.5, 1.0]),
+        st.sampled_from([0.0, 1.0]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def mean_score(questions: list[tuple[float, float, float]], threshold: float) -> float:
+    return sum(withheld if odds > threshold else given for odds, given, withheld in questions)
+
+
+@given(questions=ANSWER_THRESHOLD_QUESTIONS)
+def test_no_other_threshold_is_better(questions: list[tuple[float, float, float]]):
+    found = best_threshold(*np.array(questions).T)
+    others = [-np.inf, np.inf, *(odds for odds, _, _ in questions)]
+    assert mean_score(questions, found) == max(mean_score(questions, other) for other in others)
+
+
+def test_all_answers_are_withheld_below_the_lowest_odds():
+    threshold = best_threshold(np.array([1.0, 2.0]), np.array([0.0, 0.0]), np.array([1.0, 1.0]))
+    assert np.isfinite(threshold)
+    assert threshold < 1.0
+
 
 CONTEXT = "ab cd ab ef gh cd ij kl"
 OFFSETS = np.array([[start, start + 2] for start in range(0, len(CONTEXT), 3)], np.int32)

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from bertkit.foundation.errors import InputError
-from bertkit.tasks.question import Answer, find_answer
-from bertkit.tasks.question_files import read_questions
-from bertkit.tasks.span_extraction import SpanExtraction
+from bertkit.core.errors import InputError
+from bertkit.tasks.questions.files import Answer, find_answer, read_questions
+from bertkit.tasks.questions.task import SpanExtraction
 
 COLUMNS = SpanExtraction.usual_columns
 CONTEXT = "The fox saw a fox."

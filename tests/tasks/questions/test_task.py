@@ -6,15 +6,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 from bertkit.tasks.benchmarks import find_benchmark
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.prediction import AnswerPrediction
-from bertkit.tasks.question import Answer, Question, Questions
-from bertkit.tasks.question_files import read_questions
-from bertkit.tasks.span_extraction import SpanExtraction
-from bertkit.tasks.span_windows import IGNORED
-from bertkit.tasks.task_options import TaskOptions
+from bertkit.tasks.contract import TaskInstances
+from bertkit.tasks.options import TaskOptions
+from bertkit.tasks.predictions import AnswerPrediction
+from bertkit.tasks.questions.files import Answer, Question, Questions, read_questions
+from bertkit.tasks.questions.task import SpanExtraction
+from bertkit.tasks.questions.windows import IGNORED
 from bertkit.text.tokenizer import Tokenizer
 
 TASK = SpanExtraction(max_length=16, doc_stride=4)

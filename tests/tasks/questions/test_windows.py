@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertkit.foundation.errors import InputError
-from bertkit.tasks.question import Answer, Question, Questions
-from bertkit.tasks.span_windows import IGNORED, encode_questions
+from bertkit.core.errors import InputError
+from bertkit.tasks.questions.files import Answer, Question, Questions
+from bertkit.tasks.questions.windows import IGNORED, encode_questions
 from bertkit.text.tokenizer import Tokenizer
 
 WORDS = ("Fox", "café", "the", "İstanbul", "(fox)", "naïve", "中文", "1,000", "\u0301", "x" * 3)

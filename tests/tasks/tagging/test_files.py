@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from bertkit.foundation.errors import InputError
-from bertkit.tasks.columns import Columns
-from bertkit.tasks.tag_files import read_sentences
-from bertkit.tasks.tagging import Tagging
-from bertkit.tasks.task_options import TaskOptions
+from bertkit.core.errors import InputError
+from bertkit.tasks.options import Columns, TaskOptions
+from bertkit.tasks.tagging.files import read_sentences
+from bertkit.tasks.tagging.task import Tagging
 
 COLUMNS = Tagging.usual_columns
 CONLL = """-DOCSTART- -X- O O

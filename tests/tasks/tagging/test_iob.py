@@ -4,8 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertkit.tasks.entity_scores import EntityCounts, entity_scores
-from bertkit.tasks.iob import Entity, entities, is_entity_tags, loose_starts, mostly_entities, needless_begins, to_iob2
+from bertkit.tasks.tagging.iob import (
+    Entity,
+    EntityCounts,
+    entities,
+    entity_scores,
+    is_entity_tags,
+    loose_starts,
+    mostly_entities,
+    needless_begins,
+    to_iob2,
+)
 
 TAGS = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "I-MISC-x"])
 SENTENCES = st.lists(st.lists(st.tuples(TAGS, TAGS), max_size=9), max_size=5)

@@ -6,13 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertkit.foundation.errors import InputError
-from bertkit.tasks.columns import Columns
-from bertkit.tasks.prediction import EntitySpan, TagsPrediction
-from bertkit.tasks.tag_windows import IGNORED
-from bertkit.tasks.tagged_text import Document, Sentence, Sentences, joined
-from bertkit.tasks.tagging import Tagging
-from bertkit.tasks.task_options import TaskOptions
+from bertkit.core.errors import InputError
+from bertkit.tasks.options import Columns, TaskOptions
+from bertkit.tasks.predictions import EntitySpan, TagsPrediction
+from bertkit.tasks.tagging.files import Document, Sentence, Sentences, joined
+from bertkit.tasks.tagging.task import Tagging
+from bertkit.tasks.tagging.windows import IGNORED
 from bertkit.text.tokenizer import Tokenizer
 
 CLASSES = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")

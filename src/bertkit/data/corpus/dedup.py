@@ -1,26 +1,79 @@
-"""Lines and documents that repeat earlier ones, found from the hashes of the shards."""
+"""- which lines and documents repeat, and a shard without them."""
 # S sentences, D documents, P permutations of a signature.
+# N tokens, S sentences, D documents of the shard.
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.data.duplicate_options import DuplicateOptions
-from bertkit.data.engine import Engine
-from bertkit.data.hash_buckets import HashBuckets
-from bertkit.data.manifest import Duplicates, ShardRecord
-from bertkit.data.minhash import PERMUTATIONS, band_hashes, band_rows, similarities
-from bertkit.data.npy_appender import NpyAppender
-from bertkit.data.shard import DOCUMENTS, shard_file
-from bertkit.data.shard_hashes import DOCUMENT_HASHES, LINE_HASHES, SIGNATURES
-from bertkit.foundation.files import full_disk_named
+from bertkit.core.arrays import NpyAppender
+from bertkit.core.errors import InputError
+from bertkit.core.files import full_disk_named, write_json
+from bertkit.core.workers import Engine
+from bertkit.data.corpus.hashing import (
+    DOCUMENT_HASHES,
+    LINE_HASHES,
+    PERMUTATIONS,
+    SIGNATURES,
+    HashBuckets,
+    band_hashes,
+    band_rows,
+    similarities,
+)
+from bertkit.data.corpus.manifest import Duplicates, ShardRecord
+from bertkit.data.corpus.shards import DOCUMENTS, SENTENCES, TOKENS, shard_file, write_shard
+from bertkit.data.corpus.write_shards import finished_shard, record_path
+
+Repeated = Literal["lines", "documents", "both"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuplicateOptions:
+    """Text of which only the first occurrence stays. Text is the same where its token ids are."""
+
+    drop_duplicates: Repeated | None = None
+    """Leave out "lines" that stood anywhere before, "documents" with the very lines of an earlier one, or "both"."""
+
+    drop_near_duplicates: float | None = None
+    """Leave out documents that share about so much with an earlier one: Jaccard similarity of windows, by MinHash."""
+
+    def __post_init__(self) -> None:
+        if self.drop_duplicates not in (None, *get_args(Repeated)):
+            raise InputError(f"drop_duplicates must be {', '.join(get_args(Repeated))}, got {self.drop_duplicates!r}")
+        if self.drop_near_duplicates is not None and not 0.3 <= self.drop_near_duplicates <= 1:
+            raise InputError(f"drop_near_duplicates must lie in [0.3, 1], got {self.drop_near_duplicates}")
+
+    @property
+    def lines(self) -> bool:
+        """Whether lines are left out."""
+        return self.drop_duplicates in ("lines", "both")
+
+    @property
+    def documents(self) -> bool:
+        """Whether documents are left out that are the same as an earlier one."""
+        return self.drop_duplicates in ("documents", "both")
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is left out."""
+        return self != DuplicateOptions()
+
+    def record(self) -> dict[str, Any]:
+        """What is not the default, for a manifest: folders of older versions know no duplicates."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> DuplicateOptions:
+        """Take it from a manifest's options."""
+        return cls(**{field.name: options.get(field.name) for field in fields(cls)})
+
 
 _PAIRS = 8192
 """Pairs of signatures that are compared at a time."""
@@ -135,3 +188,40 @@ def _repeated_lines(shards: ShardSet, dropped: NDArray[np.bool_], left_out: Path
 def _parts(shards: ShardSet, part: str) -> Iterator[tuple[ShardRecord, NDArray[Any]]]:
     for record in shards.records:
         yield record, np.load(shards.work / shard_file(record.name, part))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterTask:
+    """Shard `staged` of `stage`, what becomes of it in `folder`, and its place among the flags of all lines."""
+
+    stage: Path
+    staged: str
+    folder: Path
+    work: Path
+    name: str
+    left_out: Path
+    first_line: int
+
+
+def run_filter(task: FilterTask) -> ShardRecord:
+    """Write what stays, unless it is there from an earlier, killed run."""
+    record = finished_shard(task.folder, task.work, task.name)
+    if record is not None:
+        return record
+    tokens, sentences, documents = (
+        np.load(task.stage / shard_file(task.staged, part)) for part in (TOKENS, SENTENCES, DOCUMENTS)
+    )
+    lengths = np.diff(sentences)  # (S,)
+    flags = np.load(task.left_out, mmap_mode="r")
+    stays = ~np.array(flags[task.first_line : task.first_line + len(lengths)])  # (S,)
+    owner = np.repeat(np.arange(len(documents) - 1), np.diff(documents))  # (S,)
+    sentences_of = np.bincount(owner[stays], minlength=len(documents) - 1)  # (D,)
+    record = write_shard(
+        task.folder,
+        task.name,
+        tokens[np.repeat(stays, lengths)],
+        lengths[stays],
+        sentences_of[sentences_of > 0],
+    )
+    write_json(record_path(task.work, task.name), asdict(record))
+    return record

@@ -1,20 +1,106 @@
-"""A corpus as pieces of whole documents, still bytes: reading is quick, and the work on a piece is done elsewhere."""
+"""- a corpus as documents: options, pieces, sentences as lines."""
+# L lines.
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from bertkit.data.corpus_options import CorpusOptions
-from bertkit.data.file_span import FileSpan
-from bertkit.data.raw_document import RawDocument
-from bertkit.data.rows import RowOptions, read_rows
-from bertkit.data.sentence_lines import SentenceLines
-from bertkit.data.sources import COMPRESSIONS, Source, SourceFile
-from bertkit.data.text_stream import BytesSeen, EncodingErrors, decoded, document_blocks
-from bertkit.foundation.errors import InputError
+import numpy as np
+from numpy.typing import NDArray
+
+from bertkit.core.errors import InputError
+from bertkit.data.readers.sources import COMPRESSIONS, Source, SourceFile, resolve_sources
+from bertkit.data.readers.tables import RowOptions, read_rows
+from bertkit.data.readers.text import BytesSeen, EncodingErrors, FileSpan, decoded, document_blocks
+from bertkit.text.plain_text import checked_utf8, split_sentences
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusOptions:
+    """How files are read as documents of sentences."""
+
+    lines: str = "sentence"
+    """What a line of a text file is: a "sentence" or a "paragraph", a blank line between documents, or a "document"."""
+
+    text_column: str = "text"
+    """Column of CSV, TSV, JSONL, Parquet and hub rows; every row is a document."""
+
+    encoding_errors: EncodingErrors = "strict"
+    """What becomes of bytes that are not UTF-8: "strict" refuses them, "replace" puts U+FFFD."""
+
+    split: str = "train"
+    """Split of a hub data set."""
+
+    def __post_init__(self) -> None:
+        if self.lines not in ("sentence", "paragraph", "document"):
+            raise InputError(f"lines must be sentence, paragraph or document, got {self.lines!r}")
+        if self.encoding_errors not in ("strict", "replace"):
+            raise InputError(f"encoding_errors must be strict or replace, got {self.encoding_errors!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class RawDocument:
+    """A document before its sentences are split; lines are sentences already where `is_split`."""
+
+    text: str
+    is_split: bool
+
+    def sentences(self) -> list[str]:
+        """Sentences without surrounding white space; empty ones are left out."""
+        lines = [stripped for line in self.text.split("\n") if (stripped := line.strip())]
+        if self.is_split:
+            return lines
+        return [sentence for line in lines for sentence in split_sentences(line)]
+
+
+# White space to Python, but not to every tokenizer.
+_ODD_SPACES = (b"\x0b", b"\x0c", b"\x1c", b"\x1d", b"\x1e", b"\x1f")
+_NEXT_LINE = "\x85".encode()
+_STARTS_SPACE = np.zeros(256, bool)
+_STARTS_SPACE[[9, 13, 32, 0xC2, 0xE1, 0xE2, 0xE3]] = True  # first bytes of white space in UTF-8
+
+
+@dataclass(frozen=True, eq=False)
+class SentenceLines:
+    """Lines of `text`, UTF-8, in which a tokenizer finds a sentence or nothing."""
+
+    text: bytes
+    documents: NDArray[np.int64]
+    """(L,) the number of each line's document, ascending; those of some numbers have no line."""
+
+    @classmethod
+    def of_documents(cls, documents: Iterable[RawDocument]) -> SentenceLines:
+        """The sentences of documents."""
+        sentences = [document.sentences() for document in documents]
+        lines = [sentence for document in sentences for sentence in document]
+        owners = np.repeat(np.arange(len(sentences)), np.array([len(document) for document in sentences], np.int64))
+        return cls(checked_utf8("\n".join(lines)), owners if lines else np.zeros(1, np.int64))
+
+    @classmethod
+    def of_text(cls, text: bytes) -> SentenceLines | None:
+        """Lines that are sentences already, blank ones between documents; None if what surrounds one is not plain."""
+        if any(space in text for space in _ODD_SPACES) or (_NEXT_LINE[1:] in text and _NEXT_LINE in text):
+            return None
+        data = np.frombuffer(text, np.uint8)
+        breaks = np.flatnonzero(data == ord("\n"))
+        starts, ends = np.append(0, breaks + 1), np.append(breaks, len(data))
+        blank = starts == ends
+        if len(data):
+            for line in np.flatnonzero(_STARTS_SPACE[data[np.minimum(starts, len(data) - 1)]] & ~blank).tolist():
+                blank[line] = text[starts[line] : ends[line]].decode().isspace()
+        return cls(text, np.cumsum(blank))
+
+    @classmethod
+    def joined(cls, parts: Sequence[SentenceLines]) -> SentenceLines:
+        """All lines one after another; no document reaches over the end of a part."""
+        before = np.cumsum([0, *(part.documents[-1] + 1 for part in parts[:-1])])
+        documents = [part.documents + shift for part, shift in zip(parts, before, strict=True)]
+        return cls(b"\n".join(part.text for part in parts), np.concatenate(documents))
+
 
 PIECE_BYTES = 1 << 22
 """Text that is read at a time."""
@@ -148,3 +234,26 @@ def _row_texts(source: Source, options: CorpusOptions, bytes_seen: BytesSeen) ->
         if not text.isspace() and text:
             # JSON can spell half a surrogate pair, which is no character.
             yield text.encode("utf-8", "replace")
+
+
+def read_documents(sources: Sequence[str | Path], options: CorpusOptions) -> Iterator[list[str]]:
+    """Yield each document of files, folders, globs and hub data sets as the list of its sentences.
+
+    Raises `InputError` for what does not exist or cannot be read, and for a corpus without text.
+    """
+    for document in read_raw_documents(resolve_sources(sources), options):
+        if sentences := document.sentences():
+            yield sentences
+
+
+def read_raw_documents(
+    sources: Sequence[Source], options: CorpusOptions, bytes_seen: BytesSeen = lambda count: None
+) -> Iterator[RawDocument]:
+    """Yield each document unsplit."""
+    empty = True
+    for _, piece in read_pieces(sources, options, bytes_seen):
+        for document in piece.documents():
+            empty = False
+            yield document
+    if empty:
+        raise InputError(f"the corpus is empty: {', '.join(source.origin for source in sources)} holds no text")

@@ -1,16 +1,139 @@
-"""Which of many hashes repeat an earlier one, with memory that does not grow with their number."""
+"""- hashes of runs, MinHash, buckets, the hashes of a shard."""
+# n numbers, r runs.
+# N tokens, D documents, P permutations, W windows of a document.
 # n entries of a bucket.
+# N tokens, S sentences, D documents.
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.data.engine import Engine
+from bertkit.core.files import atomic_path
+from bertkit.core.workers import Engine
+from bertkit.data.corpus.shards import DOCUMENTS, SENTENCES, TOKENS, shard_file
+
+_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_BLOCK = 1 << 18
+"""Numbers that are hashed at a time."""
+
+
+def run_hashes(values: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Hash the runs `values[bounds[i]:bounds[i + 1]]`: (n,) and (r+1,) ascending -> (r,).
+
+    Equal runs have equal hashes; two that differ have equal ones with a chance of about 2**-64.
+    """
+    hashes = np.empty(len(bounds) - 1, np.uint64)
+    first = 0
+    while first < len(hashes):
+        stop = max(first + 1, int(np.searchsorted(bounds, bounds[first] + _BLOCK, side="right")) - 1)
+        hashes[first:stop] = _block_hashes(values[bounds[first] : bounds[stop]], bounds[first : stop + 1])
+        first = stop
+    return hashes
+
+
+def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A bijection that spreads every bit over all, in place: the end of SplitMix64 (Steele, Lea and Flood 2014)."""
+    values ^= values >> np.uint64(30)
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    return values
+
+
+def _spread(values: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.uint64]:
+    """Mix numbers; of small ones each is mixed once for all."""
+    if values.dtype == np.uint16:
+        spread: NDArray[np.uint64] = _spread_table()[values]
+        return spread
+    return mixed(values.astype(np.uint64) + _GAMMA)
+
+
+@lru_cache(maxsize=1)
+def _spread_table() -> NDArray[np.uint64]:
+    return mixed(np.arange(1 << 16, dtype=np.uint64) + _GAMMA)
+
+
+def _block_hashes(values: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Sum the numbers of a run, each mixed with its place, over all 64 bits."""
+    lengths = np.diff(bounds)
+    starts = bounds[:-1] - bounds[0]
+    places = np.arange(1, len(values) + 1, dtype=np.uint64)
+    places -= np.repeat(starts.astype(np.uint64), lengths)
+    places *= _GAMMA
+    sums = np.zeros(len(values) + 1, np.uint64)
+    # Mixed twice: a number and a place that are exchanged give something else.
+    places += _spread(values)
+    np.cumsum(mixed(places), out=sums[1:])
+    stops = bounds[1:] - bounds[0]
+    return mixed(sums[stops] - sums[starts] + lengths.astype(np.uint64))
+
+
+def window_hashes(values: NDArray[np.unsignedinteger[Any]], width: int) -> NDArray[np.uint64]:
+    """Hash every `width` numbers in a row: (n,) -> (max(0, n - width + 1),)."""
+    count = max(0, len(values) - width + 1)
+    spread = _spread(values)
+    hashes = np.zeros(count, np.uint64)
+    for place in range(width):
+        hashes *= _GAMMA
+        hashes += spread[place : place + count]
+    return mixed(hashes)
+
+
+PERMUTATIONS = 128
+"""The share that a pair has in common is estimated with a standard error of at most 1 / (2 sqrt(128)) = 0.044."""
+
+SHINGLE_TOKENS = 5
+_FOUND = 0.95
+_MINHASH_BLOCK = 2048
+"""Windows that are permuted at a time: what the library makes of them stays in the cache."""
+
+
+def signatures(ids: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Signatures (D, P) of documents of token ids `ids[bounds[d]:bounds[d + 1]]`, (N,) and (D+1,).
+
+    A document is the set of its windows of five tokens; one that is shorter is one window.
+    """
+    from datasketch import MinHash  # noqa: PLC0415  # half a second that is needed by one option only
+
+    empty = MinHash(num_perm=PERMUTATIONS, hashfunc=int)
+    result = np.empty((len(bounds) - 1, PERMUTATIONS), np.uint32)
+    for document, (start, stop) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
+        width = min(SHINGLE_TOKENS, stop - start)
+        windows = np.unique(window_hashes(ids[start:stop], width) >> np.uint64(32))  # (W,) the library takes 32 bits
+        signature = empty.copy()
+        for first in range(0, len(windows), _MINHASH_BLOCK):
+            signature.update_batch(windows[first : first + _MINHASH_BLOCK])
+        result[document] = signature.hashvalues
+    return result
+
+
+def band_rows(threshold: float) -> int:
+    """Rows a band: the most with which a pair of similarity `threshold` shares a band with 95 %."""
+    rows = range(1, PERMUTATIONS + 1)
+    return max(r for r in rows if r == 1 or 1 - (1 - threshold**r) ** (PERMUTATIONS // r) >= _FOUND)
+
+
+def band_hashes(signature: NDArray[np.uint32], rows: int) -> NDArray[np.uint64]:
+    """Hashes (D, bands) of the bands of signatures (D, P); documents that are alike are likely to share one."""
+    bands = PERMUTATIONS // rows
+    used = np.ascontiguousarray(signature[:, : bands * rows])
+    hashes = run_hashes(used.ravel(), np.arange(0, used.size + 1, rows)).reshape(len(signature), bands)
+    hashes += np.arange(bands, dtype=np.uint64)
+    return mixed(hashes)
+
+
+def similarities(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> NDArray[np.float64]:
+    """Estimated Jaccard similarity of pairs of signatures, (n, P) each -> (n,)."""
+    return np.asarray(np.mean(first == second, axis=1))
+
 
 _ENTRY = np.dtype([("hash", np.uint64), ("number", np.int64)])
 _BUCKET_ENTRIES = 1 << 20
@@ -70,3 +193,24 @@ def _repeats(bucket: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     firsts = np.repeat(np.minimum.reduceat(numbers, starts), np.diff(starts, append=len(numbers)))
     later = numbers != firsts
     return numbers[later], firsts[later]
+
+
+LINE_HASHES, DOCUMENT_HASHES, SIGNATURES = "line-hashes", "document-hashes", "signatures"
+
+
+def write_shard_hashes(folder: Path, work: Path, name: str, *, near: bool) -> None:
+    """Write what `work` lacks: 64-bit hashes of lines (S,) and documents (D,), with `near` signatures (D, P) too.
+
+    8 bytes a line; 8 bytes a document, 520 with its signature.
+    """
+    parts = [LINE_HASHES, DOCUMENT_HASHES, *([SIGNATURES] if near else [])]
+    if all((work / shard_file(name, part)).is_file() for part in parts):
+        return
+    tokens, sentences, documents = (np.load(folder / shard_file(name, part)) for part in (TOKENS, SENTENCES, DOCUMENTS))
+    lines = run_hashes(tokens, sentences)
+    arrays: dict[str, NDArray[Any]] = {LINE_HASHES: lines, DOCUMENT_HASHES: run_hashes(lines, documents)}
+    if near:
+        arrays[SIGNATURES] = signatures(tokens, sentences[documents])
+    for part, array in arrays.items():
+        with atomic_path(work / shard_file(name, part)) as temporary, temporary.open("wb") as file:
+            np.save(file, array)

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import read_json, sha256, write_json
-from bertkit.foundation.json_records import from_json
+from bertkit.core.errors import InputError
+from bertkit.core.files import read_json, sha256, write_json
+from bertkit.core.records import from_json
 
 FORMAT = 1
 KIND = "corpus"

@@ -1,15 +1,17 @@
-"""The folder that a preparation writes: claimed by one, gone on with after a kill, cleared after a mistake."""
+"""- the folder that prepare writes: claim, resume, tidy, staging, part."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from bertkit.foundation.console import note
-from bertkit.foundation.errors import InputError, ResourceError
-from bertkit.foundation.files import exclusive, read_json, remove_leftovers, write_json
+from bertkit.core.console import note
+from bertkit.core.errors import InputError, ResourceError
+from bertkit.core.files import exclusive, read_json, remove_leftovers, write_json
 
 WORK = ".prepare"
 """Subfolder that remembers what is being prepared and what of it is done."""
@@ -109,3 +111,54 @@ def _remove(out: Path) -> None:
     for folder in ("tokenizer", WORK):
         shutil.rmtree(out / folder, ignore_errors=True)
     remove_leftovers(out)
+
+
+_ALL = "all"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Files of the shards in `folder`, records and hashes in `work`.
+
+    In place where all text stays; apart, until it is known what repeats, where some of it is left out.
+    """
+
+    folder: Path
+    work: Path
+
+    @classmethod
+    def of(cls, out: Path, *, in_place: bool) -> Stage:
+        """The stage of a preparation into `out`."""
+        work = out / WORK
+        return cls(out, work) if in_place else cls(work / _ALL, work / _ALL)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part `number` (from 1) of `of`: every `of`-th shard."""
+
+    number: int = 1
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise InputError(f"--shard {self} does not exist: give --shard 1/{self.of} to {self.of}/{self.of}")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """Read "2/4"."""
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+        if match is None or int(match[2]) == 0:
+            raise InputError(f"--shard must be like 2/4, the second of four parts, got {text!r}")
+        return cls(int(match[1]), int(match[2]))
+
+    def has(self, index: int) -> bool:
+        """Whether the shard with this number (from 0) belongs to it."""
+        return index % self.of == self.number - 1
+
+    def all(self) -> list[Part]:
+        """All parts that this is one of."""
+        return [Part(number, self.of) for number in range(1, self.of + 1)]

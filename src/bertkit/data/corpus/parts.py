@@ -6,22 +6,25 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bertkit.data.assemble import Description, assemble
-from bertkit.data.corpus_shards import write_shards
-from bertkit.data.duplicate_options import DuplicateOptions
-from bertkit.data.manifest import Manifest, ShardRecord
-from bertkit.data.part import Part
-from bertkit.data.preparation import WORK, claim, finished_folder, tidy
-from bertkit.data.prepare import PrepareOptions, corpus_fingerprint, describe, warn_of_one_document
-from bertkit.data.prepared_tokenizer import prepared_tokenizer
-from bertkit.data.shard import shard_name
-from bertkit.data.shard_hashes import write_shard_hashes
-from bertkit.data.shard_worker import finished_shard
-from bertkit.data.sources import resolve_sources
-from bertkit.data.stage import Stage
-from bertkit.foundation.console import note
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import atomic_folder, exclusive, read_json, remove_leftovers, write_json
+from bertkit.core.console import note
+from bertkit.core.errors import InputError
+from bertkit.core.files import atomic_folder, exclusive, read_json, remove_leftovers, write_json
+from bertkit.data.corpus.dedup import DuplicateOptions
+from bertkit.data.corpus.hashing import write_shard_hashes
+from bertkit.data.corpus.manifest import Manifest, ShardRecord
+from bertkit.data.corpus.output_folder import WORK, Part, Stage, claim, finished_folder, tidy
+from bertkit.data.corpus.prepare import (
+    Description,
+    PrepareOptions,
+    assemble,
+    corpus_fingerprint,
+    describe,
+    warn_of_one_document,
+)
+from bertkit.data.corpus.prepared import prepared_tokenizer
+from bertkit.data.corpus.shards import shard_name
+from bertkit.data.corpus.write_shards import finished_shard, write_shards
+from bertkit.data.readers.sources import resolve_sources
 from bertkit.text.tokenizer import Tokenizer
 
 _RECORD = "record.json"

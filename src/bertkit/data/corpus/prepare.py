@@ -1,26 +1,88 @@
-"""A corpus as memory-mapped shards of token ids."""
+"""- prepare(): options, write, assemble."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from bertkit.data.assemble import Description, assemble
-from bertkit.data.corpus_options import CorpusOptions
-from bertkit.data.corpus_shards import SHARD_BYTES, write_shards
-from bertkit.data.duplicate_options import DuplicateOptions
-from bertkit.data.engine import EngineOptions
-from bertkit.data.manifest import FORMAT, Manifest
-from bertkit.data.part import Part
-from bertkit.data.preparation import prepare_folder
-from bertkit.data.sources import Source, resolve_sources
-from bertkit.data.stage import Stage
-from bertkit.foundation.console import note
-from bertkit.foundation.errors import InputError
+import numpy as np
+
+from bertkit.core.console import note
+from bertkit.core.errors import InputError
+from bertkit.core.workers import Engine, EngineOptions
+from bertkit.data.corpus.dedup import DuplicateOptions, FilterTask, ShardSet, find_duplicates, run_filter
+from bertkit.data.corpus.documents import CorpusOptions
+from bertkit.data.corpus.manifest import FORMAT, Duplicates, Manifest, ShardRecord
+from bertkit.data.corpus.output_folder import WORK, Part, Stage, prepare_folder
+from bertkit.data.corpus.shards import shard_name
+from bertkit.data.corpus.write_shards import SHARD_BYTES, write_shards
+from bertkit.data.readers.sources import Source, resolve_sources
 from bertkit.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What decides a corpus, for its manifest."""
+
+    vocab_size: int
+    tokenizer_fingerprint: str
+    options: dict[str, Any]
+    sources: list[dict[str, Any]]
+
+
+def assemble(out: Path, stage: Stage, records: Sequence[ShardRecord], about: Description, engine: Engine) -> Manifest:
+    """Count what is repeated, leave out what `about.options` say, and write `manifest.json` into `out`."""
+    if not any(record.tokens for record in records):
+        names = ", ".join(str(source["name"]) for source in about.sources)
+        raise InputError(f"the corpus is empty: {names} holds no text in which the tokenizer finds a token")
+    options = DuplicateOptions.of(about.options)
+    shards = ShardSet(folder=stage.folder, work=stage.work, records=records)
+    left_out = stage.work / "left-out.npy"
+    found = find_duplicates(shards, options, left_out, engine)
+    kept = list(records)
+    if options.any:
+        kept = list(engine.map(run_filter, _filter_tasks(out, shards, left_out)))
+    manifest = Manifest(
+        vocab_size=about.vocab_size,
+        tokenizer_fingerprint=about.tokenizer_fingerprint,
+        options=about.options,
+        sources=about.sources,
+        shards=kept,
+        duplicates=_with_dropped(found, records, kept),
+    )
+    manifest.write(out)
+    return manifest
+
+
+def _filter_tasks(out: Path, shards: ShardSet, left_out: Path) -> Iterator[FilterTask]:
+    """A task for each shard of which something stays; these get consecutive names."""
+    index = first_line = 0
+    for record in shards.records:
+        flags = np.load(left_out, mmap_mode="r")[first_line : first_line + record.sentences]
+        if not flags.all():
+            yield FilterTask(
+                stage=shards.folder,
+                staged=record.name,
+                folder=out,
+                work=out / WORK,
+                name=shard_name(index),
+                left_out=left_out,
+                first_line=first_line,
+            )
+            index += 1
+        first_line += record.sentences
+
+
+def _with_dropped(found: Duplicates, read: Sequence[ShardRecord], kept: Sequence[ShardRecord]) -> Duplicates:
+    documents, sentences, tokens = (
+        sum(getattr(record, name) for record in read) - sum(getattr(record, name) for record in kept)
+        for name in ("documents", "sentences", "tokens")
+    )
+    return replace(found, dropped_documents=documents, dropped_sentences=sentences, dropped_tokens=tokens)
 
 
 @dataclass(frozen=True, kw_only=True)

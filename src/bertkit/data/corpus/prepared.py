@@ -1,8 +1,10 @@
-"""A prepared corpus opened for reading."""
+"""- PreparedCorpus opened for reading; token counts and blocks."""
 # N tokens, S sentences, D documents; offsets count over all shards.
+# V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,13 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.data.manifest import Manifest, changed_manifest
-from bertkit.data.prepared_tokenizer import prepared_tokenizer
-from bertkit.data.shard import DOCUMENTS, SENTENCES, TOKENS, record_error, shard_file, token_dtype
-from bertkit.foundation.counted import counted
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.randomness import derive_key, uniforms
+from bertkit.core.console import counted
+from bertkit.core.errors import InputError
+from bertkit.core.randomness import derive_key, uniforms
+from bertkit.data.corpus.manifest import Manifest, changed_manifest
+from bertkit.data.corpus.shards import DOCUMENTS, SENTENCES, TOKENS, record_error, shard_file, token_dtype
 from bertkit.text.tokenizer import Tokenizer
+
+
+def prepared_tokenizer(folder: Path, fingerprint: str) -> Tokenizer:
+    """Read it, and make sure that it is the one of that fingerprint."""
+    tokenizer = Tokenizer.from_pretrained(folder / "tokenizer")
+    if tokenizer.fingerprint != fingerprint:
+        raise InputError(f"{folder / 'tokenizer'} was changed since the corpus was prepared: prepare it again")
+    return tokenizer
+
 
 _MAX_OPEN_SHARDS = 512
 """A mapped file holds a file descriptor, of which a process usually has 1,024."""
@@ -170,3 +180,26 @@ def _joined(folder: Path, manifest: Manifest, part: str) -> NDArray[np.int64]:
     for shard in manifest.shards:
         parts.append(np.load(folder / shard_file(shard.name, part))[1:] + parts[-1][-1])
     return np.concatenate(parts)
+
+
+_BLOCK = 1 << 21
+
+
+def token_blocks(corpus: PreparedCorpus, max_tokens: int) -> Iterator[NDArray[np.int64]]:
+    """Blocks of the ids of this view's documents, in order; of more than `max_tokens`, blocks spread evenly."""
+    bounds = corpus.sentence_tokens[corpus.document_sentences]
+    # Documents that stand side by side are read together.
+    gaps = np.flatnonzero(np.diff(corpus.documents) != 1) + 1
+    starts, stops = bounds[corpus.documents], bounds[corpus.documents + 1]
+    runs = zip(starts[np.concatenate(([0], gaps))], stops[np.concatenate((gaps, [len(stops)])) - 1], strict=True)
+    ranges = [(start, min(start + _BLOCK, stop)) for first, stop in runs for start in range(first, stop, _BLOCK)]
+    for start, stop in ranges[:: max(1, -(-corpus.num_tokens // max_tokens))]:
+        yield corpus.tokens(int(start), int(stop)).astype(np.int64)
+
+
+def token_counts(corpus: PreparedCorpus, max_tokens: int = 1 << 27) -> NDArray[np.int64]:
+    """Counts (V,) over this view's documents, or over blocks spread evenly through more than `max_tokens`."""
+    counts = np.zeros(corpus.vocab_size, np.int64)
+    for tokens in token_blocks(corpus, max_tokens):
+        counts += np.bincount(tokens, minlength=corpus.vocab_size)
+    return counts

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.data.manifest import ShardRecord, file_record
-from bertkit.foundation.files import atomic_path
+from bertkit.core.files import atomic_path
+from bertkit.data.corpus.manifest import ShardRecord, file_record
 
 TOKENS, SENTENCES, DOCUMENTS = "tokens", "sentences", "documents"
 

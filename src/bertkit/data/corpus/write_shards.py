@@ -1,7 +1,8 @@
-"""What a worker of `prepare` does: one shard after another, from text to files."""
+"""- what a worker does: text to shards."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -10,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from bertkit.data.corpus_pieces import CorpusPiece
-from bertkit.data.manifest import ShardRecord
-from bertkit.data.sentence_lines import SentenceLines
-from bertkit.data.shard import token_dtype, write_shard
-from bertkit.data.shard_hashes import write_shard_hashes
-from bertkit.foundation.files import read_json, write_json
-from bertkit.text.chunk_encoder import ChunkEncoder
+from bertkit.core.console import progress
+from bertkit.core.files import atomic_folder, read_json, write_json
+from bertkit.core.workers import Engine
+from bertkit.data.corpus.documents import CorpusOptions, CorpusPiece, SentenceLines, read_pieces
+from bertkit.data.corpus.hashing import write_shard_hashes
+from bertkit.data.corpus.manifest import ShardRecord
+from bertkit.data.corpus.output_folder import Part, Stage
+from bertkit.data.corpus.shards import shard_name, token_dtype, write_shard
+from bertkit.data.readers.sources import Source
+from bertkit.text.bulk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
 
 _PORTION_BYTES = 1 << 21
@@ -101,3 +105,74 @@ def _encoder(folder: Path, fingerprint: str) -> tuple[ChunkEncoder, type[np.unsi
     tokenizer = Tokenizer.from_pretrained(folder)
     assert tokenizer.fingerprint == fingerprint
     return ChunkEncoder(tokenizer), token_dtype(tokenizer.vocab_size)
+
+
+SHARD_BYTES = 1 << 23
+_PIECES = 2
+"""How many pieces a shard is read in: so much it may be larger, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenShards:
+    """The records of a part's shards, of how many there are in all, and the SHA-256 of the whole text."""
+
+    records: list[ShardRecord]
+    total: int
+    text_sha256: str
+
+
+def write_shards(
+    sources: Sequence[Source],
+    tokenizer: Tokenizer,
+    tokenizer_folder: Path,
+    stage: Stage,
+    *,
+    reading: CorpusOptions,
+    near: bool,
+    engine: Engine,
+    part: Part,
+) -> WrittenShards:
+    """Read all text and write what `stage` lacks of the part's shards, and the tokenizer for those who make them."""
+    with atomic_folder(tokenizer_folder) as folder:
+        tokenizer.save_pretrained(folder)
+    stage.work.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    total = 0
+
+    def tasks(pieces: Iterator[tuple[int, CorpusPiece]]) -> Iterator[ShardTask]:
+        nonlocal total
+        for chunk in _of_shard_size(pieces):
+            index, total = total, total + 1
+            if part.of > 1:  # a part of one needs not be compared with others
+                for piece in chunk:
+                    digest.update(piece.content)
+            if part.has(index):
+                yield ShardTask(
+                    folder=stage.folder,
+                    work=stage.work,
+                    name=shard_name(index),
+                    pieces=chunk,
+                    tokenizer_folder=tokenizer_folder,
+                    tokenizer_fingerprint=tokenizer.fingerprint,
+                    near=near,
+                )
+
+    with progress("prepare", sum(source.num_bytes for source in sources) or None, "B") as bar:
+        pieces = read_pieces(
+            sources, reading, bar.advance, piece_bytes=SHARD_BYTES // _PIECES, as_spans=engine.is_local
+        )
+        records = list(engine.map(run_task, tasks(pieces)))
+    return WrittenShards(records=records, total=total, text_sha256=digest.hexdigest())
+
+
+def _of_shard_size(pieces: Iterator[tuple[int, CorpusPiece]]) -> Iterator[list[CorpusPiece]]:
+    held: list[CorpusPiece] = []
+    size = 0
+    for piece_bytes, piece in pieces:
+        held.append(piece)
+        size += piece_bytes
+        if size >= SHARD_BYTES:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held

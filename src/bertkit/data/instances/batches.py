@@ -1,17 +1,72 @@
-"""Masked sequences of one step, to be cut into micro-batches."""
+"""- PretrainingBatch, MaskedSequences, InstanceSource."""
 # T tokens, B sequences, M masked positions.
+# B sequences.
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from bertkit.data.pretraining_batch import PretrainingBatch
-from bertkit.foundation.packed_batch import PackedBatch
+from bertkit.core.batch import PackedBatch
+
+
+@dataclass(frozen=True)
+class PretrainingBatch:
+    """Masked sequences with their answers.
+
+    `masked_positions` int64 (M,) index the T tokens, ascending; `masked_labels` int64 (M,) are the ids that stood
+    there; `next_sentence_labels` int64 (B,) are 0 where the second segment follows the first and 1 where it is
+    random, None without next-sentence prediction.
+    """
+
+    inputs: PackedBatch
+    masked_positions: Tensor
+    masked_labels: Tensor
+    next_sentence_labels: Tensor | None
+
+    def to(self, device: torch.device) -> PretrainingBatch:
+        """Copy to a device."""
+        labels = self.next_sentence_labels
+        return PretrainingBatch(
+            self.inputs.to(device),
+            self.masked_positions.to(device, non_blocking=True),
+            self.masked_labels.to(device, non_blocking=True),
+            None if labels is None else labels.to(device, non_blocking=True),
+        )
+
+    def pin_memory(self) -> PretrainingBatch:
+        """Copy to memory from which a CUDA device reads while the processor goes on."""
+        labels = self.next_sentence_labels
+        return PretrainingBatch(
+            self.inputs.pin_memory(),
+            self.masked_positions.pin_memory(),
+            self.masked_labels.pin_memory(),
+            None if labels is None else labels.pin_memory(),
+        )
+
+
+class InstanceSource(Protocol):
+    """Masked sequences of every epoch, by number."""
+
+    def count(self, epoch: int) -> int:
+        """How many there are in an epoch."""
+        ...
+
+    def batches(
+        self, epoch: int, rows: NDArray[np.int64], *, numbers: NDArray[np.int64], micro_batch_tokens: int
+    ) -> list[PretrainingBatch]:
+        """Turn instances `rows` (B,) of an epoch into micro-batches, longest sequences first.
+
+        `numbers` (B,) key what is drawn anew for a sequence wherever it stands in the epoch. A sequence longer than
+        `micro_batch_tokens` is alone in its batch.
+        """
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,4 +1,4 @@
-"""Fixed instances opened for reading."""
+"""- FixedInstances opened; open_prepared."""
 # I instances, N tokens of all instances, T tokens and B sequences of a step.
 
 from __future__ import annotations
@@ -10,8 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.data.instance_arrays import (
+from bertkit.core.batch import token_budget_batches
+from bertkit.core.console import counted
+from bertkit.core.errors import InputError
+from bertkit.data.corpus.manifest import KIND, changed_manifest, read_manifest
+from bertkit.data.corpus.prepared import PreparedCorpus, prepared_tokenizer
+from bertkit.data.instances.batches import MaskedSequences, PretrainingBatch
+from bertkit.data.instances.google_files import (
     IDS,
+    INSTANCES,
     LABELS,
     ORDER,
     POSITIONS,
@@ -19,17 +26,10 @@ from bertkit.data.instance_arrays import (
     RANDOM,
     SEGMENTS,
     STARTS,
+    InstanceManifest,
     array_types,
     instance_file,
 )
-from bertkit.data.instance_manifest import InstanceManifest
-from bertkit.data.manifest import changed_manifest
-from bertkit.data.masked_sequences import MaskedSequences
-from bertkit.data.packing import token_budget_batches
-from bertkit.data.prepared_tokenizer import prepared_tokenizer
-from bertkit.data.pretraining_batch import PretrainingBatch
-from bertkit.foundation.counted import counted
-from bertkit.foundation.errors import InputError
 from bertkit.text.tokenizer import Tokenizer
 
 
@@ -118,3 +118,14 @@ def _places(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np
     ends = np.cumsum(lengths)
     places: NDArray[np.int64] = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
     return places
+
+
+Prepared = PreparedCorpus | FixedInstances
+
+
+def open_prepared(folder: str | Path) -> Prepared:
+    """Open a prepared folder of either kind, comparing the SHA-256 of every file."""
+    folder = Path(folder)
+    if read_manifest(folder).get("kind", KIND) == INSTANCES:
+        return FixedInstances.open(folder)
+    return PreparedCorpus.open(folder)

@@ -1,17 +1,41 @@
-"""Pre-training batches in an order that is a pure function of (seed, step)."""
+"""- order of batches (seed, step), phases, prefetch, held-out pass."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count, islice
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.data.instance_source import InstanceSource
-from bertkit.data.made_ahead import made_ahead
-from bertkit.data.pretraining_batch import PretrainingBatch
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.randomness import derive_key, generator
+from bertkit.core.errors import InputError
+from bertkit.core.randomness import derive_key, generator
+from bertkit.data.instances.batches import InstanceSource, PretrainingBatch
+from bertkit.data.instances.stages import Stage
+
+T = TypeVar("T")
+
+AHEAD = 3
+"""Steps whose batches are being made while one is taken."""
+
+
+def made_ahead(make: Callable[[int], T], start: int, stop: int | None = None) -> Generator[T, None, None]:
+    """What `make` gives for every step from `start` on, made in a background thread a few steps ahead."""
+    steps = iter(range(start, stop)) if stop is not None else count(start)
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+        ahead: deque[Future[T]] = deque()
+        try:
+            ahead.extend(pool.submit(make, step) for step in islice(steps, AHEAD))
+            while ahead:
+                batch = ahead.popleft().result()
+                ahead.extend(pool.submit(make, step) for step in islice(steps, 1))
+                yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class PretrainingLoader:
@@ -77,3 +101,81 @@ class PretrainingLoader:
             current = epoch, np.resize(order, self.sequences_per_epoch)
             self._current = current
         return current[1]
+
+
+class StagedLoader:
+    """Every step's batch, a pure function of the seed, the step and the steps with which the stages start.
+
+    `sources` are the instances by sequence length. `starts` are the first steps of the stages after the first; more
+    may be appended as a run goes on, for steps that have not been made yet. Stages of one length go through the same
+    epochs.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[int, InstanceSource],
+        stages: Sequence[Stage],
+        starts: Sequence[int],
+        *,
+        micro_batch_tokens: int,
+        seed: int,
+        rank: int = 0,
+        size: int = 1,
+        pin_memory: bool = False,
+    ) -> None:
+        sizes = [stage.batch_size for stage in stages]
+        for name, sequences in (("batch_size", max(sizes)), ("ramp_from", min(sizes))):
+            if sequences < size:
+                raise InputError(f"{name} {sequences} leaves some of {size} processes without a sequence: raise it")
+        self._stages, self._starts, self._pin_memory = stages, starts, pin_memory
+        self._loaders = {
+            length: PretrainingLoader(
+                source,
+                batch_size=max(stage.batch_size for stage in stages if stage.seq_length == length),
+                micro_batch_tokens=micro_batch_tokens,
+                seed=seed,
+                rank=rank,
+                size=size,
+            )
+            for length, source in sources.items()
+        }
+
+    def batch(self, step: int) -> list[PretrainingBatch]:
+        """Micro-batches of one step (counted from 0)."""
+        index = bisect_right(self._starts, step)
+        bounds = [0, *self._starts[:index], step]
+        stage = self._stages[index]
+        before = sum(
+            (bounds[place + 1] - bounds[place]) * earlier.batch_size
+            for place, earlier in enumerate(self._stages[: index + 1])
+            if earlier.seq_length == stage.seq_length
+        )
+        batches = self._loaders[stage.seq_length].take(before, stage.batch_size)
+        return [batch.pin_memory() for batch in batches] if self._pin_memory else batches
+
+    def batches(self, start_step: int, stop_step: int | None = None) -> Generator[list[PretrainingBatch], None, None]:
+        """Batches of the steps from `start_step` on, made in a background thread a few steps ahead."""
+        return made_ahead(self.batch, start_step, stop_step)
+
+    def epochs(self, steps: int) -> float:
+        """How often `steps` go through the text."""
+        bounds = [0, *(min(start, steps) for start in self._starts), steps]
+        return sum(
+            (bounds[place + 1] - bounds[place]) * stage.batch_size / self._loaders[stage.seq_length].source_sequences
+            for place, stage in enumerate(self._stages[: len(bounds) - 1])
+        )
+
+
+_SORTED_TOGETHER = 1024
+"""Sequences that are sorted by length and masked at a time."""
+
+
+def evaluation_batches(
+    source: InstanceSource, *, micro_batch_tokens: int, seed: int, max_sequences: int | None = None
+) -> Iterator[PretrainingBatch]:
+    """Yield every instance of epoch 0 once, or a random `max_sequences` of them; all calls give the same batches."""
+    order = generator(derive_key(seed, "evaluation order")).permutation(source.count(0))[:max_sequences]
+    for start in range(0, len(order), _SORTED_TOGETHER):
+        rows = order[start : start + _SORTED_TOGETHER]
+        numbers = start + np.arange(len(rows))
+        yield from source.batches(0, rows, numbers=numbers, micro_batch_tokens=micro_batch_tokens)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.randomness import derive_key, uniforms
+from bertkit.core.errors import InputError
+from bertkit.core.randomness import derive_key, uniforms
 from bertkit.text.tokenizer import Tokenizer
 
 _PLACE_BITS = 14

@@ -1,19 +1,77 @@
-"""Next-sentence pairs by the procedure of the BERT paper (Devlin et al. 2019, appendix A.2).
+"""- options, draws, pairs, single segments: where the sequences of an epoch lie.
 
 All documents advance in lockstep: round k draws the k-th instance of every document that still has sentences, so
 that a corpus takes as many NumPy steps as its longest document has instances.
 """
+# n draws.
+# I instances.
 # I instances, D documents of the view, S sentences.
+# I instances, D documents of the view.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.data.draws import InstanceDraws
-from bertkit.data.instance_plan import InstancePlan
+from bertkit.core.errors import InputError
+from bertkit.core.randomness import derive_key, uniforms
+from bertkit.data.corpus.prepared import PreparedCorpus
+
+_COINS = 53
+"""Random bits of one uniform number."""
+
+
+@dataclass(frozen=True)
+class InstanceDraws:
+    """Draws keyed by (seed, purpose, epoch, document, number of the instance in its document)."""
+
+    seed: int
+    epoch: int
+
+    def uniform(
+        self, purpose: str, documents: NDArray[np.int64], numbers: NDArray[np.int64] | int
+    ) -> NDArray[np.float64]:
+        """Uniform numbers in [0, 1), shape (n,)."""
+        key = derive_key(self.seed, "instances", purpose, self.epoch)
+        return uniforms(key, (documents << 32 | numbers).astype(np.uint64))
+
+    def target_lengths(
+        self, documents: NDArray[np.int64], max_num_tokens: int, short_seq_prob: float
+    ) -> NDArray[np.int64]:
+        """Length that a document's instances aim at: `max_num_tokens`, or randint(2, max_num_tokens) for some."""
+        short = 2 + (self.uniform("short length", documents, 0) * (max_num_tokens - 1)).astype(np.int64)
+        return np.where(self.uniform("short", documents, 0) < short_seq_prob, short, max_num_tokens)
+
+    def heads(self, purpose: str, tosses: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many of `tosses` (n,) fair coins show heads, for each; counts the bits of as many random numbers."""
+        numbers = -(-tosses // _COINS)
+        owner = np.repeat(np.arange(len(tosses)), numbers)
+        rank = np.arange(len(owner)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+        coins = np.minimum(tosses[owner] - rank * _COINS, _COINS).astype(np.uint64)
+        bits = (self.uniform(purpose, owner, rank) * 2.0**_COINS).astype(np.uint64)
+        ones = np.bitwise_count(bits & ((np.uint64(1) << coins) - np.uint64(1)))
+        return np.bincount(owner, weights=ones, minlength=len(tosses)).astype(np.int64)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InstancePlan:
+    """Segments A and B of every instance as token ranges of the corpus, all arrays (I,).
+
+    Neighbouring sentences are neighbours in the shards, so a segment is one range. `b_length` is 0 where there is no
+    second segment; `is_random` says that B comes from another document.
+    """
+
+    a_start: NDArray[np.int64]
+    a_length: NDArray[np.int64]
+    b_start: NDArray[np.int64]
+    b_length: NDArray[np.int64]
+    is_random: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.a_start)
 
 
 def plan_pairs(
@@ -118,3 +176,93 @@ def removed_tokens(
     b_levelled = np.minimum(excess, np.maximum(b_length - a_length, 0))
     both = excess - a_levelled - b_levelled  # taken in turn, B first
     return a_levelled + both // 2, b_levelled + (both + 1) // 2
+
+
+def plan_segments(
+    *,
+    documents: NDArray[np.int64],
+    document_sentences: NDArray[np.int64],
+    sentence_tokens: NDArray[np.int64],
+    max_num_tokens: int,
+    short_seq_prob: float,
+    draws: InstanceDraws,
+) -> InstancePlan:
+    """Fill each sequence with whole sentences of one document up to its target length.
+
+    A sentence longer than the target is cut into pieces, so that every token is in exactly one instance.
+    """
+    target = draws.target_lengths(documents, max_num_tokens, short_seq_prob)  # (D,)
+    start = sentence_tokens[document_sentences[documents]]
+    end = sentence_tokens[document_sentences[documents + 1]]
+    starts, lengths = [], []
+    while len(start):
+        stop = sentence_tokens[np.searchsorted(sentence_tokens, start + target, side="right") - 1]
+        stop = np.minimum(np.where(stop > start, stop, start + target), end)
+        starts.append(start)
+        lengths.append(stop - start)
+        alive = np.flatnonzero(stop < end)
+        start, end, target = stop[alive], end[alive], target[alive]
+    a_start, a_length = np.concatenate(starts), np.concatenate(lengths)
+    nothing = np.zeros(len(a_start), np.int64)
+    return InstancePlan(
+        a_start=a_start,
+        a_length=a_length,
+        b_start=nothing,
+        b_length=nothing,
+        is_random=np.zeros(len(a_start), bool),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceOptions:
+    """How documents are cut into training sequences."""
+
+    seq_length: int = 128
+    """Longest sequence in tokens, special ones counted."""
+
+    short_seq_prob: float = 0.1
+    """Share of the documents whose sequences aim at a random shorter length."""
+
+    next_sentence: bool = True
+    """Pairs of segments for next-sentence prediction; otherwise one segment a sequence."""
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.seq_length <= 1 << 14:
+            raise InputError(f"seq_length must lie between 8 and {1 << 14}, got {self.seq_length}")
+        if not 0 <= self.short_seq_prob <= 1:
+            raise InputError(f"short_seq_prob must lie in [0, 1], got {self.short_seq_prob}")
+
+    @property
+    def num_special_tokens(self) -> int:
+        """[CLS] and one [SEP] a segment."""
+        return 3 if self.next_sentence else 2
+
+    @property
+    def max_num_tokens(self) -> int:
+        """Longest sequence in tokens, special ones not counted."""
+        return self.seq_length - self.num_special_tokens
+
+
+def check_documents(corpus: PreparedCorpus, options: InstanceOptions) -> None:
+    """Raise `InputError` where a corpus has fewer documents than its instances need."""
+    if corpus.num_documents == 0:
+        raise InputError(f"{corpus.folder} holds no documents: add text")
+    if options.next_sentence and corpus.num_documents < 2:
+        raise InputError(
+            f"next-sentence prediction needs at least two documents and {corpus.folder} has one: "
+            "put blank lines between documents, add documents, or use --no-nsp"
+        )
+
+
+def plan_epoch(corpus: PreparedCorpus, options: InstanceOptions, seed: int, epoch: int) -> InstancePlan:
+    """Draw the instances of one epoch: a pure function of the corpus' sentence lengths and the arguments."""
+    check_documents(corpus, options)
+    plan = plan_pairs if options.next_sentence else plan_segments
+    return plan(
+        documents=corpus.documents,
+        document_sentences=corpus.document_sentences,
+        sentence_tokens=corpus.sentence_tokens,
+        max_num_tokens=options.max_num_tokens,
+        short_seq_prob=options.short_seq_prob,
+        draws=InstanceDraws(seed, epoch),
+    )

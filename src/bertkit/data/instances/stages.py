@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,15 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.data.duplicate_options import DuplicateOptions
-from bertkit.data.duplicates import ShardSet, find_duplicates
-from bertkit.data.instances import InstanceOptions, plan_epoch
-from bertkit.data.manifest import Duplicates
-from bertkit.data.prepared_corpus import PreparedCorpus
-from bertkit.data.process_engine import process_engine
-from bertkit.data.shard_hashes import write_shard_hashes
-from bertkit.data.word_entries import WordEntries
-from bertkit.foundation.randomness import derive_key, generator
+from bertkit.core.randomness import derive_key, generator
+from bertkit.core.workers import process_engine
+from bertkit.data.corpus.dedup import DuplicateOptions, ShardSet, find_duplicates
+from bertkit.data.corpus.hashing import write_shard_hashes
+from bertkit.data.corpus.manifest import Duplicates
+from bertkit.data.corpus.prepared import PreparedCorpus
+from bertkit.data.corpus.word_vectors import WordEntries
+from bertkit.data.instances.sampling import InstanceOptions, plan_epoch
 
 _MOST_PIECES = 12
 _BATCH = 32

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
 
 COMPRESSIONS = (".gz", ".xz", ".zst")
 _FORMATS = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bertkit.model.encoder import BertLayer
+from bertkit.model.layers import BertLayer
 
 _ROWS = 2048
 """The number of rows that the layout is made for; any other works."""

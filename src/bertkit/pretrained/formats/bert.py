@@ -1,7 +1,6 @@
 """Hugging Face's BERT."""
 
-from bertkit.model.formats.model_format import ModelFormat
-from bertkit.model.formats.name_table import NameTable
+from bertkit.pretrained.formats.name_table import ModelFormat, NameTable
 
 BERT = ModelFormat(
     model_type="bert",

@@ -1,7 +1,6 @@
 """Hugging Face's DistilBERT (Sanh et al. 2019): no token types, and no pooler but the first layer of a classifier."""
 
-from bertkit.model.formats.model_format import ModelFormat
-from bertkit.model.formats.name_table import NameTable
+from bertkit.pretrained.formats.name_table import ModelFormat, NameTable
 
 DISTILBERT = ModelFormat(
     model_type="distilbert",

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bertkit.foundation.errors import InputError
-from bertkit.model.config import BertConfig
-from bertkit.model.formats.model_format import ModelFormat
-from bertkit.model.formats.name_table import NameTable
-from bertkit.model.modern_config import ModernBertConfig
+from bertkit.core.errors import InputError
+from bertkit.model.config import BertConfig, ModernBertConfig
+from bertkit.pretrained.formats.name_table import ModelFormat, NameTable
 
 _WHOLE, _WINDOW = "full_attention", "sliding_attention"
 _THETAS = ((_WHOLE, "global_rope_theta"), (_WINDOW, "local_rope_theta"))

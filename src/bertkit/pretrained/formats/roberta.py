@@ -1,8 +1,7 @@
 """Hugging Face's RoBERTa (Liu et al. 2019): one token type, and positions that start behind the padding entry's."""
 
-from bertkit.model.formats.bert import BERT
-from bertkit.model.formats.model_format import ModelFormat
-from bertkit.model.formats.name_table import NameTable
+from bertkit.pretrained.formats.bert import BERT
+from bertkit.pretrained.formats.name_table import ModelFormat, NameTable
 
 _CLASSIFIER = (
     (r"^bert\.pooler\.dense\.", "classifier.dense."),

@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import read_json
+from bertkit.core.errors import InputError
+from bertkit.core.files import read_json
 from bertkit.model.config import BertConfig
-from bertkit.model.formats.name_table import NameTable
+from bertkit.pretrained.formats.name_table import NameTable
 
 CONFIG_FILE = "bert_config.json"
 CHECKPOINT_NAME = "bert_model.ckpt"

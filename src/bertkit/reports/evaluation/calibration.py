@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.studies.figures import Axis, Bars, Series, plot
-from bertkit.studies.report import Paragraph, Plots, Section
+from bertkit.reports.page import Paragraph, Plots, Section
+from bertkit.reports.plots import Axis, Bars, Series, plot
 
 _BINS = 15
 """As Guo et al. 2017 take them."""

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bertkit.studies.report import Passage, Passages, Piece, Section
-from bertkit.studies.task_report.calibration import calibration_section
-from bertkit.studies.task_report.classes import class_table_section
-from bertkit.studies.task_report.evaluated import Evaluated
-from bertkit.tasks.choice_question import ChoiceQuestion
-from bertkit.tasks.prediction import ChoicePrediction
+from bertkit.reports.evaluation.calibration import calibration_section
+from bertkit.reports.evaluation.classes import class_table_section
+from bertkit.reports.evaluation.evaluated import Evaluated
+from bertkit.reports.page import Passage, Passages, Piece, Section
+from bertkit.tasks.choice import ChoiceQuestion
+from bertkit.tasks.predictions import ChoicePrediction
 
 _ERRORS = 15
 

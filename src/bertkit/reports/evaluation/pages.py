@@ -1,24 +1,69 @@
-"""The page of a fine-tuning run."""
+"""- pages of runs, grids and evaluations; sections by family."""
 
 from __future__ import annotations
 
 import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from bertkit.foundation.devices import default_device, resolve_micro_batch_tokens
-from bertkit.recipes.finetune_options import FinetuneOptions
+from bertkit.core.devices import default_device, describe_machine, resolve_micro_batch_tokens
 from bertkit.recipes.finetune_result import FinetuneResult, deviation, metric_interval
-from bertkit.studies.machine import describe_machine
-from bertkit.studies.report import Commands, Fact, Report, Section, Table, write_report
-from bertkit.studies.run_settings import settings_section
-from bertkit.studies.task_report.evaluated import Evaluated
-from bertkit.studies.task_report.families import SECTIONS
-from bertkit.studies.task_report.training_curves import training_curves
+from bertkit.recipes.grid import GRID_COLUMNS, GridResult
+from bertkit.recipes.options import FinetuneOptions
+from bertkit.reports.evaluation.answers import answer_sections
+from bertkit.reports.evaluation.choices import choice_sections
+from bertkit.reports.evaluation.classes import class_sections, score_sections
+from bertkit.reports.evaluation.evaluated import Evaluated
+from bertkit.reports.evaluation.tags import tag_sections
+from bertkit.reports.page import Commands, Fact, Plots, Report, Section, Table, settings_section, write_report
+from bertkit.reports.plots import Axis, Series, plot
+from bertkit.tasks.choice import MultipleChoice
+from bertkit.tasks.classification import Classification
+from bertkit.tasks.contract import Task
 from bertkit.tasks.evaluation import LOSS
-from bertkit.tasks.folder import load_task_model
-from bertkit.training.run_config import read_config
+from bertkit.tasks.model import load_task_model
+from bertkit.tasks.questions.task import SpanExtraction
+from bertkit.tasks.regression import Regression
+from bertkit.tasks.tagging.task import Tagging
+from bertkit.training.metrics import read_metrics
+from bertkit.training.run_folder import read_config
+
+SECTIONS: Mapping[type[Task[Any]], Callable[[Evaluated], list[Section]]] = {
+    Classification: class_sections,
+    Regression: score_sections,
+    SpanExtraction: answer_sections,
+    MultipleChoice: choice_sections,
+    Tagging: tag_sections,
+}
+
+
+_Lines = Sequence[Mapping[str, float]]
+
+
+def training_curves(runs: Mapping[str, Path], kind: str, select_by: str) -> Section:
+    """Training loss, and loss and the deciding metric on dev, of every run by its name."""
+    lines = {name: read_metrics(run) for name, run in runs.items()}
+    plots = [
+        _curves(lines, "train", f"{kind}_{LOSS}", "training loss"),
+        _curves(lines, "evaluation", LOSS, "dev loss"),
+        _curves(lines, "evaluation", select_by, f"dev {select_by}"),
+    ]
+    caption = (
+        f"The weights of the highest dev {select_by} of each seed are kept. Dropout is on in training, off on dev."
+    )
+    return Section(title="Training", blocks=[Plots(svgs=plots, caption=caption)])
+
+
+def _curves(lines: Mapping[str, _Lines], kind: str, figure: str, label: str) -> str:
+    series = []
+    for number, (name, those) in enumerate(lines.items()):
+        points = [(line["step"], line[figure]) for line in those if line["kind"] == kind and figure in line]  # type: ignore[comparison-overlap]
+        x, y = zip(*points, strict=True) if points else ((), ())
+        series.append(Series(label=name, x=x, y=y, colour=number))
+    return plot(series, Axis(label="update"), Axis(label=label), f"{kind}-{figure}")
+
 
 REPORT_FILE = "report.html"
 _MOST_FACTS = 4
@@ -119,3 +164,39 @@ def _next(result: FinetuneResult, run: Path, caption: str) -> Section:
         f"tensorboard --logdir {shlex.quote(str(run))}"
     )
     return Section(title="What to type next", blocks=[Commands(text=commands, caption=caption)])
+
+
+def write_grid_report(out: Path, found: GridResult, options: FinetuneOptions) -> Path:
+    """Write the page of the chosen setting's run, with a table of all settings, as `report.html` into `out`."""
+    caption = (
+        f"By {found.best.select_by} on dev ({found.best.dev}). A dev figure that was chosen among many is too good."
+    )
+    table = Table(head=GRID_COLUMNS, rows=found.rows(), caption=caption)
+    tried = Section(title=f"{len(found.settings)} settings", blocks=[table])
+    return write_run_report(out, found.best, options, run=found.run, further=[tried])
+
+
+def evaluation_page(found: Evaluated, *, model: Path, data: str) -> Report:
+    """Lay out what `bertkit evaluate` found."""
+    figures = {name: value for name, value in found.figures.items() if name != LOSS}
+    rows = [(name.replace("_", " "), f"{value:.4f}") for name, value in found.figures.items()]
+    given = shlex.quote(str(model))
+    commands = (
+        f"bertkit predict {given} --input NEW --output predictions.jsonl\n"
+        f"bertkit evaluate {given} --data OTHER --report other.html"
+    )
+    return Report(
+        title=f"{model} on {data}",
+        lead=f"{found.task.benchmark or found.task.kind}, {found.task.summary}: {len(found.predictions):,} examples.",
+        notice=" ".join(f"{remark}." for remark in found.instances.all_remarks),
+        facts=[
+            Fact(value=f"{value:.4f}", label=name.replace("_", " "))
+            for name, value in list(figures.items())[:_MOST_FACTS]
+        ],
+        sections=[
+            Section(title="All figures", blocks=[Table(head=("figure", "value"), rows=rows)]),
+            *SECTIONS[type(found.task)](found),
+            Section(title="What to type next", blocks=[Commands(text=commands)]),
+        ],
+        footer="Written by `bertkit evaluate --report`.",
+    )

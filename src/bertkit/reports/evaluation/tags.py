@@ -8,16 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.foundation.ragged import run_starts
-from bertkit.studies.report import Passage, Passages, Section, Table
-from bertkit.studies.task_report.calibration import calibration_section
-from bertkit.studies.task_report.classes import class_table_section
-from bertkit.studies.task_report.evaluated import Evaluated
-from bertkit.studies.task_report.marking import Span, marked
-from bertkit.tasks.entity_scores import EntityCounts
-from bertkit.tasks.iob import entities
-from bertkit.tasks.tagged_text import Sentence
-from bertkit.tasks.tagging import Tagging
+from bertkit.core.arrays import run_starts
+from bertkit.reports.evaluation.calibration import calibration_section
+from bertkit.reports.evaluation.classes import class_table_section
+from bertkit.reports.evaluation.evaluated import Evaluated, Span, marked
+from bertkit.reports.page import Passage, Passages, Section, Table
+from bertkit.tasks.tagging.files import Sentence
+from bertkit.tasks.tagging.iob import EntityCounts, entities
+from bertkit.tasks.tagging.task import Tagging
 
 _ERRORS, _RIGHT = 15, 5
 _STRANGE = "(not in training)"

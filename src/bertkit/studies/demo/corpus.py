@@ -1,15 +1,20 @@
-"""Labelled sentences ("which package is this sentence from?") and the text that may be pre-trained on."""
+"""- its corpus and labelled sentences."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.randomness import derive_key
-from bertkit.studies.python_docs import TOPICS, DocumentedModule
+from bertkit.core.errors import InputError
+from bertkit.core.files import atomic_folder, read_json, write_json
+from bertkit.core.randomness import derive_key
+from bertkit.studies.demo.python_docs import TOPICS, DocumentedModule, read_python_docs
+from bertkit.tasks.labelled import LabelledExamples, read_examples
+from bertkit.tasks.options import Columns
 
 _NOT_LETTERS = re.compile(r"[^a-z]+")
 
@@ -142,3 +147,101 @@ def _test_modules(sizes: dict[str, int], options: PackageTaskOptions) -> frozens
 def _sample(examples: Sequence[LabelledSentence], most: int, seed: int) -> list[LabelledSentence]:
     kept = sorted(examples, key=lambda example: derive_key(seed, "test example", example.text))[:most]
     return sorted(kept, key=lambda example: (example.module, example.text))
+
+
+_FACTS = "facts.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartSize:
+    """Modules and sentences of one package in one part."""
+
+    modules: int
+    sentences: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusFacts:
+    """How much text there is."""
+
+    documents: int
+    sentences: int
+    characters: int
+    pretraining_documents: int
+    pretraining_sentences: int
+    pretraining_characters: int
+    test_modules: tuple[str, ...]
+    train: dict[str, PartSize]
+    test: dict[str, PartSize]
+
+
+@dataclass(frozen=True)
+class DemoCorpus:
+    """A folder with `pretraining.txt`, a sentence a line and a blank line between documents, and labelled tables."""
+
+    folder: Path
+
+    @property
+    def pretraining(self) -> Path:
+        """Text of all modules but the test modules."""
+        return self.folder / "pretraining.txt"
+
+    @property
+    def train(self) -> Path:
+        """JSON lines with text, label and module."""
+        return self.folder / "train.jsonl"
+
+    @property
+    def test(self) -> Path:
+        """The same from the test modules."""
+        return self.folder / "test.jsonl"
+
+    def examples(self, part: Path) -> LabelledExamples:
+        """Read `train` or `test`."""
+        return read_examples(part, Columns())
+
+    def facts(self) -> CorpusFacts:
+        """What was counted when the files were written."""
+        value = read_json(self.folder / _FACTS)
+        for part in ("train", "test"):
+            value[part] = {package: PartSize(**size) for package, size in value[part].items()}
+        return CorpusFacts(**value | {"test_modules": tuple(value["test_modules"])})
+
+    def write(self, library: Path | None, options: PackageTaskOptions) -> CorpusFacts:
+        """Read the documentation and write the folder, whole or not at all."""
+        documents = read_python_docs(library)
+        task = build_package_task(documents, options)
+        facts = _facts(documents, task)
+        with atomic_folder(self.folder) as folder:
+            text = "\n\n".join("\n".join(document.sentences) for document in task.pretraining)
+            (folder / self.pretraining.name).write_text(text + "\n", encoding="utf-8")
+            for path, part in ((self.train, task.train), (self.test, task.test)):
+                lines = (json.dumps(asdict(example), ensure_ascii=False) for example in part)
+                (folder / path.name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+            write_json(folder / _FACTS, asdict(facts))
+        return facts
+
+
+def _facts(documents: Sequence[DocumentedModule], task: PackageTask) -> CorpusFacts:
+    return CorpusFacts(
+        documents=len(documents),
+        sentences=sum(len(document.sentences) for document in documents),
+        characters=_characters(documents),
+        pretraining_documents=len(task.pretraining),
+        pretraining_sentences=sum(len(document.sentences) for document in task.pretraining),
+        pretraining_characters=_characters(task.pretraining),
+        test_modules=tuple(sorted(task.test_modules)),
+        train=_part_sizes(task.train),
+        test=_part_sizes(task.test),
+    )
+
+
+def _characters(documents: Sequence[DocumentedModule]) -> int:
+    return sum(len(sentence) + 1 for document in documents for sentence in document.sentences)
+
+
+def _part_sizes(examples: Sequence[LabelledSentence]) -> dict[str, PartSize]:
+    modules: dict[str, list[str]] = defaultdict(list)
+    for example in examples:
+        modules[example.label].append(example.module)
+    return {label: PartSize(modules=len(set(found)), sentences=len(found)) for label, found in sorted(modules.items())}

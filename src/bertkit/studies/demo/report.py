@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bertkit.studies.demo_result import LARGEST_CLASS, PRETRAINED, RANDOM, TFIDF, DemoResult
-from bertkit.studies.figures import Axis, Series, plot
+from bertkit.reports.page import Commands, Fact, Matrix, Paragraph, Plots, Report, Section, Table
+from bertkit.reports.plots import Axis, Series, plot
+from bertkit.studies.demo.result import LARGEST_CLASS, PRETRAINED, RANDOM, TFIDF, DemoResult
 from bertkit.studies.learning_curve import CurveSummary
-from bertkit.studies.report import Commands, Fact, Matrix, Paragraph, Plots, Report, Section, Table
 
 QUICK_NOTICE = (
     "A quick run: it shows that every stage works. It trains far too little for its figures to mean anything."

@@ -1,18 +1,104 @@
-"""What the demo found."""
+"""- its sizes and results."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sklearn.metrics import confusion_matrix
 
-from bertkit.studies.demo_corpus import CorpusFacts
-from bertkit.studies.demo_options import DemoOptions
-from bertkit.studies.learning_curve import CurvePoint, CurveSummary, summarise
+from bertkit.data.instances.masking import MaskingOptions
+from bertkit.data.instances.sampling import InstanceOptions
+from bertkit.model.config import BertConfig
+from bertkit.recipes.options import PretrainOptions
+from bertkit.studies.baselines import FewLabelOptions
+from bertkit.studies.demo.corpus import CorpusFacts, PackageTaskOptions
+from bertkit.studies.learning_curve import CurvePoint, CurveSize, CurveSummary, summarise
+from bertkit.training.options import OptimizerOptions, TrainingOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """Everything that decides what the demo finds."""
+
+    pretraining: PretrainOptions
+    sizes: tuple[CurveSize, ...]
+    task: PackageTaskOptions = field(default_factory=PackageTaskOptions)
+    finetuning: FewLabelOptions = field(default_factory=FewLabelOptions)
+    vocab_size: int = 4000
+    max_length: int = 64
+    """Tokens of a sentence."""
+    library: Path | None = None
+    """Folder of the modules whose documentation is read; this Python's own unless given."""
+    is_meaningful: bool = True
+    """Whether the figures say something about the methods."""
+
+
+FULL = DemoOptions(
+    pretraining=PretrainOptions(
+        model=BertConfig(
+            hidden_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=512,
+            max_position_embeddings=128,
+            initializer_range=0.05,
+        ),
+        training=TrainingOptions(
+            steps=2400,
+            optimizer=OptimizerOptions(learning_rate=1e-3, warmup_share=0.06, beta2=0.98, bias_correction=True),
+            log_every=100,
+            evaluate_every=300,
+            checkpoint_every=300,
+        ),
+        instances=InstanceOptions(seq_length=64),
+        masking=MaskingOptions(select_rate=0.3),
+        batch_size=16,
+        next_sentence_weight=0.1,
+        initial_weights="informed",
+        held_out_share=0.04,
+    ),
+    sizes=(
+        CurveSize(per_class=5, seeds=3),
+        CurveSize(per_class=20, seeds=3),
+        CurveSize(per_class=80, seeds=3),
+        CurveSize(per_class=None, seeds=2),
+    ),
+)
+
+QUICK = DemoOptions(
+    pretraining=PretrainOptions(
+        model=BertConfig(
+            hidden_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=256,
+            max_position_embeddings=128,
+            initializer_range=0.05,
+        ),
+        training=TrainingOptions(
+            steps=60,
+            optimizer=OptimizerOptions(learning_rate=2e-3, warmup_share=0.06, beta2=0.98, bias_correction=True),
+            log_every=10,
+            evaluate_every=20,
+            checkpoint_every=20,
+        ),
+        instances=InstanceOptions(seq_length=64),
+        masking=MaskingOptions(select_rate=0.3),
+        batch_size=32,
+        initial_weights="informed",
+        held_out_share=0.04,
+        evaluation_sequences=128,
+    ),
+    sizes=(CurveSize(per_class=5, seeds=2), CurveSize(per_class=20, seeds=2)),
+    finetuning=FewLabelOptions(epochs=2, min_steps=20),
+    vocab_size=2000,
+    is_meaningful=False,
+)
+
 
 PRETRAINED, RANDOM = "pre-trained BERT", "same network, random weights"
 TFIDF, LARGEST_CLASS = "TF-IDF and logistic regression", "largest class"

@@ -8,25 +8,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bertkit.data.prepare import PrepareOptions, prepare
-from bertkit.foundation.allocator import tune_allocator
-from bertkit.foundation.files import exclusive, read_json, write_json
+from bertkit.core.devices import describe_machine
+from bertkit.core.files import exclusive, read_json, write_json
+from bertkit.core.machine import tune_allocator
+from bertkit.data.corpus.prepare import PrepareOptions, prepare
 from bertkit.inference.load import load
 from bertkit.recipes.pretrain import pretrain
-from bertkit.studies.bag_of_words import largest_class_predictions, tfidf_predictions
-from bertkit.studies.demo_corpus import CorpusFacts, DemoCorpus
-from bertkit.studies.demo_options import DemoOptions
-from bertkit.studies.demo_report import demo_report
-from bertkit.studies.demo_result import LARGEST_CLASS, PRETRAINED, RANDOM, TFIDF, DemoResult, FilledMask
-from bertkit.studies.few_label_finetuning import finetuned_predictions
+from bertkit.reports.page import write_report
+from bertkit.studies.baselines import finetuned_predictions, largest_class_predictions, tfidf_predictions
+from bertkit.studies.demo.corpus import CorpusFacts, DemoCorpus
+from bertkit.studies.demo.report import demo_report
+from bertkit.studies.demo.result import LARGEST_CLASS, PRETRAINED, RANDOM, TFIDF, DemoOptions, DemoResult, FilledMask
 from bertkit.studies.learning_curve import CurvePoint, Method, learning_curve
-from bertkit.studies.machine import describe_machine
-from bertkit.studies.report import write_report
 from bertkit.studies.stages import Stages
-from bertkit.tasks.labelled_examples import LabelledExamples
+from bertkit.tasks.labelled import LabelledExamples
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.training.metrics_log import read_metrics
-from bertkit.training.run_config import settle_config
+from bertkit.training.metrics import read_metrics
+from bertkit.training.run_folder import settle_config
 
 _MASKED_SENTENCES = (
     "Return True if the [MASK] is empty.",

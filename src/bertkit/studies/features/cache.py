@@ -1,28 +1,39 @@
-"""Hidden states computed once and kept on the disk, a memory-mapped file a layer."""
+"""- hidden states on the disk, word batches, layer mix."""
 # R rows (texts or words), F features of a layer.
+# K layers, R rows, H hidden.
+# K layers, R words, H hidden, B sentences, S steps of the longest sentence.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from bertkit.foundation.console import progress
-from bertkit.foundation.files import atomic_folder
-from bertkit.foundation.packed_batch import PackedBatch
-from bertkit.foundation.ragged import run_positions, run_starts
-from bertkit.inference.feature_plan import FeaturePlan
-from bertkit.inference.loaded_model import LoadedModel
-from bertkit.inference.streams import Streams
-from bertkit.inference.text_batches import run_sequences
+from bertkit.core.arrays import run_positions, run_starts
+from bertkit.core.batch import PackedBatch
+from bertkit.core.console import progress
+from bertkit.core.errors import InputError
+from bertkit.core.files import atomic_folder
+from bertkit.core.randomness import derive_key, generator
+from bertkit.inference.engine import LoadedModel, Streams, run_sequences
+from bertkit.inference.features import FeaturePlan
 from bertkit.model.bert import EncoderOutput
-from bertkit.text.encoded_example import EncodedExample
+from bertkit.studies.features.plan import FeatureStudyOptions
+from bertkit.tasks.classification import Classification
+from bertkit.tasks.contract import Task, TaskInstances
+from bertkit.tasks.data import TaskData
+from bertkit.tasks.examples import hold_out
+from bertkit.tasks.tagging.task import Tagging
+from bertkit.text.sequences import EncodedExample
 
 _Arrays = Mapping[tuple[str, int], NDArray[Any]]
 
@@ -113,3 +124,123 @@ def _new_array(path: Path, rows: int, plan: FeaturePlan) -> NDArray[Any]:
 
 def _file(folder: Path, pooling: str, layer: int) -> Path:
     return folder / f"{pooling}-{layer:02d}.npy"
+
+
+class LayerMix(nn.Module):
+    """The sum over k of softmax(scores)_k times layer k (Peters et al. 2018, equation 1, whose factor is left out).
+
+    A linear map or an LSTM above learns the factor anyhow. All layers start alike.
+    """
+
+    def __init__(self, num_layers: int) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.zeros(num_layers))
+
+    @property
+    def weights(self) -> Tensor:
+        """(K,), which sum to 1."""
+        return self.scores.softmax(0)
+
+    def forward(self, layers: Tensor) -> Tensor:
+        """(K, R, H) to (R, H)."""
+        return torch.einsum("k,krh->rh", self.weights, layers)
+
+
+@dataclass(frozen=True)
+class WordBatch:
+    """First the first words of all sentences, the longest sentence first, then the second words, and so on."""
+
+    features: Tensor
+    """(K, R, H)"""
+    batch_sizes: Tensor
+    """(S,) sentences that have a word at each step; on the processor, as torch wants it."""
+    targets: Tensor
+    """(R,)"""
+    rows: NDArray[np.int64]
+    """(R,) where the words stand among all."""
+
+
+class TaggedWords:
+    """Words of all sentences end to end: each layer's features (R, H), targets (R,), the sentences' lengths (B,)."""
+
+    def __init__(
+        self, layers: Sequence[NDArray[Any]], targets: Tensor, lengths: NDArray[np.int64], device: torch.device
+    ) -> None:
+        self._layers, self._targets, self._device = layers, targets, device
+        self.lengths, self._starts = lengths, run_starts(lengths)
+        self._filled = np.flatnonzero(lengths)
+
+    def batch(self, sentences: NDArray[np.int64]) -> WordBatch:
+        """The words of some sentences, none of them empty."""
+        order = sentences[np.argsort(-self.lengths[sentences], kind="stable")]
+        lengths, steps = self.lengths[order], np.arange(self.lengths[order[0]])
+        is_word = steps[:, None] < lengths  # (S, B)
+        rows = (self._starts[order] + steps[:, None])[is_word]
+        features = np.stack([layer[rows] for layer in self._layers]).astype(np.float32)
+        return WordBatch(
+            torch.from_numpy(features).to(self._device),
+            torch.from_numpy(is_word.sum(1)),
+            self._targets[torch.from_numpy(rows)].to(self._device),
+            rows,
+        )
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Batches in an epoch, of which the last may be smaller."""
+        return math.ceil(len(self._filled) / batch_size)
+
+    def shuffled(self, batch_size: int, seed: int, start: int, stop: int) -> Iterator[list[WordBatch]]:
+        """The batches of the steps from `start` up to `stop`; every epoch has an order of its own."""
+        for step in range(start, stop):
+            epoch, place = divmod(step, self.steps_per_epoch(batch_size))
+            order = generator(derive_key(seed, "order", epoch)).permutation(self._filled)
+            yield [self.batch(order[place * batch_size : (place + 1) * batch_size])]
+
+    def in_order(self, batch_size: int) -> Iterator[WordBatch]:
+        """Every sentence once, like lengths together."""
+        order = self._filled[np.argsort(-self.lengths[self._filled], kind="stable")]
+        for first in range(0, len(order), batch_size):
+            yield self.batch(order[first : first + batch_size])
+
+
+_DEV_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class StudyData:
+    """A task, what it is trained and measured on, and what stands for dev, in words."""
+
+    name: str
+    task: Task[Any]
+    parts: Mapping[str, TaskInstances[Any]]
+    """train; dev, unless each seed holds out its own; test where there is one."""
+    dev: str
+
+    @classmethod
+    def of(cls, data: TaskData, model: LoadedModel, options: FeatureStudyOptions) -> StudyData:
+        """Read what the encoder shall read; raises `InputError` for kinds of tasks that this study does not know."""
+        if not issubclass(data.family, Classification | Tagging):
+            raise InputError(f"{data.name} is {data.family.kind}: features are studied on classification and tagging")
+        if options.hold_out is not None and issubclass(data.family, Tagging):
+            raise InputError("hold_out is for texts with labels: tags are measured on dev")
+        longest = model.bert.config.max_length
+        task = data.task(
+            min(data.family.usual_max_length, longest)
+            if options.max_length is None
+            else model.longest(options.max_length)
+        )
+        train, dev, name = data.train, data.dev, "as given"
+        if options.train_rows is not None:
+            train = train.take(range(min(options.train_rows, len(train))))
+        if options.hold_out is not None:
+            dev, name = None, f"{options.hold_out:.0%} of the training texts, drawn anew for each seed"
+        elif dev is None:
+            train, dev = hold_out(train, task.strata(train), _DEV_SHARE, 0, task.groups(train))
+            name = f"{len(dev):,} of the training examples"
+        given = {"train": train, "dev": dev, "test": data.test}
+        parts = {part: task.encode(found, model.tokenizer) for part, found in given.items() if found is not None}
+        return cls(data.name, task, parts, name)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was odd in the data, by part."""
+        return [f"{name}: {text}" for name, part in self.parts.items() for text in part.all_remarks]

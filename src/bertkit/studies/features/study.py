@@ -8,24 +8,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from bertkit.foundation.console import note
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.files import exclusive, read_json, sha256, write_json
+from bertkit.core.console import note
+from bertkit.core.devices import describe_machine
+from bertkit.core.errors import InputError
+from bertkit.core.files import exclusive, read_json, sha256, write_json
+from bertkit.inference.engine import LoadedModel
 from bertkit.inference.load import load
-from bertkit.inference.loaded_model import LoadedModel
-from bertkit.model.stored_weights import find_weights, weight_parts
-from bertkit.studies.feature_based.feature_sets import PUBLISHED, FeatureSet, find_feature_sets
-from bertkit.studies.feature_based.options import FeatureStudyOptions
-from bertkit.studies.feature_based.report import feature_report
-from bertkit.studies.feature_based.result import FeatureRow, FeatureStudyResult, SeedFigures
-from bertkit.studies.feature_based.study_data import StudyData
-from bertkit.studies.feature_based.tag_bench import TagBench
-from bertkit.studies.feature_based.text_bench import TextBench
-from bertkit.studies.machine import describe_machine
-from bertkit.studies.report import write_report
-from bertkit.tasks.tagging import Tagging
-from bertkit.tasks.task_data import TaskData
-from bertkit.training.run_config import settle_config
+from bertkit.pretrained.weights import find_weights, weight_parts
+from bertkit.reports.page import write_report
+from bertkit.studies.features.cache import StudyData
+from bertkit.studies.features.classifier import TextBench
+from bertkit.studies.features.plan import PUBLISHED, FeatureSet, FeatureStudyOptions, find_feature_sets
+from bertkit.studies.features.result import FeatureRow, FeatureStudyResult, SeedFigures, feature_report
+from bertkit.studies.features.tagger import TagBench
+from bertkit.tasks.data import TaskData
+from bertkit.tasks.tagging.task import Tagging
+from bertkit.training.run_folder import settle_config
 
 
 class Bench(Protocol):

@@ -1,27 +1,73 @@
-"""A BiLSTM tagger trained on frozen features."""
+"""- BiLSTM."""
+# K layers, R words, H hidden, W width of a direction, C tags, S steps of the longest sentence.
 # R words, C tags.
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
-from bertkit.foundation.devices import seed_torch
-from bertkit.foundation.randomness import derive_key
-from bertkit.studies.feature_based.bilstm_tagger import BiLstmTagger
-from bertkit.studies.feature_based.feature_sets import Combination
-from bertkit.studies.feature_based.options import FeatureStudyOptions
-from bertkit.studies.feature_based.word_batches import TaggedWords, WordBatch
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.tagged_text import Sentences
-from bertkit.tasks.tagging import Tagging
+from bertkit.core.devices import seed_torch
+from bertkit.core.randomness import derive_key
+from bertkit.inference.engine import LoadedModel
+from bertkit.inference.features import FeaturePlan
+from bertkit.model.dropout import Dropout
+from bertkit.studies.features.cache import FeatureCache, LayerMix, StudyData, TaggedWords, WordBatch, cache_features
+from bertkit.studies.features.plan import Combination, FeatureSet, FeatureStudyOptions
+from bertkit.studies.features.result import SeedFigures
+from bertkit.tasks.contract import TaskInstances
+from bertkit.tasks.tagging.files import Sentences
+from bertkit.tasks.tagging.task import Tagging
 from bertkit.training.loop import train
-from bertkit.training.objective import LossTerm
 from bertkit.training.options import OptimizerOptions, TrainingOptions
+from bertkit.training.step import LossTerm
+
+_LAYERS = 2
+
+
+class BiLstmTagger(nn.Module):
+    """Features of words to logits of tags (Devlin et al. 2019, section 5.3)."""
+
+    def __init__(
+        self, hidden_size: int, num_layers: int, combination: Combination, *, width: int, tags: int, drop_rate: float
+    ) -> None:
+        super().__init__()
+        self.mix = LayerMix(num_layers) if combination == "learned" else None
+        self.is_sum = combination == "sum"
+        self.dropout = Dropout(drop_rate)
+        self.lstm = nn.LSTM(
+            hidden_size * (num_layers if combination == "concat" else 1),
+            width,
+            num_layers=_LAYERS,
+            dropout=drop_rate,
+            bidirectional=True,
+        )
+        self.dense = nn.Linear(2 * width, tags)
+
+    def forward(self, features: Tensor, batch_sizes: Tensor) -> Tensor:
+        """(K, R, H) to (R, C); the words come step by step, of the first `batch_sizes[s]` (S,) sentences at step s."""
+        if self.mix is not None:
+            combined = self.mix(features)
+        elif self.is_sum:
+            combined = features.sum(0)
+        else:
+            combined = features.transpose(0, 1).flatten(1)
+        read, _ = self.lstm(PackedSequence(self.dropout(combined), batch_sizes))
+        return self.dense(self.dropout(read.data))  # type: ignore[no-any-return]
+
+    @property
+    def layer_weights(self) -> list[float] | None:
+        """What was learned of the layers' weights, None where there are none."""
+        return None if self.mix is None else self.mix.weights.detach().tolist()
+
 
 _EVALUATION_SENTENCES = 256
 
@@ -129,3 +175,60 @@ class TaggerTraining:
         for batch in words.in_order(_EVALUATION_SENTENCES):
             logits[torch.from_numpy(batch.rows)] = tagger(batch.features, batch.batch_sizes).float().cpu()
         return logits
+
+
+_POOLING = "words"
+
+
+class TagBench:
+    """Trains and measures on cached vectors of the words' first pieces."""
+
+    poolings: tuple[str, ...] = (_POOLING,)
+
+    def __init__(
+        self, model: LoadedModel, data: StudyData, layers: Sequence[int], options: FeatureStudyOptions, folder: Path
+    ) -> None:
+        assert isinstance(data.task, Tagging)
+        self._data, self._options, self._device = data, options, model.device
+        plan = FeaturePlan.of(model, layers=layers, pooling="tokens", max_length=data.task.max_length)
+        self._caches: Mapping[str, FeatureCache] = {
+            name: cache_features(model, part.sequences, {_POOLING: plan}, folder / name, kept=_speaking(part))
+            for name, part in data.parts.items()
+        }
+        self._training = TaggerTraining(data.task, data.parts, plan.hidden_size, model.device)
+
+    @property
+    def seeds(self) -> int:
+        """As many as asked for."""
+        return self._options.seeds
+
+    def run(self, features: FeatureSet, layers: Sequence[int], pooling: str, seed: int, run: Path) -> SeedFigures:
+        """Train on one kind of features."""
+        start = time.perf_counter()
+        words = {
+            name: TaggedWords(
+                cache.layers(pooling, layers), *_targets_and_lengths(self._data.parts[name]), self._device
+            )
+            for name, cache in self._caches.items()
+        }
+        figures, weights = self._training.run(words, len(layers), features.combination, self._options, seed, run)
+        seconds = time.perf_counter() - start
+        return SeedFigures(
+            seed=seed, dev=figures["dev"], test=figures.get("test"), layer_weights=weights, seconds=seconds
+        )
+
+    def largest_class(self, metric: str) -> None:
+        """None: no entity is found by always saying one tag."""
+        return
+
+
+def _speaking(instances: TaskInstances[Sentences]) -> NDArray[np.bool_]:
+    assert instances.scored is not None
+    return instances.scored
+
+
+def _targets_and_lengths(instances: TaskInstances[Sentences]) -> tuple[torch.Tensor, NDArray[np.int64]]:
+    """Of all words, and how many words each sentence has."""
+    assert instances.targets is not None
+    lengths = np.array([len(sentence.spans) for sentence in instances.examples.items], np.int64)
+    return instances.targets[torch.from_numpy(_speaking(instances))], lengths

@@ -1,17 +1,57 @@
-"""Which span of a context answers a question, from a score for every start and every end."""
+"""- choice of a span, SQuAD's scores, threshold."""
 # W windows, c tokens of the context in a window, D tokens of the longest answer.
+# N questions.
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+import string
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.tasks.answer_scores import normalize_answer
-from bertkit.tasks.prediction import SpanAnswer
+from bertkit.tasks.predictions import SpanAnswer
+from bertkit.tasks.questions.files import Question
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+@lru_cache(maxsize=1 << 17)
+def normalize_answer(text: str) -> str:
+    """Lower case, without ASCII punctuation and articles, single spaces (Rajpurkar et al. 2016)."""
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())
+
+
+def score_answer(prediction: str, answers: Sequence[str], *, may_be_impossible: bool) -> tuple[float, float]:
+    """Exact match and F1, each the best over the answers.
+
+    As the official evaluation of 1.1 or, with `may_be_impossible`, of 2.0 counts them. In 2.0 an answer that is empty
+    once normalised does not count; a question left with none wants an empty prediction.
+    """
+    if may_be_impossible:
+        answers = [answer for answer in answers if normalize_answer(answer)] or [""]
+    pairs = [(normalize_answer(prediction), normalize_answer(answer)) for answer in answers]
+    exact = max((float(ours == theirs) for ours, theirs in pairs), default=0.0)
+    f1 = max((_f1(ours, theirs, empty_is_right=may_be_impossible) for ours, theirs in pairs), default=0.0)
+    return exact, f1
+
+
+def _f1(prediction: str, answer: str, *, empty_is_right: bool) -> float:
+    ours, theirs = prediction.split(), answer.split()
+    if empty_is_right and not (ours and theirs):
+        return float(ours == theirs)
+    common = sum((Counter(ours) & Counter(theirs)).values())
+    if not common:
+        return 0.0
+    precision, recall = common / len(ours), common / len(theirs)
+    return 2 * precision * recall / (precision + recall)
+
 
 _POOLED = 5
 """Spans of a window that the joint choice looks at, as a multiple of `n_best`."""
@@ -125,3 +165,64 @@ def _characters(
 ) -> tuple[list[int], list[int]]:
     """Where spans of tokens start and end in the context."""
     return window.offsets[firsts, 0].tolist(), window.offsets[lasts, 1].tolist()
+
+
+def best_threshold(odds: NDArray[np.float64], answered: NDArray[np.float64], unanswered: NDArray[np.float64]) -> float:
+    """The threshold over which an answer is withheld that gives the highest mean score; of equals the lowest.
+
+    `odds` (N,) are higher where no answer is likelier; the scores (N,) are those of giving and of withholding.
+    """
+    order = np.argsort(odds, kind="stable")
+    odds = odds[order]
+    # Of the first k questions in this order the answers are given, k from 0 to N.
+    gains = np.concatenate([[0.0], np.cumsum(answered[order] - unanswered[order])])
+    cuts = np.concatenate([[True], odds[1:] != odds[:-1], [True]])  # equal odds are decided alike
+    best = int(np.argmax(np.where(cuts, gains, -np.inf)))
+    if best == 0:
+        return float(np.nextafter(odds[0], -np.inf))
+    return float(odds[best - 1])
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerEvaluation:
+    """Exact match and F1 (N, 2) of giving the best answer and of giving none."""
+
+    given: NDArray[np.float64]
+    withheld: NDArray[np.float64]
+    null_odds: NDArray[np.float64]
+    """(N,)"""
+    has_answer: NDArray[np.bool_]
+    """(N,)"""
+
+    @classmethod
+    def of(cls, choices: Iterable[SpanChoice], questions: Iterable[Question]) -> AnswerEvaluation:
+        """By the rules of 2.0 if a question has no answer, else by those of 1.1."""
+        questions = list(questions)
+        has_answer = np.array([bool(question.answers) for question in questions])
+        rules = not has_answer.all()
+        given, withheld, odds = [], [], []
+        for choice, question in zip(choices, questions, strict=True):
+            texts = [answer.text for answer in question.answers]
+            best = choice.answers[0].text if choice.answers else ""
+            given.append(score_answer(best, texts, may_be_impossible=rules))
+            # The official script asks whether there are answers, not whether anything is left of them normalised.
+            withheld.append((float(not texts),) * 2 if rules else score_answer("", texts, may_be_impossible=False))
+            odds.append(choice.null_odds)
+        return cls(np.array(given), np.array(withheld), np.array(odds), has_answer)
+
+    def threshold(self) -> float:
+        """Of the highest F1."""
+        return best_threshold(self.null_odds, self.given[:, 1], self.withheld[:, 1])
+
+    def figures(self, threshold: float | None) -> dict[str, float]:
+        """Means over all questions and over each kind; `threshold` None always answers."""
+        withhold = np.zeros(len(self.given), bool) if threshold is None else self.null_odds > threshold
+        scores = np.where(withhold[:, None], self.withheld, self.given)  # (N, 2)
+        answerable, others = scores[self.has_answer], scores[~self.has_answer]
+        return {
+            "exact": float(scores[:, 0].mean()),
+            "f1": float(scores[:, 1].mean()),
+            "answerable_exact": float(answerable[:, 0].mean()) if len(answerable) else 0.0,
+            "answerable_f1": float(answerable[:, 1].mean()) if len(answerable) else 0.0,
+            "unanswerable_accuracy": float(others[:, 0].mean()) if len(others) else 0.0,
+        }

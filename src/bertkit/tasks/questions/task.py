@@ -14,23 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bertkit.data.tables import TableSource
-from bertkit.foundation.errors import InputError
+from bertkit.core.batch import side_by_side
+from bertkit.core.errors import InputError
+from bertkit.data.readers.tables import TableSource
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import SpanHead
-from bertkit.tasks.answer_evaluation import AnswerEvaluation
-from bertkit.tasks.columns import Columns
-from bertkit.tasks.contract import Task
-from bertkit.tasks.inputs import checked_pairs, is_pair, shortened
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.loss_shape import PLAIN, LossShape
-from bertkit.tasks.prediction import AnswerPrediction, Prediction
-from bertkit.tasks.question import Question, Questions
-from bertkit.tasks.question_files import is_squad_file, read_questions
-from bertkit.tasks.ragged import side_by_side
-from bertkit.tasks.span_choice import SpanChoice, WindowScores, independent_choice, joint_choice
-from bertkit.tasks.span_windows import IGNORED, encode_questions
-from bertkit.tasks.task_options import TaskOptions
+from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
+from bertkit.tasks.labelled import checked_pairs, is_pair, shortened
+from bertkit.tasks.options import Columns, TaskOptions
+from bertkit.tasks.predictions import AnswerPrediction, Prediction
+from bertkit.tasks.questions.answers import AnswerEvaluation, SpanChoice, WindowScores, independent_choice, joint_choice
+from bertkit.tasks.questions.files import Question, Questions, is_squad_file, read_questions
+from bertkit.tasks.questions.windows import IGNORED, encode_questions
 from bertkit.text.tokenizer import Tokenizer
 
 _METRICS = ("f1", "exact", "joint_f1", "joint_exact")

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bertkit.foundation.errors import InputError
-from bertkit.foundation.ragged import run_starts
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.question import Question, Questions
-from bertkit.tasks.windows import maximum_context, window_starts
+from bertkit.core.arrays import run_starts
+from bertkit.core.errors import InputError
+from bertkit.tasks.contract import TaskInstances
+from bertkit.tasks.questions.files import Question, Questions
 from bertkit.text.pieces import Pieces
+from bertkit.text.sequences import maximum_context, window_starts
 from bertkit.text.tokenizer import Tokenizer
 
 IGNORED = -100

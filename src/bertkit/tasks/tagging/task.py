@@ -13,24 +13,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bertkit.data.tables import TableSource
-from bertkit.foundation.errors import InputError
+from bertkit.core.errors import InputError
+from bertkit.data.readers.tables import TableSource
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import TokenClassificationHead
-from bertkit.tasks.chance import all_right, best_constant
-from bertkit.tasks.columns import Columns
-from bertkit.tasks.contract import Task
-from bertkit.tasks.entity_scores import entity_scores
-from bertkit.tasks.inputs import shortened
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.iob import OUTSIDE, entities, is_entity_tags, to_iob2
-from bertkit.tasks.loss_shape import PLAIN, LossShape
-from bertkit.tasks.prediction import EntitySpan, Prediction, TagsPrediction
-from bertkit.tasks.tag_files import is_column_file, read_sentences
-from bertkit.tasks.tag_windows import IGNORED, encode_sentences
-from bertkit.tasks.tagged_text import Sentence, Sentences, joined
-from bertkit.tasks.task_options import Context, TaskOptions
-from bertkit.tasks.words import split_words
+from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
+from bertkit.tasks.labelled import shortened
+from bertkit.tasks.metrics import all_right, best_constant
+from bertkit.tasks.options import Columns, Context, TaskOptions
+from bertkit.tasks.predictions import EntitySpan, Prediction, TagsPrediction
+from bertkit.tasks.tagging.files import Sentence, Sentences, is_column_file, joined, read_sentences
+from bertkit.tasks.tagging.iob import OUTSIDE, entities, entity_scores, is_entity_tags, to_iob2
+from bertkit.tasks.tagging.windows import IGNORED, encode_sentences
+from bertkit.text.plain_text import split_words
 from bertkit.text.tokenizer import Tokenizer
 
 _ENTITY_METRICS = ("f1", "precision", "recall", "accuracy")

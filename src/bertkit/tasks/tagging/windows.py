@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bertkit.foundation.ragged import run_positions, run_starts
-from bertkit.tasks.instances import TaskInstances
-from bertkit.tasks.tagged_text import Sentence, Sentences
-from bertkit.tasks.task_options import Context
-from bertkit.tasks.windows import maximum_context, window_starts
+from bertkit.core.arrays import run_positions, run_starts
+from bertkit.tasks.contract import TaskInstances
+from bertkit.tasks.options import Context
+from bertkit.tasks.tagging.files import Sentence, Sentences
 from bertkit.text.pieces import Pieces
+from bertkit.text.sequences import maximum_context, window_starts
 from bertkit.text.tokenizer import Tokenizer
 
 IGNORED = -100

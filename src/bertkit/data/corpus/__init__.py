@@ -1,0 +1,1 @@
+"""A corpus as prepared shards of token ids."""

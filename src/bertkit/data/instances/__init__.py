@@ -1,0 +1,1 @@
+"""What pre-training draws from prepared shards: instances, masks, batches."""

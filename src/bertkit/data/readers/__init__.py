@@ -1,0 +1,1 @@
+"""Files of texts and tables that users have."""

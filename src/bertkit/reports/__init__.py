@@ -1,0 +1,1 @@
+"""Pages of runs, corpora and evaluations."""
