@@ -105,7 +105,7 @@ def _train_ours(arguments: argparse.Namespace, name: str, minutes: float, core: 
         command += ["--evaluation-sequences", 128, "--log-every", 50]
         _bertkit(core, *command, *(part for path in arguments.held_out for part in ("--held-out", path)))
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-        tokens = json.loads((run / "plan.json").read_text(encoding="utf-8"))["came_out"]["tokens"]
+        tokens = json.loads((run / "plan.json").read_text(encoding="utf-8"))["actual"]["tokens"]
         curve = [(line["wall_seconds"], _mean_loss(line)) for line in lines if line["kind"] == "evaluation"]
         figures = {"minutes": minutes, "wall_seconds": time.perf_counter() - start, "tokens": tokens, "curve": curve}
         (run / "figures.json").write_text(json.dumps(figures), encoding="utf-8")

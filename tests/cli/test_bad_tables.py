@@ -1,4 +1,4 @@
-"""Labelled files with something amiss, for every family: one clear line, or a counted remark and nothing lost."""
+"""Labelled files with something amiss, for every family: one clear line, or a counted warning and nothing lost."""
 
 import json
 from collections.abc import Callable
@@ -214,7 +214,7 @@ def test_a_dev_label_that_training_lacks_is_named(tiny_model: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "content", "examples", "remark"),
+    ("kind", "name", "content", "examples", "warning"),
     [
         (
             "classification",
@@ -286,14 +286,14 @@ def test_what_is_odd_is_counted_and_all_is_measured(
     name: str,
     content: str | list[dict[str, Any]],
     examples: int,
-    remark: str,
+    warning: str,
 ):
     path, report = _write(tmp_path / name, content), tmp_path / "report.html"
     assert run(["evaluate", model(kind), "--data", path, "--report", str(report), "--json"]) == 0
     printed = capsys.readouterr()
-    assert remark in printed.err
+    assert warning in printed.err
     assert json.loads(printed.out)["examples"] == examples
-    assert remark.split("(", maxsplit=1)[0] in report.read_text(encoding="utf-8")
+    assert warning.split("(", maxsplit=1)[0] in report.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kind", ["classification", "span-extraction", "tagging"])

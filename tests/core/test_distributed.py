@@ -44,7 +44,7 @@ def test_without_a_launcher_a_process_is_alone():
     assert Launch.read({}) == Launch()
     assert Launch.read({"WORLD_SIZE": "2", "RANK": "1"}) == Launch()  # what a cluster says of machines, not processes
     with joined(Launch()) as group:
-        assert (group.rank, group.size, group.leads) == (0, 1, True)
+        assert (group.rank, group.size, group.is_main) == (0, 1, True)
 
 
 def test_torchrun_says_who_a_process_is():

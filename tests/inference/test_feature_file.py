@@ -83,12 +83,12 @@ def test_ids_come_from_a_column_or_count_the_lines(pretrained: Path, texts: Path
     assert _features(pretrained, table, tmp_path / "v.parquet", *columns) == 0
     printed = capsys.readouterr()
     assert "features of 3 texts, 48 wide" in printed.out
-    for remark in (
+    for warning in (
         "texts cut at max_length 40 tokens: 1",
         "special tokens alone: 1",
         "stands before: 1 (the first: text 3)",
     ):
-        assert remark in printed.err
+        assert warning in printed.err
     found = pq.read_table(tmp_path / "v.parquet")
     assert found["id"].to_pylist() == ["b7", "a", "b7"]
     expected = load(pretrained).features([text for _, text in rows], "all")

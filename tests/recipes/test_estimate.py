@@ -1,8 +1,8 @@
-"""What a run is foretold to cost."""
+"""What a run is estimated to cost."""
 
 import pytest
 
-from bertkit.data.instances.stages import Stage
+from bertkit.data.instances.stages import BatchPhase
 from bertkit.recipes.estimate import RunCost
 from bertkit.recipes.step_cost import StepCost
 
@@ -15,9 +15,9 @@ COST = StepCost(
     memory=0,
 )
 GROWING = [
-    Stage(start=0.0, batch_size=5, seq_length=128),
-    Stage(start=0.25, batch_size=15, seq_length=128),
-    Stage(start=0.75, batch_size=5, seq_length=512),
+    BatchPhase(start=0.0, batch_size=5, seq_length=128),
+    BatchPhase(start=0.25, batch_size=15, seq_length=128),
+    BatchPhase(start=0.75, batch_size=5, seq_length=512),
 ]
 
 

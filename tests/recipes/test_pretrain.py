@@ -133,21 +133,21 @@ def test_a_budget_is_kept_and_held_against_what_was_foretold(
     assert lines[-2]["learning_rate"] < 0.1 * 1e-3, "the rate ends with the time"
     assert 3.8 < lines[-1]["wall_seconds"] < 4.3
     plan = json.loads((tmp_path / "plan.json").read_text())
-    assert plan["came_out"]["steps"] == lines[-1]["step"] > 10
-    assert plan["came_out"]["tokens"] > 10 * plan["came_out"]["steps"]
-    assert plan["came_out"]["loss"] == result.evaluation["held_out/masked_lm_loss"]
-    assert plan["foretold"]["loss"] > 0
-    assert plan["came_out"].keys() == plan["foretold"].keys()
-    assert plan["came_out"]["memory"] >= plan["foretold"]["memory"] > 0
-    assert (plan["foretold"]["price"], plan["foretold"]["kilowatt_hours"]) == pytest.approx((1.0, 0.0002))
-    assert plan["came_out"]["price"] == pytest.approx(1.0, abs=0.1)
-    (came_out,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("came out: ")]
-    assert all(word in came_out for word in (" MiB", " kWh", "price "))
+    assert plan["actual"]["steps"] == lines[-1]["step"] > 10
+    assert plan["actual"]["tokens"] > 10 * plan["actual"]["steps"]
+    assert plan["actual"]["loss"] == result.evaluation["held_out/masked_lm_loss"]
+    assert plan["estimated"]["loss"] > 0
+    assert plan["actual"].keys() == plan["estimated"].keys()
+    assert plan["actual"]["memory"] >= plan["estimated"]["memory"] > 0
+    assert (plan["estimated"]["price"], plan["estimated"]["kilowatt_hours"]) == pytest.approx((1.0, 0.0002))
+    assert plan["actual"]["price"] == pytest.approx(1.0, abs=0.1)
+    (actual,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("actual: ")]
+    assert all(word in actual for word in (" MiB", " kWh", "price "))
 
     shutil.rmtree(tmp_path / "model")
     pretrain(data, tmp_path, options)
     without = json.loads((tmp_path / "plan.json").read_text())
-    assert (without["foretold"]["price"], without["came_out"]["kilowatt_hours"]) == (None, None)
+    assert (without["estimated"]["price"], without["actual"]["kilowatt_hours"]) == (None, None)
     pretrain(data, tmp_path, options, machine=machine)
     assert read_metrics(tmp_path)[-1]["step"] == lines[-1]["step"], "the time is used up already"
     assert json.loads((tmp_path / "plan.json").read_text()) == plan
@@ -282,7 +282,7 @@ def test_a_budget_too_short_for_a_plan_is_too_short_for_a_run(data: Path, tmp_pa
     for attempt in (lambda: plan_run(data, options, {"": OPTIONS.model}), lambda: pretrain(data, tmp_path, options)):
         with pytest.raises(InputError, match=r"budget 0\.0s is too short for one step"):
             attempt()
-    assert "foretold" not in capsys.readouterr().err
+    assert "estimated" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("folder_is_there", [False, True])
@@ -335,7 +335,7 @@ def test_a_run_goes_on_with_the_same_data_at_another_path(data: Path, tmp_path: 
     assert read_config(tmp_path / "run")["data"] == str(moved)
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '{"foretold": {"steps": 1}}'])
+@pytest.mark.parametrize("content", ["{}", "[]", '{"estimated": {"steps": 1}}'])
 def test_a_plan_that_is_not_what_was_written_is_one_line(data: Path, tmp_path: Path, content: str):
     options = replace(OPTIONS, training=replace(OPTIONS.training, steps=None, budget_seconds=2.0, checkpoint_every=1))
     pretrain(data, tmp_path, options)

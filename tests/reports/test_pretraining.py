@@ -37,9 +37,9 @@ def finished(tmp_path: Path) -> Path:
         },
     ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (tmp_path / "yardsticks.json").write_text(json.dumps({"yardsticks": {"unigram_entropy": 6.5, "matrix_peak": 1.0}}))
+    (tmp_path / "baselines.json").write_text(json.dumps({"baselines": {"unigram_entropy": 6.5, "matrix_peak": 1.0}}))
     outcome = {"steps": 25, "tokens": 1000, "loss": 5.5, "memory": 2**20, "kilowatt_hours": None, "price": 1.0}
-    plan = {"foretold": outcome | {"loss": None}, "came_out": outcome | {"steps": 20}}
+    plan = {"estimated": outcome | {"loss": None}, "actual": outcome | {"steps": 20}}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     return tmp_path
 

@@ -96,11 +96,11 @@ def test_the_zip_has_all_files_of_the_leaderboard_filled_where_there_is_no_model
     assert predicted == {"AX.tsv", "CoLA.tsv", "MNLI-m.tsv", "MNLI-mm.tsv", "STS-B.tsv"}
     assert files["AX.tsv"].model == files["MNLI-m.tsv"].model == run / "MNLI/model"
     assert len(lines["WNLI.tsv"]) == 1 + 1
-    assert "NO MODEL of WNLI" in files["WNLI.tsv"].remarks[1]
+    assert "NO MODEL of WNLI" in files["WNLI.tsv"].warnings[1]
     assert len(lines["RTE.tsv"]) == 1 + 3000
     assert set(lines["RTE.tsv"][1:]) == {f"{index}\tentailment" for index in range(3000)}
-    assert "NO TEST FILE test.tsv" in files["RTE.tsv"].remarks[0]
-    assert files["CoLA.tsv"].remarks == ("2 rows, but the leaderboard wants 1,063",)
+    assert "NO TEST FILE test.tsv" in files["RTE.tsv"].warnings[0]
+    assert files["CoLA.tsv"].warnings == ("2 rows, but the leaderboard wants 1,063",)
 
 
 def test_a_model_of_another_task_is_refused(run: Path, data: Path, tmp_path: Path):

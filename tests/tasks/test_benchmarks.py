@@ -90,11 +90,11 @@ def test_glue_qqp_leaves_out_broken_rows_and_counts_them_but_predicts_each(tmp_p
     assert isinstance(train, LabelledExamples)
     assert train.texts == ('How is the "life?', "Why?")
     assert train.labels == ("0", "1")
-    (remark,) = train.remarks
-    assert remark == f"3 of 5 rows lack a field or a text and are left out, the first: {tmp_path / 'train.tsv'}, row 4"
+    (warning,) = train.warnings
+    assert warning == f"3 of 5 rows lack a field or a text and are left out, the first: {tmp_path / 'train.tsv'}, row 4"
     test = row.read_unlabelled(tmp_path, "test")
     assert [test.record(index)["text_pair"] for index in range(len(test))] == ["Could I?", "", ""]
-    assert "2 of 3 rows lack a field or a text and are read with an empty one" in test.remarks[0]
+    assert "2 of 3 rows lack a field or a text and are read with an empty one" in test.warnings[0]
 
 
 def test_glue_ax_has_no_training_set_and_its_labels_are_in_the_full_file(tmp_path: Path):
@@ -185,7 +185,7 @@ def test_the_real_files_have_the_published_sizes_and_good_labels(shared_data: Pa
     for part in (data.train, data.dev, data.test):
         if part is not None:
             # Two tags of CoNLL-2003's training file are no IOB1.
-            assert len(part.remarks) == (name == "CoNLL-2003" and part is data.train)
+            assert len(part.warnings) == (name == "CoNLL-2003" and part is data.train)
         if isinstance(part, LabelledExamples) and isinstance(task, TextTask):
             assert len(task.targets(part.labels, part.place)) == len(part)
     if name == "SICK-entailment":

@@ -103,7 +103,7 @@ def test_unlabelled_rows_are_read_for_prediction(tmp_path: Path):
 
 def test_a_choice_that_stands_twice_is_counted(tmp_path: Path):
     path = _lines(tmp_path / "own.jsonl", {"choices": ["a", "a"], "label": 0}, {"choices": ["a", "b"], "label": 0})
-    assert "1 questions have a choice twice" in read_choices(path, LISTS).remarks[0]
+    assert "1 questions have a choice twice" in read_choices(path, LISTS).warnings[0]
 
 
 def test_columns_of_choices_are_needed(tmp_path: Path):

@@ -29,7 +29,7 @@ def test_every_file_is_one_that_its_benchmark_has_and_falls_back_on_a_label():
 def test_the_real_test_files_have_the_leaderboards_rows(shared_data: Path, name: str):
     examples = find_benchmark(name).read_unlabelled(shared_data / "glue" / name, ENTRIES[name].split)
     assert len(examples) == ENTRIES[name].examples
-    assert examples.remarks == ()
+    assert examples.warnings == ()
 
 
 @pytest.mark.parametrize("name", HERE)

@@ -11,8 +11,8 @@ from bertkit.core.batch import PackedBatch
 from bertkit.core.errors import InputError
 from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig, ModernBertConfig
-from bertkit.training.layerwise import freeze, joining_epochs, layer_paces
-from bertkit.training.optimizers import AdamW, Pace, new_optimizer
+from bertkit.training.layerwise import freeze, joining_epochs, layerwise_schedules
+from bertkit.training.optimizers import AdamW, ParameterSchedule, new_optimizer
 from bertkit.training.options import OptimizerName, OptimizerOptions
 
 CONFIG = BertConfig(
@@ -92,8 +92,8 @@ def test_parts_join_from_the_top_down_and_all_learn_in_the_last_epoch(parts: int
 
 def test_rates_fall_from_the_head_to_the_embeddings():
     module = nn.ModuleDict({"bert": BertModel(CONFIG), "head": nn.Linear(8, 2)})
-    paces = layer_paces(module, module["bert"], decay=0.5)
-    factors = {name: paces.get(name, Pace()).rate_factor for name, _ in module.named_parameters()}
+    schedules = layerwise_schedules(module, module["bert"], decay=0.5)
+    factors = {name: schedules.get(name, ParameterSchedule()).rate_factor for name, _ in module.named_parameters()}
     by_part = {
         "head.": 1.0,
         "bert.pooler.": 1.0,
@@ -109,13 +109,13 @@ def test_rates_fall_from_the_head_to_the_embeddings():
 def test_the_norm_behind_the_layers_of_modernbert_learns_with_the_last_one():
     sizes = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2}
     bert = BertModel(ModernBertConfig(**sizes, intermediate_size=12))
-    paces = layer_paces(bert, bert, decay=0.5, first_steps=[3, 2, 1, 0])
-    assert paces["final_norm.weight"] == Pace(rate_factor=0.5, first_step=3)
+    schedules = layerwise_schedules(bert, bert, decay=0.5, first_steps=[3, 2, 1, 0])
+    assert schedules["final_norm.weight"] == ParameterSchedule(rate_factor=0.5, first_step=3)
     top = [name for name, _ in bert.named_parameters() if name.startswith("layers.2.")]
-    assert {paces[name] for name in top} == {paces["final_norm.weight"]}
+    assert {schedules[name] for name in top} == {schedules["final_norm.weight"]}
 
 
-def _learn(optimizer_name: OptimizerName, rate: float, pace: Pace, idle: int = 0) -> torch.Tensor:
+def _learn(optimizer_name: OptimizerName, rate: float, pace: ParameterSchedule, idle: int = 0) -> torch.Tensor:
     """A matrix after four gradients, which follow on `idle` steps without one."""
     parameter = nn.Parameter(torch.linspace(-1, 1, 12).view(3, 4).clone())
     options = OptimizerOptions(optimizer=optimizer_name, bias_correction=True, weight_decay=0.1)
@@ -130,13 +130,13 @@ def _learn(optimizer_name: OptimizerName, rate: float, pace: Pace, idle: int = 0
 
 @pytest.mark.parametrize("name", ["adamw", "lamb", "stable-adamw"])
 def test_a_factor_is_a_lower_rate_of_the_gradient_and_of_the_decay(name: OptimizerName):
-    paced = _learn(name, 0.1, Pace(rate_factor=0.5))
-    assert torch.equal(paced, _learn(name, 0.05, Pace()))
-    assert not torch.allclose(paced, _learn(name, 0.1, Pace()))
+    paced = _learn(name, 0.1, ParameterSchedule(rate_factor=0.5))
+    assert torch.equal(paced, _learn(name, 0.05, ParameterSchedule()))
+    assert not torch.allclose(paced, _learn(name, 0.1, ParameterSchedule()))
 
 
 @pytest.mark.parametrize("name", ["adamw", "lamb", "stable-adamw"])
 def test_moments_of_what_joins_later_are_corrected_from_its_own_first_update(name: OptimizerName):
-    late = _learn(name, 0.1, Pace(first_step=3), idle=3)
-    assert torch.equal(late, _learn(name, 0.1, Pace()))
-    assert not torch.allclose(late, _learn(name, 0.1, Pace(), idle=3))
+    late = _learn(name, 0.1, ParameterSchedule(first_step=3), idle=3)
+    assert torch.equal(late, _learn(name, 0.1, ParameterSchedule()))
+    assert not torch.allclose(late, _learn(name, 0.1, ParameterSchedule(), idle=3))

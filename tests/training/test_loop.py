@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from bertkit.core.distributed import ProcessGroup
-from bertkit.core.errors import InputError, LoneInputError
+from bertkit.core.errors import InputError, RankInputError
 from bertkit.model.dropout import Dropout
 from bertkit.recipes.pretrain_objective import MASKED_LM
 from bertkit.training.loop import train
-from bertkit.training.metrics import Yardsticks, read_metrics
-from bertkit.training.optimizers import Pace
+from bertkit.training.metrics import Baselines, read_metrics
+from bertkit.training.optimizers import ParameterSchedule
 from bertkit.training.options import OptimizerOptions, TrainingOptions
 from bertkit.training.step import LossTerm, halve_until_it_fits
 
@@ -183,12 +183,12 @@ def test_one_of_several_processes_is_told_what_helps_its_memory(rows: int, remed
     def attempt(parts: list[Tensor]) -> None:
         raise torch.OutOfMemoryError
 
-    with pytest.raises(LoneInputError, match=f"the memory of process 1 of 2, .* {rows} tokens at once: {remedy}"):
+    with pytest.raises(RankInputError, match=f"the memory of process 1 of 2, .* {rows} tokens at once: {remedy}"):
         halve_until_it_fits(_Regression(), [torch.ones(rows, 4)], 0, ProcessGroup(rank=1, size=2), attempt)
 
 
 def test_what_joins_later_is_frozen_before_and_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path):
-    late = {"1.weight": Pace(rate_factor=0.5, first_step=8)}
+    late = {"1.weight": ParameterSchedule(rate_factor=0.5, first_step=8)}
     objective, seen = _Regression(), []
 
     def evaluate() -> Mapping[str, float]:
@@ -196,14 +196,14 @@ def test_what_joins_later_is_frozen_before_and_a_killed_run_goes_on_to_the_same_
         return {}
 
     first = objective.module[1].weight.detach().clone()
-    train(objective, _batches, OPTIONS, tmp_path / "whole", evaluate=evaluate, paces=late)
+    train(objective, _batches, OPTIONS, tmp_path / "whole", evaluate=evaluate, schedules=late)
     assert [torch.equal(first, weight) for weight in seen] == [True, True, False]
     assert not torch.equal(objective.module[1].bias, _Regression().module[1].bias)
 
     with pytest.raises(KeyboardInterrupt):
-        train(_Regression(), _killed_at(10), OPTIONS, tmp_path / "killed", paces=late)
+        train(_Regression(), _killed_at(10), OPTIONS, tmp_path / "killed", schedules=late)
     resumed = _Regression()
-    train(resumed, _batches, OPTIONS, tmp_path / "killed", paces=late)
+    train(resumed, _batches, OPTIONS, tmp_path / "killed", schedules=late)
     assert torch.equal(resumed.module[1].weight, objective.module[1].weight)
 
 
@@ -248,8 +248,8 @@ def test_a_run_that_only_guesses_is_told_once_whatever_kills_it(tmp_path: Path, 
         run = tmp_path / str(kill)
         if kill is not None:
             with pytest.raises(KeyboardInterrupt):
-                train(_Guessing(), _killed_at(kill), options, run, yardsticks=Yardsticks(unigram_entropy=6.8))
-        train(_Guessing(), _batches, options, run, yardsticks=Yardsticks(unigram_entropy=6.8))
+                train(_Guessing(), _killed_at(kill), options, run, baselines=Baselines(unigram_entropy=6.8))
+        train(_Guessing(), _batches, options, run, baselines=Baselines(unigram_entropy=6.8))
         told.append([line["step"] for line in read_metrics(run) if line["kind"] == "stuck"])
     assert told == [[400]] * 3
     assert "stands still near 6.80" in capsys.readouterr().err

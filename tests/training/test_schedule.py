@@ -10,7 +10,7 @@ from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import InputError
 from bertkit.training import schedule as run_clock
 from bertkit.training.options import OptimizerOptions, TrainingOptions
-from bertkit.training.schedule import RunClock, TrainingResult, learning_rate, rate_at
+from bertkit.training.schedule import RunProgress, TrainingResult, learning_rate, rate_at
 
 GROUP = ProcessGroup(device=torch.device("cpu"))
 
@@ -30,7 +30,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> _Time:
     return fake
 
 
-def _shares(clock: RunClock, time: _Time, seconds: float, step: int = 0) -> list[float]:
+def _shares(clock: RunProgress, time: _Time, seconds: float, step: int = 0) -> list[float]:
     shares = []
     while (share := clock.progress(step)) is not None:
         shares.append(share)
@@ -42,7 +42,7 @@ def _shares(clock: RunClock, time: _Time, seconds: float, step: int = 0) -> list
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 7.0])
 def test_a_budget_ends_with_its_time_and_the_schedule_with_it(time: _Time, seconds: float):
     options = TrainingOptions(budget_seconds=100, optimizer=OptimizerOptions(warmup_share=0.1, learning_rate=1.0))
-    clock = RunClock(options, GROUP)
+    clock = RunProgress(options, GROUP)
     time.now += 20  # preparations
     shares = _shares(clock, time, seconds)
     assert abs(time.now - 1100) <= seconds / 2 + 1e-6
@@ -55,13 +55,13 @@ def test_a_budget_ends_with_its_time_and_the_schedule_with_it(time: _Time, secon
 
 def test_a_run_that_goes_on_counts_what_was_used(time: _Time):
     options = TrainingOptions(budget_seconds=100)
-    first, result = RunClock(options, GROUP, milestones=(0.5,), lead=3), TrainingResult()
+    first, result = RunProgress(options, GROUP, milestones=(0.5,), lead=3), TrainingResult()
     for step in range(60):
         first.progress(step)
         time.now += 1
     first.note(result)
     time.now += 5000
-    second = RunClock(options, GROUP, milestones=(0.5,), lead=3)
+    second = RunProgress(options, GROUP, milestones=(0.5,), lead=3)
     second.go_on(result)
     time.now += 10  # preparations, again
     assert len(_shares(second, time, 1.0, step=60)) == 30
@@ -70,7 +70,7 @@ def test_a_run_that_goes_on_counts_what_was_used(time: _Time):
 
 @pytest.mark.parametrize(("preparations", "step"), [(3.0, 1.0), (0.0, 40.0)])
 def test_a_budget_too_short_for_one_step_is_refused(time: _Time, preparations: float, step: float):
-    clock = RunClock(TrainingOptions(budget_seconds=2), GROUP)
+    clock = RunProgress(TrainingOptions(budget_seconds=2), GROUP)
     time.now += preparations
     with pytest.raises(InputError, match="budget 2s is too short for one step"):
         _shares(clock, time, step)
@@ -79,12 +79,12 @@ def test_a_budget_too_short_for_one_step_is_refused(time: _Time, preparations: f
 
 def test_a_run_has_begun_when_a_step_is_done(time: _Time):
     for options in (TrainingOptions(budget_seconds=9), TrainingOptions(steps=3)):
-        clock = RunClock(options, GROUP)
+        clock = RunProgress(options, GROUP)
         assert [(clock.progress(step) is not None, clock.has_begun)[1] for step in (0, 1, 2)] == [False, True, True]
 
 
 def test_milestones_of_steps_are_known_from_the_start():
-    clock = RunClock(TrainingOptions(steps=1000), GROUP, milestones=(0.0, 0.15, 0.9), lead=3)
+    clock = RunProgress(TrainingOptions(steps=1000), GROUP, milestones=(0.0, 0.15, 0.9), lead=3)
     assert clock.milestone_steps == [0, 150, 900]
     assert clock.stop == 1000
     assert [clock.progress(step) for step in (0, 500, 1000)] == [0.0, 0.5, None]

@@ -58,8 +58,8 @@ def embed(
     predictor = load(model, precision=precision)
     plan = predictor.embedding_plan(pooling, layer, normalize, max_length=max_length)
     written = write_features(predictor.model, rows, output, plan, with_ids=False, share_read=rows.share_read)
-    for remark in written.remarks:
-        note(remark)
+    for warning in written.warnings:
+        note(warning)
     print(f"{written.texts:,} vectors of {written.width}: {output}")
 
 
@@ -128,8 +128,8 @@ def features(
         max_length=max_length,
     )
     written = write_features(loaded, rows, output, plan, share_read=rows.share_read)
-    for remark in written.remarks:
-        note(remark)
+    for warning in written.warnings:
+        note(warning)
     per = ", one a token" if plan.is_per_token else ""
     print(f"features of {written.texts:,} texts, {written.width} wide{per}: {output}")
 

@@ -112,8 +112,8 @@ def evaluate(
             encoding_errors=encoding_errors,
         )
         instances = _labelled(its_task, data, columns, split or "test", Tokenizer.from_pretrained(model))
-    for remark in instances.all_remarks:
-        note(remark)
+    for warning in instances.all_warnings:
+        note(warning)
     found = Evaluated.of(
         task_model.to(default_device()),
         its_task,

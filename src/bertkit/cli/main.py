@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.config import Yaml
 
 from bertkit import __version__
-from bertkit.core.errors import InputError, LoneInputError
+from bertkit.core.errors import InputError, RankInputError
 from bertkit.core.machine import Launch
 from bertkit.recipes.presets import recipe_file
 
@@ -71,7 +71,7 @@ def run(arguments: list[str]) -> int:
         app.config = tuple(Yaml(file, use_commands_as_keys=False, must_exist=True) for file in files)
         command, bound, not_parsed = app.parse_args(arguments, exit_on_error=False, print_error=False)
         command(*bound.args, **bound.kwargs, **dict.fromkeys(not_parsed, typed))
-    except LoneInputError as error:
+    except RankInputError as error:
         return _say(str(error))
     except InputError as error:
         return USER_ERROR if launch.rank else _say(str(error))  # the first of several processes says it for all

@@ -22,7 +22,7 @@ _FILES: dict[str, Callable[[TextIO], PredictionWriter]] = {
     ".csv": Delimited,
     ".tsv": partial(Delimited, tabs=True),
 }
-_MOST_REMARKS = 10
+_MOST_WARNINGS = 10
 
 
 def predict(
@@ -68,7 +68,7 @@ def predict(
 
     predictor = load(model, precision=precision)
     given = PredictInput(predictor.task, texts, source)
-    remarks, ids = _Remarks(), SeenIds()
+    warnings, ids = _Remarks(), SeenIds()
     on_terminal = output is None and sys.stdout.isatty()
     writer: PredictionWriter
     with ExitStack() as stack:
@@ -82,15 +82,15 @@ def predict(
         bar = None if on_terminal else stack.enter_context(progress("predicting", None, "texts"))
         count = 0
         for part in given.parts():
-            for remark in part.examples.remarks:
-                remarks.say(remark)
+            for warning in part.examples.warnings:
+                warnings.say(warning)
             share = given.share_read()
             if bar is not None and share:
                 bar.expect((count + len(part.examples)) / share)
             found = predictor.predictions(
                 part.examples,
                 max_length=max_length,
-                say=remarks.say,
+                say=warnings.say,
                 advance=(lambda done: None) if bar is None else bar.advance,
             )
             for index, prediction in enumerate(found):
@@ -100,8 +100,8 @@ def predict(
             ids.add(part.ids or ())
             count += len(part.examples)
         sys.stdout.flush()
-    remarks.close()
-    repeated = ids.remark()
+    warnings.close()
+    repeated = ids.warning()
     if repeated is not None:
         note(repeated)
     if output is not None:
@@ -109,25 +109,25 @@ def predict(
 
 
 class _Remarks:
-    """Prints the first remarks on standard error and counts the others."""
+    """Prints the first warnings on standard error and counts the others."""
 
     def __init__(self) -> None:
         self._count = 0
 
-    def say(self, remark: str) -> None:
+    def say(self, warning: str) -> None:
         """Print one of the first."""
         from bertkit.core.console import note
 
         self._count += 1
-        if self._count <= _MOST_REMARKS:
-            note(remark)
+        if self._count <= _MOST_WARNINGS:
+            note(warning)
 
     def close(self) -> None:
         """Say how many were not printed."""
         from bertkit.core.console import note
 
-        if self._count > _MOST_REMARKS:
-            note(f"and {self._count - _MOST_REMARKS:,} remarks more of later parts of the input")
+        if self._count > _MOST_WARNINGS:
+            note(f"and {self._count - _MOST_WARNINGS:,} warnings more of later parts of the input")
 
 
 def fill_mask(

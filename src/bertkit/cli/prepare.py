@@ -13,7 +13,7 @@ from bertkit.core.errors import InputError
 from bertkit.core.workers import EngineOptions
 from bertkit.data.corpus.dedup import DuplicateOptions
 from bertkit.data.corpus.documents import CorpusOptions
-from bertkit.data.corpus.output_folder import Part
+from bertkit.data.corpus.output_folder import MachineShard
 from bertkit.data.instances.google_stream import StaticOptions
 from bertkit.text.wordpiece import Reference
 
@@ -92,7 +92,7 @@ def prepare(
         )
         print(f"{', '.join(parts)}: {out}")
     elif shard is not None:
-        records = prepare_part(corpus, pieces, out, Part.parse(shard), options)
+        records = prepare_part(corpus, pieces, out, MachineShard.parse(shard), options)
         if records is not None:
             tokens = sum(record.tokens for record in records)
             print(f"{counted(tokens, 'token')} in {counted(len(records), 'shard')}: part {shard} of {out}")

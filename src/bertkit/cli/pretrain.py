@@ -201,7 +201,7 @@ def pretrain(
         for name, value in result.evaluation.items():
             print(f"{name}: {value:.4f}")
         print(f"model: {result.model}")
-        if group.leads:
+        if group.is_main:
             print(f"report: {write_pretraining_report(out)}")
 
 

@@ -22,7 +22,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from bertkit.core.devices import default_device
-from bertkit.core.errors import InputError, LoneInputError
+from bertkit.core.errors import InputError, RankInputError
 from bertkit.core.machine import Launch
 
 _POLL_SECONDS = 0.02
@@ -74,7 +74,7 @@ class ProcessGroup:
     """What is said between the processes themselves, apart from what their devices exchange."""
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the one that speaks, and writes what is written once."""
         return self.rank == 0
 
@@ -145,7 +145,9 @@ class ProcessGroup:
             if self.size == 1:
                 raise
             mistake = error
-        messages = self.gather(None if mistake is None else str(mistake) if self.leads else f"{mistake} ({self.place})")
+        messages = self.gather(
+            None if mistake is None else str(mistake) if self.is_main else f"{mistake} ({self.place})"
+        )
         for message in messages:
             if message is not None:
                 self._end(message)
@@ -163,7 +165,7 @@ class ProcessGroup:
                     )
 
     def _end(self, message: str) -> NoReturn:
-        if self.leads:
+        if self.is_main:
             raise InputError(message)
         raise SystemExit(_FAILED)
 
@@ -188,18 +190,18 @@ def joined(launch: Launch) -> Iterator[ProcessGroup]:
         )
         group = ProcessGroup(rank=launch.rank, size=launch.size, device=device, channel=dist.new_group(backend="gloo"))
     except (dist.DistError, RuntimeError) as error:
-        raise LoneInputError(_cannot_meet(launch, error)) from error
+        raise RankInputError(_cannot_meet(launch, error)) from error
     try:
-        with contextlib.nullcontext() if group.leads else _silence():
+        with contextlib.nullcontext() if group.is_main else _silence():
             yield group
     except InputError as error:
-        if group.leads:
+        if group.is_main:
             raise
-        raise LoneInputError(f"{error} ({group.place})") from error
+        raise RankInputError(f"{error} ({group.place})") from error
     except RuntimeError as error:
         if not _says_lost(error):
             raise
-        if not group.leads:
+        if not group.is_main:
             raise SystemExit(_FAILED) from error
         raise InputError(
             f"another of the {group.size} processes has ended ({_reason(error)}): torchrun's report says which "
@@ -213,7 +215,7 @@ def _own_device(launch: Launch) -> torch.device:
     if device.type != "cuda":
         return device
     if launch.local_rank >= torch.cuda.device_count():
-        raise LoneInputError(
+        raise RankInputError(
             f"this machine has {torch.cuda.device_count()} CUDA devices, too few for process {launch.local_rank} of "
             f"it: use torchrun --nproc-per-node {torch.cuda.device_count()}"
         )

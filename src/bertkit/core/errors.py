@@ -19,5 +19,5 @@ class MemoryLimitError(InputError):
         )
 
 
-class LoneInputError(InputError):
+class RankInputError(InputError):
     """What one of several processes met while the others went on, so that it alone can say it."""

@@ -36,7 +36,7 @@ class SeenIds:
         for one in ids:
             self._digests += hashlib.blake2b(str(one).encode(), digest_size=8).digest()
 
-    def remark(self) -> str | None:
+    def warning(self) -> str | None:
         """How many texts have an id that stands before; None where none has."""
         keys = np.frombuffer(self._digests, np.uint64)  # (N,)
         order = np.argsort(keys, kind="stable")
@@ -59,7 +59,7 @@ class WrittenFeatures:
 
     texts: int
     width: int
-    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
     """What was odd in the texts, a line each."""
 
 
@@ -91,7 +91,7 @@ def write_features(
                 texts, empty, cut = texts + len(table), empty + odd[0], cut + odd[1]
                 ids.add(table[ID].to_pylist())
         shutil.rmtree(folder)
-    return WrittenFeatures(texts=texts, width=plan.width, remarks=tuple(_remarks(plan, empty, cut, ids)))
+    return WrittenFeatures(texts=texts, width=plan.width, warnings=tuple(_warnings(plan, empty, cut, ids)))
 
 
 @contextmanager
@@ -176,11 +176,11 @@ def _read(path: Path) -> Any:
         return pa.ipc.open_file(mapped).read_all()
 
 
-def _remarks(plan: FeaturePlan, empty: int, cut: int, ids: SeenIds) -> Iterator[str]:
+def _warnings(plan: FeaturePlan, empty: int, cut: int, ids: SeenIds) -> Iterator[str]:
     if cut:
         yield f"texts cut at max_length {plan.max_length} tokens: {cut:,}"
     if empty:
         yield f"empty texts, whose vectors are those of the special tokens alone: {empty:,}"
-    repeated = ids.remark()
+    repeated = ids.warning()
     if repeated is not None:
         yield repeated

@@ -146,7 +146,7 @@ class Predictor:
         examples: Examples,
         *,
         max_length: int | None = None,
-        say: Callable[[str], None] = lambda remark: None,
+        say: Callable[[str], None] = lambda warning: None,
         advance: Callable[[float], None] = lambda count: None,
     ) -> Iterator[Prediction]:
         """The same one after another; `say` is told what was found odd on encoding, `advance` of how many are done."""
@@ -162,8 +162,8 @@ class Predictor:
         for first in range(0, len(examples), CHUNK_TEXTS):
             chunk = examples.take(range(first, min(first + CHUNK_TEXTS, len(examples))))
             instances = task.encode(chunk, self.model.tokenizer, labelled=False)
-            for remark in instances.remarks:
-                say(remark)
+            for warning in instances.warnings:
+                say(warning)
             batches, parts = [], []
             for batch, part in run_sequences(self.model, self._streams, instances.sequences, answer, read=read):
                 batches.append(batch)

@@ -14,7 +14,7 @@ from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import MemoryLimitError
 from bertkit.core.machine import tune_allocator
 from bertkit.data.corpus.prepared import PreparedCorpus
-from bertkit.data.instances.stages import Stage
+from bertkit.data.instances.stages import BatchPhase
 from bertkit.model.config import BertConfig
 from bertkit.recipes.options import MachineCost, PretrainOptions
 from bertkit.recipes.pretrain_setup import PretrainSetup
@@ -46,7 +46,7 @@ class RunCost:
     Longer sequences are taken to be filled as well, and to cost as much a token.
     """
 
-    stages: Sequence[Stage]
+    stages: Sequence[BatchPhase]
     cost: StepCost
     seq_length: int
 
@@ -69,18 +69,18 @@ class RunCost:
         for stage, end in zip(self.stages, ends, strict=True):
             yield end - stage.start, self._tokens(stage)
 
-    def _tokens(self, stage: Stage) -> float:
+    def _tokens(self, stage: BatchPhase) -> float:
         return stage.batch_size * self.cost.tokens_per_sequence * stage.seq_length / self.seq_length
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
-    """Foretold, or as it came out."""
+    """Estimated, or as it came out."""
 
     steps: int
     tokens: int
     loss: float | None
-    """Held out; None where none was foretold."""
+    """Held out; None where none was estimated."""
     memory: int
     """Bytes at the most."""
     kilowatt_hours: float | None
@@ -104,7 +104,7 @@ class RunOutcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prediction:
+class Estimate:
     """Of one size."""
 
     size: str
@@ -130,7 +130,7 @@ class Prediction:
         seconds_left: float,
         corpus_tokens: int,
         unigram_entropy: float,
-    ) -> Prediction:
+    ) -> Estimate:
         """For the time that is left when preparations are over."""
         assert options.training.budget_seconds is not None
         steps, tokens = cost.within(seconds_left)
@@ -165,7 +165,7 @@ class Prediction:
         """For a person."""
         energy, price = machine.kilowatt_hours(self.seconds), machine.price(self.seconds)
         loss = (
-            "not foretold, as it is for informed initial weights alone"
+            "not estimated, as it is for informed initial weights alone"
             if self.loss is None
             else f"{self.loss:.2f} held out ({RULE})"
         )
@@ -198,7 +198,7 @@ class _Preparations:
     """In nats."""
 
 
-def plan_run(data: Path, options: PretrainOptions, sizes: Mapping[str, BertConfig]) -> list[Prediction]:
+def plan_run(data: Path, options: PretrainOptions, sizes: Mapping[str, BertConfig]) -> list[Estimate]:
     """Predictions of the sizes that were tried, ascending; the last one is chosen.
 
     Among several it is the largest that sees at least one token for each parameter of its layers, with the batch that
@@ -207,7 +207,7 @@ def plan_run(data: Path, options: PretrainOptions, sizes: Mapping[str, BertConfi
     A size that the device's memory does not hold ends the list, too.
     """
     tune_allocator()
-    predictions: list[Prediction] = []
+    predictions: list[Estimate] = []
     preparations: _Preparations | None = None
     for size, model in sizes.items():
         note(f"measuring {size}")
@@ -222,7 +222,7 @@ def plan_run(data: Path, options: PretrainOptions, sizes: Mapping[str, BertConfi
                 del setup  # two models are not held at once
                 setup = PretrainSetup.of(data, fitting, ProcessGroup())
                 cost = measure_step(setup)
-            prediction = foretell(setup, cost, preparations.unigram_entropy, size=size, used=preparations.seconds)
+            prediction = estimate_run(setup, cost, preparations.unigram_entropy, size=size, used=preparations.seconds)
         except (MemoryLimitError, ShortBudgetError) as error:
             if not predictions:
                 raise
@@ -235,9 +235,9 @@ def plan_run(data: Path, options: PretrainOptions, sizes: Mapping[str, BertConfi
     return predictions
 
 
-def foretell(
+def estimate_run(
     setup: PretrainSetup, cost: StepCost, unigram_entropy: float, *, used: float, size: str = ""
-) -> Prediction:
+) -> Estimate:
     """What the run will come to when `used` seconds of its budget are over before its first step.
 
     Raises `ShortBudgetError` where the rest does not hold one.
@@ -246,7 +246,7 @@ def foretell(
     assert budget is not None
     prepared = setup.data.prepared
     run = RunCost(setup.stages, cost, setup.options.instances.seq_length)
-    prediction = Prediction.of(
+    prediction = Estimate.of(
         size,
         setup.parameters,
         setup.options,
@@ -273,7 +273,7 @@ def _with_fitting_batch(options: PretrainOptions, cost: StepCost, used: float) -
     left, seq_length = max(0.0, options.training.budget_seconds - used), options.instances.seq_length
 
     def distance(batch_size: int) -> float:
-        stage = Stage(start=0.0, batch_size=batch_size, seq_length=seq_length)
+        stage = BatchPhase(start=0.0, batch_size=batch_size, seq_length=seq_length)
         steps, _ = RunCost([stage], cost, seq_length).within(left)
         return abs(math.log(max(steps, 1.0) / _UPDATES))
 

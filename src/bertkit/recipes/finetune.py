@@ -32,8 +32,8 @@ def finetune(
     with exclusive(out):
         settle_config(out, setup.config(), resume)
         note(setup.describe())
-        for remark in setup.remarks():
-            note(remark)
+        for warning in setup.warnings():
+            note(warning)
         folders = {seed: out / f"seed-{seed}" for seed in range(options.seed, options.seed + options.seeds)}
         at_once = seeds_at_once(setup)
         if at_once > 1:

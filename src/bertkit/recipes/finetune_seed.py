@@ -26,7 +26,7 @@ from bertkit.recipes.finetune_setup import FinetuneSetup, starting_model
 from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
 from bertkit.tasks.evaluation import evaluate, tune
 from bertkit.tasks.model import TaskModel, save_task_model
-from bertkit.training.layerwise import layer_paces
+from bertkit.training.layerwise import layerwise_schedules
 from bertkit.training.loop import BEST_FILE, train
 from bertkit.training.options import TrainingOptions
 from bertkit.training.step import LossTerm
@@ -159,7 +159,7 @@ def _train(setup: FinetuneSetup, seed: int, run: Path) -> SeedResult:
         training,
         run,
         evaluate=lambda: _evaluate_dev(setup, model),
-        paces=layer_paces(model, model.bert, decay=options.layer_decay, first_steps=setup.first_steps()),
+        schedules=layerwise_schedules(model, model.bert, decay=options.layer_decay, first_steps=setup.first_steps()),
         description=f"seed {seed}",
     )
     task = tune(model, setup.task, setup.dev, max_tokens=setup.micro_batch_tokens, precision=options.precision)

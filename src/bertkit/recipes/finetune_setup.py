@@ -248,16 +248,16 @@ class FinetuneSetup:
             f"{resolve_precision(options.precision, self.device)} on {self.device.type}"
         )
 
-    def remarks(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What was odd in the data, by part; what was held out has been read with the rest."""
         named: dict[str, str] = {}
         for name, part in self.parts().items():
-            for text in part.all_remarks:
+            for text in part.all_warnings:
                 named.setdefault(text, name)
-        remarks = [f"{name}: {text}" for text, name in named.items()]
+        warnings = [f"{name}: {text}" for text, name in named.items()]
         if not self.dev_tells:
-            remarks.append(f"dev cannot tell whether a seed has failed: {self._dev_lack()}")
-        return remarks
+            warnings.append(f"dev cannot tell whether a seed has failed: {self._dev_lack()}")
+        return warnings
 
     def _dev_lack(self) -> str:
         count = len(self.dev.examples)

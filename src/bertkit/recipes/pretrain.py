@@ -19,18 +19,18 @@ from bertkit.core.errors import InputError
 from bertkit.core.files import exclusive, read_json, write_json
 from bertkit.core.machine import tune_allocator
 from bertkit.core.records import from_json
-from bertkit.recipes.estimate import RunCost, RunOutcome, foretell
+from bertkit.recipes.estimate import RunCost, RunOutcome, estimate_run
 from bertkit.recipes.options import MachineCost, PretrainOptions
 from bertkit.recipes.pretrain_setup import MAY_CHANGE, PretrainSetup
 from bertkit.recipes.step_cost import measure_step
 from bertkit.training.checkpoint import has_checkpoint
 from bertkit.training.loop import train
-from bertkit.training.metrics import Yardsticks, measure_matrix_peak
+from bertkit.training.metrics import Baselines, measure_matrix_peak
 from bertkit.training.parallel import Replicas
 from bertkit.training.run_folder import flat, removed_where_refused, settle_config
 from bertkit.training.schedule import TrainingResult
 
-YARDSTICKS_FILE, PLAN_FILE = "yardsticks.json", "plan.json"
+YARDSTICKS_FILE, PLAN_FILE = "baselines.json", "plan.json"
 _MEASURED_SECONDS, _MEASURED_SHARE = 3.0, 0.01
 """Of a budget, to foretell what it will come to."""
 
@@ -48,8 +48,8 @@ class PretrainResult:
 class _Plan:
     """What `PLAN_FILE` holds."""
 
-    foretold: RunOutcome
-    came_out: RunOutcome | None = None
+    estimated: RunOutcome
+    actual: RunOutcome | None = None
 
 
 def pretrain(
@@ -65,7 +65,7 @@ def pretrain(
     """Pre-train on the prepared folder `data` and write `out/model` (Devlin et al. 2019, section 3.1).
 
     `resume` None goes on with a run of the same options in `out`, True insists on one, False starts over. Every process
-    of `group` calls this alike. A budget of time begins here; what it buys is foretold, in terms of `machine` too, and
+    of `group` calls this alike. A budget of time begins here; what it buys is estimated, in terms of `machine` too, and
     held against what came out. A new run that is refused before its first step leaves nothing behind.
     """
     started = time.perf_counter()
@@ -77,7 +77,7 @@ def pretrain(
             setup = PretrainSetup.of(data, options, group, started)
         group.agree({"bertkit": __version__, "torch": torch.__version__, **flat(setup.config())})
         with group.together():
-            if group.leads:
+            if group.is_main:
                 new_folder, new_run = not out.exists(), resume is False or not (out / "config.yaml").exists()
                 stack.enter_context(exclusive(out))
                 settle_config(out, setup.config(), resume, may_change=MAY_CHANGE)
@@ -87,8 +87,8 @@ def pretrain(
         note(setup.describe())
         if setup.options.initial_weights == "informed" and not has_checkpoint(out / "checkpoints"):
             setup.inform()
-        yardsticks = _yardsticks(setup, out)
-        foretold = _foretold(setup, yardsticks, out, started, machine)
+        baselines = _baselines(setup, out)
+        estimated = _estimated(setup, baselines, out, started, machine)
         replicas = Replicas(setup.objective.module, group, setup.options.parallel)
         result = train(
             setup.objective,
@@ -98,23 +98,23 @@ def pretrain(
             replicas=replicas,
             evaluate=setup.evaluate,
             clock=setup.clock,
-            yardsticks=yardsticks,
+            baselines=baselines,
             profile=profile,
             description="pre-training",
         )
         weights = replicas.whole_weights()
         with group.together():
-            if group.leads:
+            if group.is_main:
                 setup.write_model(out / "model", weights, result.evaluation)
-                if foretold is not None:
-                    _compare(foretold, _came_out(result, machine), out)
+                if estimated is not None:
+                    _compare(estimated, _actual(result, machine), out)
     return PretrainResult(out / "model", result.evaluation, result.seconds)
 
 
-def _foretold(
-    setup: PretrainSetup, yardsticks: Yardsticks, run: Path, started: float, machine: MachineCost
+def _estimated(
+    setup: PretrainSetup, baselines: Baselines, run: Path, started: float, machine: MachineCost
 ) -> RunOutcome | None:
-    """What a run with a budget will come to; of one that goes on, what was foretold at its start.
+    """What a run with a budget will come to; of one that goes on, what was estimated at its start.
 
     Several processes foretell nothing: what they exchange is not in the cost of a step.
     """
@@ -127,23 +127,23 @@ def _foretold(
         known = _read_foretold(path)
         return replace(known, kilowatt_hours=machine.kilowatt_hours(budget), price=machine.price(budget))
     cost = measure_step(setup, min(_MEASURED_SECONDS, _MEASURED_SHARE * budget))
-    assert yardsticks.unigram_entropy is not None
-    prediction = foretell(setup, cost, yardsticks.unigram_entropy, used=time.perf_counter() - started)
-    foretold = prediction.outcome(machine)
-    write_json(path, {"foretold": asdict(foretold)})
-    note(f"foretold: {foretold.describe()}")
-    return foretold
+    assert baselines.unigram_entropy is not None
+    prediction = estimate_run(setup, cost, baselines.unigram_entropy, used=time.perf_counter() - started)
+    estimated = prediction.outcome(machine)
+    write_json(path, {"estimated": asdict(estimated)})
+    note(f"estimated: {estimated.describe()}")
+    return estimated
 
 
 def _read_foretold(path: Path) -> RunOutcome:
     value = read_json(path)
     try:
-        return from_json(_Plan, value).foretold
+        return from_json(_Plan, value).estimated
     except InputError as error:
         raise InputError(f"{path} is not what was written ({error}): remove it, the run does without") from None
 
 
-def _came_out(result: TrainingResult, machine: MachineCost) -> RunOutcome:
+def _actual(result: TrainingResult, machine: MachineCost) -> RunOutcome:
     return RunOutcome(
         steps=result.steps,
         tokens=result.tokens,
@@ -154,12 +154,12 @@ def _came_out(result: TrainingResult, machine: MachineCost) -> RunOutcome:
     )
 
 
-def _compare(foretold: RunOutcome, came_out: RunOutcome, run: Path) -> None:
-    write_json(run / PLAN_FILE, {"foretold": asdict(foretold), "came_out": asdict(came_out)})
-    note(f"foretold: {foretold.describe()}\ncame out: {came_out.describe()}")
+def _compare(estimated: RunOutcome, actual: RunOutcome, run: Path) -> None:
+    write_json(run / PLAN_FILE, {"estimated": asdict(estimated), "actual": asdict(actual)})
+    note(f"estimated: {estimated.describe()}\nactual: {actual.describe()}")
 
 
-def _yardsticks(setup: PretrainSetup, run: Path) -> Yardsticks:
+def _baselines(setup: PretrainSetup, run: Path) -> Baselines:
     """Measured once for a run and a set of machines, and kept in its folder."""
     group, precision = setup.group, setup.options.training.precision
     on = {
@@ -170,18 +170,18 @@ def _yardsticks(setup: PretrainSetup, run: Path) -> Yardsticks:
     }
     known = {}
     with group.together():
-        if group.leads and (run / YARDSTICKS_FILE).exists():
+        if group.is_main and (run / YARDSTICKS_FILE).exists():
             known = read_json(run / YARDSTICKS_FILE)
     known, on = group.gather((known, on))[0]  # so that all decide alike
     if known.get("on") == on:
-        return Yardsticks(**known["yardsticks"])
+        return Baselines(**known["baselines"])
     peak = group.sum({"peak": measure_matrix_peak(group.device, precision)})["peak"]
-    entropy = group.gather(setup.unigram_entropy() if group.leads else None)[0]
+    entropy = group.gather(setup.unigram_entropy() if group.is_main else None)[0]
     with group.together():
-        if group.leads:
+        if group.is_main:
             measured = {"matrix_peak": peak, "unigram_entropy": entropy}
-            write_json(run / YARDSTICKS_FILE, {"on": on, "yardsticks": measured})
-    return Yardsticks(matrix_peak=peak, unigram_entropy=entropy)
+            write_json(run / YARDSTICKS_FILE, {"on": on, "baselines": measured})
+    return Baselines(matrix_peak=peak, unigram_entropy=entropy)
 
 
 _BYTES_A_PARAMETER = 16
@@ -196,15 +196,15 @@ def describe_run(data: Path, options: PretrainOptions) -> str:
     run = RunCost(setup.stages, cost, setup.options.instances.seq_length)
     if training.steps is not None:
         seconds, steps = run.seconds(training.steps), float(training.steps)
-        foretold = f"{format_duration(seconds)} for {counted(training.steps, 'step')}"
+        estimated = f"{format_duration(seconds)} for {counted(training.steps, 'step')}"
     else:
         assert training.budget_seconds is not None
         seconds, (steps, _) = training.budget_seconds, run.within(training.budget_seconds)
-        foretold = f"{steps:,.0f} steps in {format_duration(seconds)}"
+        estimated = f"{steps:,.0f} steps in {format_duration(seconds)}"
     return (
         f"{setup.describe()}\n"
         f"{_BYTES_A_PARAMETER * setup.parameters / 2**20:,.0f} MiB for weights, gradients and moments, "
         f"{cost.memory / 2**20:,.0f} MiB in all at the most here\n"
-        f"{seconds / steps:.2f} s a step here on average: {foretold}\n"
+        f"{seconds / steps:.2f} s a step here on average: {estimated}\n"
         f"{setup.options_as_yaml()}"
     )

@@ -21,7 +21,7 @@ from bertkit.data.instances.batches import InstanceSource, PretrainingBatch
 from bertkit.data.instances.fixed import FixedInstances, Prepared
 from bertkit.data.instances.google_files import LABELS
 from bertkit.data.instances.loader import AHEAD, StagedLoader, evaluation_batches
-from bertkit.data.instances.stages import Stage, plan_stages
+from bertkit.data.instances.stages import BatchPhase, plan_stages
 from bertkit.model.initialization import (
     initialize,
     position_dimensions,
@@ -38,7 +38,7 @@ from bertkit.recipes.pretrain_objective import PretrainingObjective, unigram_ent
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.parallel import compile_layers, recompute_layers
 from bertkit.training.run_folder import as_yaml
-from bertkit.training.schedule import RunClock
+from bertkit.training.schedule import RunProgress
 from bertkit.training.step import LossTerm, StepFigures, halve_until_it_fits
 
 MAY_CHANGE = (
@@ -57,9 +57,9 @@ class PretrainSetup:
 
     folder: Path
     data: PretrainData
-    stages: list[Stage]
+    stages: list[BatchPhase]
     loader: StagedLoader
-    clock: RunClock
+    clock: RunProgress
     objective: PretrainingObjective
     group: ProcessGroup
 
@@ -79,7 +79,7 @@ class PretrainSetup:
             by_time=options.training.steps is None,
         )
         milestones = [stage.start for stage in stages[1:]]
-        clock = RunClock(options.training, group, started=started, milestones=milestones, lead=AHEAD)
+        clock = RunProgress(options.training, group, started=started, milestones=milestones, lead=AHEAD)
         loader = StagedLoader(
             data.sources,
             stages,

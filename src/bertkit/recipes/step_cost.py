@@ -12,7 +12,7 @@ import torch
 from bertkit.core.devices import full_memory_named, peak_memory
 from bertkit.data.instances.batches import PretrainingBatch
 from bertkit.data.instances.loader import StagedLoader
-from bertkit.data.instances.stages import Stage
+from bertkit.data.instances.stages import BatchPhase
 from bertkit.recipes.pretrain_setup import PretrainSetup
 from bertkit.training.optimizers import new_optimizer
 from bertkit.training.parallel import Replicas
@@ -92,7 +92,7 @@ class _Measurement:
             memory=peak_memory(setup.group.device),
         )
 
-    def _passes(self, stage: Stage, seconds: float) -> _Passes:
+    def _passes(self, stage: BatchPhase, seconds: float) -> _Passes:
         setup = self._setup
         assert setup.options.micro_batch_tokens is not None
         loader = StagedLoader(

@@ -60,7 +60,7 @@ def pretraining_page(run: Path) -> Report:
 
 def _unigram_entropy(run: Path) -> float | None:
     path = run / YARDSTICKS_FILE
-    entropy: float | None = read_json(path)["yardsticks"]["unigram_entropy"] if path.is_file() else None
+    entropy: float | None = read_json(path)["baselines"]["unigram_entropy"] if path.is_file() else None
     return entropy
 
 
@@ -130,8 +130,8 @@ def _held_out(evaluated: _Lines, figure: str) -> list[Series]:
 def _outcome(run: Path) -> list[Section]:
     """What a budget was to come to, and came to."""
     plan = read_json(run / PLAN_FILE) if (run / PLAN_FILE).is_file() else {}
-    if "came_out" not in plan:
+    if "actual" not in plan:
         return []
-    foretold, came_out = (RunOutcome(**plan[name]).figures() for name in ("foretold", "came_out"))
-    rows = [(name, foretold.get(name, ""), value) for name, value in came_out.items()]
-    return [Section(title="The budget", blocks=[Table(head=("", "foretold", "came out"), rows=rows)])]
+    estimated, actual = (RunOutcome(**plan[name]).figures() for name in ("estimated", "actual"))
+    rows = [(name, estimated.get(name, ""), value) for name, value in actual.items()]
+    return [Section(title="The budget", blocks=[Table(head=("", "estimated", "actual"), rows=rows)])]

@@ -209,8 +209,8 @@ def _measure_diagnostic(model: Path, examples: Examples, options: FinetuneOption
     task_model, task = load_task_model(model)
     task = replace(task, metric_names=_DIAGNOSTIC.metric_names or task.metric_names)
     instances = task.encode(examples, Tokenizer.from_pretrained(model))
-    for remark in instances.all_remarks:
-        note(f"{_DIAGNOSTIC.name}: {remark}")
+    for warning in instances.all_warnings:
+        note(f"{_DIAGNOSTIC.name}: {warning}")
     device = default_device()
     return evaluate(
         task_model.to(device),
@@ -238,7 +238,7 @@ class SubmissionFile:
     rows: int
     model: Path | None
     """None where every row has the largest class."""
-    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
     """What is not as the leaderboard or the reader would expect."""
 
 
@@ -264,15 +264,15 @@ def write_glue_submission(
             elif predictor is None or predictor.model.path != model:
                 predictor = load(model)
             examples = _examples(entry, data, encoding_errors)
-            values, remarks = _values(entry, examples, predictor)
+            values, warnings = _values(entry, examples, predictor)
             lines = ["index\tprediction", *(f"{index}\t{value}" for index, value in enumerate(values))]
             # Without the time of writing the same models give the same bytes.
             member = zipfile.ZipInfo(f"{entry.name}.tsv", _FIRST_DAY)
             archive.writestr(member, "\n".join(lines) + "\n", zipfile.ZIP_DEFLATED)
-            for remark in remarks:
-                note(f"{entry.name}.tsv: {remark}")
+            for warning in warnings:
+                note(f"{entry.name}.tsv: {warning}")
             by = None if predictor is None or examples is None else model
-            files.append(SubmissionFile(name=f"{entry.name}.tsv", rows=len(values), model=by, remarks=tuple(remarks)))
+            files.append(SubmissionFile(name=f"{entry.name}.tsv", rows=len(values), model=by, warnings=tuple(warnings)))
     return tuple(files)
 
 
@@ -290,21 +290,21 @@ def _examples(entry: GlueEntry, data: Path, encoding_errors: EncodingErrors) -> 
 
 
 def _values(entry: GlueEntry, examples: Examples | None, predictor: Predictor | None) -> tuple[list[str], list[str]]:
-    """What stands in the column "prediction", and remarks."""
+    """What stands in the column "prediction", and warnings."""
     if examples is None:
         missing = find_benchmark(entry.benchmark).unlabelled[entry.split].file
         return [entry.fallback] * entry.examples, [
             f"NO TEST FILE {missing}: all {entry.examples:,} rows say {entry.fallback}, which is no prediction"
         ]
-    remarks = list(examples.remarks)
+    warnings = list(examples.warnings)
     if len(examples) != entry.examples:
-        remarks.append(f"{len(examples):,} rows, but the leaderboard wants {entry.examples:,}")
+        warnings.append(f"{len(examples):,} rows, but the leaderboard wants {entry.examples:,}")
     if predictor is None:
-        remarks.append(f"NO MODEL of {entry.model_of}: every row says {entry.fallback}, which is no prediction")
-        return [entry.fallback] * len(examples), remarks
+        warnings.append(f"NO MODEL of {entry.model_of}: every row says {entry.fallback}, which is no prediction")
+        return [entry.fallback] * len(examples), warnings
     _check(entry, predictor)
     if predictor.task.benchmark not in (None, entry.model_of):
-        remarks.append(f"predicted by a model that was fine-tuned on {predictor.task.benchmark}")
+        warnings.append(f"predicted by a model that was fine-tuned on {predictor.task.benchmark}")
     values = []
     for prediction in predictor.predict_examples(examples):
         if isinstance(prediction, ScorePrediction):
@@ -314,7 +314,7 @@ def _values(entry: GlueEntry, examples: Examples | None, predictor: Predictor | 
         else:
             assert isinstance(prediction, ClassPrediction)
             values.append(prediction.label)
-    return values, remarks
+    return values, warnings
 
 
 def _check(entry: GlueEntry, predictor: Predictor) -> None:

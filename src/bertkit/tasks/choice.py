@@ -21,7 +21,7 @@ from bertkit.data.readers.tables import Table, TableSource, read_table
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import MultipleChoiceHead
 from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
-from bertkit.tasks.examples import Records, cut_remarks
+from bertkit.tasks.examples import Records, cut_warnings
 from bertkit.tasks.labelled import shortened
 from bertkit.tasks.options import Columns, TaskOptions
 from bertkit.tasks.predictions import ChoicePrediction, Prediction
@@ -91,7 +91,7 @@ def read_choices(
             for label, (question, names) in zip(labels, questions, strict=True)
         ]
     found = [question for question, _ in questions]
-    return ChoiceQuestions(tuple(found), table.remarks + _remarks(found))
+    return ChoiceQuestions(tuple(found), table.warnings + _warnings(found))
 
 
 def _question(table: Table, index: int, columns: Columns) -> tuple[ChoiceQuestion, Names]:
@@ -153,7 +153,7 @@ def _right(label: Any, question: ChoiceQuestion, names: Names | None) -> int:
     return place
 
 
-def _remarks(questions: Sequence[ChoiceQuestion]) -> tuple[str, ...]:
+def _warnings(questions: Sequence[ChoiceQuestion]) -> tuple[str, ...]:
     twice = [question for question in questions if len(set(question.choices)) < len(question.choices)]
     if not twice:
         return ()
@@ -246,7 +246,7 @@ class MultipleChoice(Task[ChoiceQuestions]):
             owners=np.arange(len(counts)),
             bounds=np.concatenate([[0], np.cumsum(counts)]),
             targets=torch.tensor([item.right for item in examples.items]) if labelled else None,
-            remarks=cut_remarks(sequences, questions, choices, places, tokenizer, self.max_length),
+            warnings=cut_warnings(sequences, questions, choices, places, tokenizer, self.max_length),
         )
 
     def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:

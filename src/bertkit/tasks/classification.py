@@ -20,7 +20,7 @@ from bertkit.data.readers.tables import TableSource
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import ClassificationHead
 from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
-from bertkit.tasks.examples import cut_remarks
+from bertkit.tasks.examples import cut_warnings
 from bertkit.tasks.labelled import LabelledExamples, read_examples
 from bertkit.tasks.metrics import CLASSIFICATION_METRICS, all_right, best_constant
 from bertkit.tasks.options import Columns, TaskOptions
@@ -61,10 +61,10 @@ class TextTask(Task[LabelledExamples]):
         """A sequence an example, cut to `max_length` tokens."""
         targets = self.targets(examples.labels, examples.place) if labelled else None
         sequences = examples.encode(tokenizer, self.max_length)
-        remarks = cut_remarks(
+        warnings = cut_warnings(
             sequences, examples.texts, examples.text_pairs, examples.places, tokenizer, self.max_length
         )
-        return replace(TaskInstances.of_sequences(examples, sequences, targets), remarks=remarks)
+        return replace(TaskInstances.of_sequences(examples, sequences, targets), warnings=warnings)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,7 +53,7 @@ class TaskInstances(Generic[ExamplesT]):
     targets: Tensor | None = None
     """(I, ...), or (R, ...) where every row has one; None where the examples have no labels."""
     has_row_targets: bool = False
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """What was found odd on encoding, counted, a line each."""
 
     @classmethod
@@ -69,9 +69,9 @@ class TaskInstances(Generic[ExamplesT]):
         return len(self.owners)
 
     @property
-    def all_remarks(self) -> tuple[str, ...]:
+    def all_warnings(self) -> tuple[str, ...]:
         """Those of reading and of encoding."""
-        return self.examples.remarks + self.remarks
+        return self.examples.warnings + self.warnings
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:

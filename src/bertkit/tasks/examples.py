@@ -23,7 +23,7 @@ class Examples(Protocol):
     """N examples, with or without labels."""
 
     @property
-    def remarks(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """What was found odd on reading, counted, a line each."""
 
     def __len__(self) -> int: ...
@@ -64,7 +64,7 @@ class Records(Generic[RecordT]):
     """`Examples` whose every example is one object."""
 
     items: tuple[RecordT, ...]
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -116,7 +116,7 @@ def hold_out(
     return examples.take(np.flatnonzero(~is_taken[owners])), examples.take(np.flatnonzero(is_taken[owners]))
 
 
-def cut_remarks(
+def cut_warnings(
     sequences: Sequence[EncodedExample],
     texts: Sequence[str],
     text_pairs: Sequence[str] | None,

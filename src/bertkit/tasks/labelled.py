@@ -54,7 +54,7 @@ class LabelledExamples:
     labels: tuple[object, ...]
     places: tuple[str, ...]
     """File and row, for messages."""
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def unlabelled(cls, texts: Sequence[Any]) -> LabelledExamples:
@@ -84,7 +84,7 @@ class LabelledExamples:
             text_pairs=None if self.text_pairs is None else tuple(self.text_pairs[index] for index in indices),
             labels=tuple(self.labels[index] for index in indices),
             places=tuple(self.places[index] for index in indices),
-            remarks=self.remarks,
+            warnings=self.warnings,
         )
 
     def record(self, index: int) -> dict[str, Any]:
@@ -129,13 +129,13 @@ def read_examples(
     rows = [index for index in range(len(table)) if where is None or table.columns[where[0]][index] == where[1]]
     if not rows:
         raise InputError(f"{source} has no row whose {where} is as asked for: check the file")
-    rows, remarks = _whole_rows(table, rows, (columns.text, *pair), label, columns)
+    rows, warnings = _whole_rows(table, rows, (columns.text, *pair), label, columns)
     return LabelledExamples(
         texts=tuple(table.columns[columns.text][index] or "" for index in rows),
         text_pairs=tuple(table.columns[pair[0]][index] or "" for index in rows) if pair else None,
         labels=tuple(table.columns[columns.label][index] if labelled else None for index in rows),
         places=tuple(table.place(index) for index in rows),
-        remarks=table.remarks + remarks,
+        warnings=table.warnings + warnings,
     )
 
 

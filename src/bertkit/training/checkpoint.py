@@ -82,7 +82,7 @@ class Checkpoints:
         """Fill `tensors` from the newest checkpoint that is whole; a damaged one is named and passed over."""
         found = None
         with self._group.together():
-            if self._group.leads:
+            if self._group.is_main:
                 found = self._newest_whole()
         found = self._group.gather(found)[0]
         if found is None:
@@ -127,19 +127,19 @@ class Checkpoints:
         with ExitStack() as stack:
             folder = path
             with group.together():
-                if group.leads:
+                if group.is_main:
                     folder = stack.enter_context(atomic_folder(path))
             folder = group.gather(folder)[0]
             with group.together(), full_disk_named(path):
                 digests = _write_share(folder, tensors, group)
             everyone = {name: digest for part in group.gather(digests) for name, digest in part.items()}
             with group.together():
-                if group.leads:
+                if group.is_main:
                     if any(not (folder / f"{name}{_SUFFIX}").is_file() for name in everyone):
                         raise InputError(_NOT_SHARED.format(path))
                     state = _State(step=progress.step, progress=dict(progress.figures), sha256=everyone)
                     write_json(folder / _STATE_FILE, asdict(state))
-        if group.leads:
+        if group.is_main:
             for old in self._folders()[: -self._keep]:
                 shutil.rmtree(old)
 

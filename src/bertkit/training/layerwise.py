@@ -9,12 +9,12 @@ from torch import nn
 
 from bertkit.core.errors import InputError
 from bertkit.model.bert import BertModel
-from bertkit.training.optimizers import Pace
+from bertkit.training.optimizers import ParameterSchedule
 
 
-def layer_paces(
+def layerwise_schedules(
     module: nn.Module, bert: BertModel, *, decay: float, first_steps: Sequence[int] | None = None
-) -> Mapping[str, Pace]:
+) -> Mapping[str, ParameterSchedule]:
     """The paces of the parameters of `bert` by their names in `module`; what is not named has the pace of the run.
 
     The last layer's rate, with the norm behind it where there is one, is `decay` times the full one, that of the layer
@@ -25,13 +25,13 @@ def layer_paces(
     """
     from_the_top = [nn.ModuleList([bert.layers[-1], bert.final_norm]), *reversed(bert.layers[:-1]), bert.embeddings]
     first_steps = [0] * len(from_the_top) if first_steps is None else first_steps
-    paces = {
-        id(parameter): Pace(rate_factor=decay**depth, first_step=first_step)
+    schedules = {
+        id(parameter): ParameterSchedule(rate_factor=decay**depth, first_step=first_step)
         for depth, (part, first_step) in enumerate(zip(from_the_top, first_steps, strict=True), 1)
         for parameter in part.parameters()
         if parameter.requires_grad
     }
-    return {name: paces[id(p)] for name, p in module.named_parameters() if id(p) in paces}
+    return {name: schedules[id(p)] for name, p in module.named_parameters() if id(p) in schedules}
 
 
 def joining_epochs(parts: int, epochs: int) -> list[int]:

@@ -19,11 +19,11 @@ from bertkit.core.files import atomic_path, remove_leftovers
 from bertkit.core.randomness import derive_key
 from bertkit.training.checkpoint import Checkpoints, Progress
 from bertkit.training.guard import StepGuard
-from bertkit.training.metrics import MetricsLog, StepProfile, Yardsticks, read_metrics
-from bertkit.training.optimizers import Pace, new_optimizer
+from bertkit.training.metrics import Baselines, MetricsLog, StepProfile, read_metrics
+from bertkit.training.optimizers import ParameterSchedule, new_optimizer
 from bertkit.training.options import TrainingOptions
 from bertkit.training.parallel import Replicas
-from bertkit.training.schedule import RunClock, TrainingResult
+from bertkit.training.schedule import RunProgress, TrainingResult
 from bertkit.training.step import (
     MASKED_LM,
     MicroBatchT,
@@ -49,9 +49,9 @@ def train(
     *,
     replicas: Replicas | None = None,
     evaluate: Callable[[], Mapping[str, float]] | None = None,
-    paces: Mapping[str, Pace] | None = None,
-    clock: RunClock | None = None,
-    yardsticks: Yardsticks | None = None,
+    schedules: Mapping[str, ParameterSchedule] | None = None,
+    clock: RunProgress | None = None,
+    baselines: Baselines | None = None,
     profile: bool = False,
     description: str = "training",
 ) -> TrainingResult:
@@ -61,21 +61,21 @@ def train(
     started again ends with the same bits as one that was not, unless it has a budget of time. With `options.select_by`
     the module holds the weights of the best evaluation in the end, otherwise those of the last step.
 
-    With `replicas` of the module on several processes, `batches` are this one's share of every step. `paces` are, by
+    With `replicas` of the module on several processes, `batches` are this one's share of every step. `schedules` are, by
     name, those of parameters that do not learn as the run does. `profile` records some early steps.
     """
     replicas = Replicas(objective.module) if replicas is None else replicas
     group = replicas.group
     assert options.select_by is None or group.size == 1
-    clock = RunClock(options, group) if clock is None else clock
-    loop = _Loop(objective, options, run, replicas, clock, yardsticks or Yardsticks(), paces)
+    clock = RunProgress(options, group) if clock is None else clock
+    loop = _Loop(objective, options, run, replicas, clock, baselines or Baselines(), schedules)
     steps_before = loop.resume()
     objective.module.train()
     with (
         loop.checkpoints,
         MetricsLog(run, steps_before, group) as log,
         progress(description, clock.total, clock.unit, done=(shown := clock.done(steps_before))) as bar,
-        StepProfile(run) if profile and group.leads else nullcontext() as recorder,
+        StepProfile(run) if profile and group.is_main else nullcontext() as recorder,
     ):
         feed = batches(steps_before, clock.stop)
         loop.figures.start_clock()
@@ -103,20 +103,20 @@ class _Loop(Generic[MicroBatchT]):
         options: TrainingOptions,
         run: Path,
         replicas: Replicas,
-        clock: RunClock,
-        yardsticks: Yardsticks,
-        paces: Mapping[str, Pace] | None,
+        clock: RunProgress,
+        baselines: Baselines,
+        schedules: Mapping[str, ParameterSchedule] | None,
     ) -> None:
         from bertkit.recipes.pretrain_objective import UnigramPlateau
 
         self.objective, self.options, self.run, self.replicas, self.clock = objective, options, run, replicas, clock
         self.group = replicas.group
-        self.optimizer = new_optimizer(objective.module.named_parameters(), options.optimizer, paces)
-        self.joining = {name: pace.first_step for name, pace in (paces or {}).items() if pace.first_step}
+        self.optimizer = new_optimizer(objective.module.named_parameters(), options.optimizer, schedules)
+        self.joining = {name: pace.first_step for name, pace in (schedules or {}).items() if pace.first_step}
         self.guard = StepGuard(self.group, options.spike_deviations)
         self.checkpoints = Checkpoints(run / "checkpoints", options.keep_checkpoints, self.group)
-        self.figures = StepFigures(yardsticks.matrix_peak)
-        self.plateau = None if yardsticks.unigram_entropy is None else UnigramPlateau(yardsticks.unigram_entropy)
+        self.figures = StepFigures(baselines.matrix_peak)
+        self.plateau = None if baselines.unigram_entropy is None else UnigramPlateau(baselines.unigram_entropy)
         self.result = TrainingResult()
         self.timed_until = self.logged_at = self.saved_at = 0
         self.rate = 0.0
@@ -125,7 +125,7 @@ class _Loop(Generic[MicroBatchT]):
     def resume(self) -> int:
         """Load the newest whole checkpoint, if there is one; return how many steps it has."""
         with self.group.together():
-            for folder in (self.run, self.run / "checkpoints") if self.group.leads else ():
+            for folder in (self.run, self.run / "checkpoints") if self.group.is_main else ():
                 remove_leftovers(folder)
         tensors = self._tensors()
         progress = self.checkpoints.load(tensors)
@@ -137,7 +137,7 @@ class _Loop(Generic[MicroBatchT]):
         self.result = TrainingResult(**progress.figures)
         self.clock.go_on(self.result)
         self.timed_until = self.logged_at = self.saved_at = progress.step
-        if self.plateau is not None and self.group.leads:
+        if self.plateau is not None and self.group.is_main:
             for line in read_metrics(self.run):
                 if line["kind"] == "train" and line["step"] <= progress.step:
                     self.plateau.see(int(line["step"]), line[f"{MASKED_LM}_loss"])
@@ -200,7 +200,7 @@ class _Loop(Generic[MicroBatchT]):
             line |= self.guard.report(done, self.options.optimizer.learning_rate)
             log.write(done, "train", line)
             loss = line.get(f"{MASKED_LM}_loss")
-            if self.plateau is not None and loss is not None and self.plateau.see(done, loss) and self.group.leads:
+            if self.plateau is not None and loss is not None and self.plateau.see(done, loss) and self.group.is_main:
                 note(self.plateau.advice(done, loss))
                 log.write(done, "stuck", {"masked_lm_loss": loss, "unigram_entropy": self.plateau.entropy})
         bar.describe(_summary(line))

@@ -32,7 +32,7 @@ class MetricsLog:
     """
 
     def __init__(self, run: Path, step: int, group: ProcessGroup) -> None:
-        self._path, self._writes = run / "metrics.jsonl", group.leads
+        self._path, self._writes = run / "metrics.jsonl", group.is_main
         if not self._writes:
             return
         kept = [line for line in read_metrics(run) if line["step"] <= step]
@@ -136,7 +136,7 @@ class StepProfile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Yardsticks:
+class Baselines:
     """Measured before the run."""
 
     unigram_entropy: float | None = None

@@ -19,7 +19,7 @@ from bertkit.training.options import OptimizerName, OptimizerOptions
 
 
 @dataclass(frozen=True)
-class Pace:
+class ParameterSchedule:
     """One of a parameter's own; `Pace()` is that of the run."""
 
     rate_factor: float = 1.0
@@ -69,23 +69,23 @@ class ParameterGroup:
 class Optimizer(ABC):
     """Moves parameters by the exponential means of their gradients and squared gradients.
 
-    Parameters that need no gradient are left alone; those that `paces` does not name have the pace of the run.
+    Parameters that need no gradient are left alone; those that `schedules` does not name have the pace of the run.
     """
 
     def __init__(
         self,
         named_parameters: Iterable[tuple[str, nn.Parameter]],
         options: OptimizerOptions,
-        paces: Mapping[str, Pace] | None = None,
+        schedules: Mapping[str, ParameterSchedule] | None = None,
     ) -> None:
         self.options = options
         self.parameters = {name: parameter for name, parameter in named_parameters if parameter.requires_grad}
         self.first_moments = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
         self.second_moments = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
         self.updates = 0
-        self._alike: defaultdict[tuple[bool, Pace], list[str]] = defaultdict(list)
+        self._alike: defaultdict[tuple[bool, ParameterSchedule], list[str]] = defaultdict(list)
         for name, parameter in self.parameters.items():
-            self._alike[parameter.ndim > 1, (paces or {}).get(name, Pace())].append(name)
+            self._alike[parameter.ndim > 1, (schedules or {}).get(name, ParameterSchedule())].append(name)
 
     @torch.no_grad()
     def step(self, learning_rate: float, veto: Callable[[Tensor], Tensor] | None = None) -> Tensor:
@@ -264,7 +264,7 @@ _OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {"adamw": AdamW, "lamb": Lam
 def new_optimizer(
     named_parameters: Iterable[tuple[str, nn.Parameter]],
     options: OptimizerOptions,
-    paces: Mapping[str, Pace] | None = None,
+    schedules: Mapping[str, ParameterSchedule] | None = None,
 ) -> Optimizer:
     """The optimiser that `options` name, for the parameters that need a gradient."""
-    return _OPTIMIZERS[options.optimizer](named_parameters, options, paces)
+    return _OPTIMIZERS[options.optimizer](named_parameters, options, schedules)

@@ -94,7 +94,7 @@ class Replicas:
         weights = {}
         for name, tensor in self.module.state_dict().items():
             whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-            if self.group.leads:
+            if self.group.is_main:
                 weights[name] = whole.cpu()
         return weights
 

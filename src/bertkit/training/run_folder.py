@@ -13,7 +13,7 @@ import yaml
 
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_path
-from bertkit.training.schedule import RunClock
+from bertkit.training.schedule import RunProgress
 
 _FILE = "config.yaml"
 
@@ -98,11 +98,11 @@ def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, 
     return [] if before == now else [(name, before, now)]
 
 
-_WRITTEN = ("config.yaml", "yardsticks.json", "plan.json", "metrics.jsonl", "tensorboard", "checkpoints", "profile")
+_WRITTEN = ("config.yaml", "baselines.json", "plan.json", "metrics.jsonl", "tensorboard", "checkpoints", "profile")
 
 
 @contextmanager
-def removed_where_refused(run: Path, clock: RunClock, *, with_folder: bool) -> Iterator[None]:
+def removed_where_refused(run: Path, clock: RunProgress, *, with_folder: bool) -> Iterator[None]:
     """Where an `InputError` ends a new run before its first step, remove what it wrote: the next one starts anew."""
     try:
         yield

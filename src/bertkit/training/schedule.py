@@ -87,7 +87,7 @@ _REMEMBERED = 8
 """Steps whose times tell how long the next one takes."""
 
 
-class RunClock:
+class RunProgress:
     """Says before every step how far the run is, in all processes alike: the first one's time counts.
 
     `started` is when this start of the run began, by `time.perf_counter`. A budget runs from there, but the schedule

@@ -9,7 +9,7 @@ from bertkit.data.corpus import write_shards as corpus_shards
 from bertkit.data.corpus import write_shards as shard_worker
 from bertkit.data.corpus.dedup import DuplicateOptions
 from bertkit.data.corpus.documents import CorpusOptions
-from bertkit.data.corpus.output_folder import Part
+from bertkit.data.corpus.output_folder import MachineShard
 from bertkit.data.corpus.parts import merge_parts, prepare_part
 from bertkit.data.corpus.prepare import PrepareOptions, corpus_fingerprint, prepare
 from bertkit.data.readers.sources import resolve_sources
@@ -35,32 +35,32 @@ def copy_into(source, target):
 def test_parts_of_several_machines_give_the_bytes_of_one(tmp_path, text, tokenizer, options):
     prepare([text], tokenizer, tmp_path / "whole", options)
     for number in (3, 1, 2):  # on a disk that they share, and on their own disks
-        prepare_part([text], tokenizer, tmp_path / "shared", Part(number, 3), options)
-        prepare_part([text], tokenizer, tmp_path / f"own{number}", Part(number, 3), options)
+        prepare_part([text], tokenizer, tmp_path / "shared", MachineShard(number, 3), options)
+        prepare_part([text], tokenizer, tmp_path / f"own{number}", MachineShard(number, 3), options)
         copy_into(tmp_path / f"own{number}", tmp_path / "copied")
     for folder in (tmp_path / "shared", tmp_path / "copied"):
         merge_parts(folder)
         assert contents(folder) == contents(tmp_path / "whole")
         merge_parts(folder)
-        assert prepare_part([text], tokenizer, folder, Part(1, 3), options) is None
+        assert prepare_part([text], tokenizer, folder, MachineShard(1, 3), options) is None
         assert contents(folder) == contents(tmp_path / "whole")
 
 
 def test_a_part_has_every_nth_shard_and_goes_on_after_a_kill(tmp_path, text, tokenizer, monkeypatch):
     whole = prepare([text], tokenizer, tmp_path / "whole").shards
-    records = prepare_part([text], tokenizer, tmp_path / "out", Part(2, 3))
+    records = prepare_part([text], tokenizer, tmp_path / "out", MachineShard(2, 3))
     assert records == whole[1::3]
     (tmp_path / "out" / "shard-00001.tokens.npy").unlink()
     encoded = []
     monkeypatch.setattr(shard_worker, "write_shard", spy(shard_worker.write_shard, encoded))
-    assert prepare_part([text], tokenizer, tmp_path / "out", Part(2, 3)) == records
+    assert prepare_part([text], tokenizer, tmp_path / "out", MachineShard(2, 3)) == records
     assert len(encoded) == 1
 
 
 def test_more_parts_than_shards(tmp_path, tokenizer):
     (tmp_path / "a.txt").write_text("the cat\n\na mat\n")
     for number in (1, 2, 3):
-        prepare_part([tmp_path / "a.txt"], tokenizer, tmp_path / "out", Part(number, 3))
+        prepare_part([tmp_path / "a.txt"], tokenizer, tmp_path / "out", MachineShard(number, 3))
     assert merge_parts(tmp_path / "out").documents == 2
 
 
@@ -69,7 +69,7 @@ class TestMistakes:
     def out(self, tmp_path, text, tokenizer):
         """Parts 1 and 2 of 3."""
         for number in (1, 2):
-            prepare_part([text], tokenizer, tmp_path / "out", Part(number, 3))
+            prepare_part([text], tokenizer, tmp_path / "out", MachineShard(number, 3))
         return tmp_path / "out"
 
     def refused(self, out, words):
@@ -87,7 +87,7 @@ class TestMistakes:
             merge_parts(tmp_path / "nowhere")
 
     def add(self, tmp_path, out, text, tokenizer, options=None, of=3):
-        prepare_part([text], tokenizer, tmp_path / "own", Part(3, of), options)
+        prepare_part([text], tokenizer, tmp_path / "own", MachineShard(3, of), options)
         copy_into(tmp_path / "own", out)
 
     def test_another_tokenizer(self, tmp_path, out, text):
@@ -117,7 +117,7 @@ class TestMistakes:
     def test_other_text_in_a_shared_folder(self, out, text, tokenizer):
         text.write_text(make_text(3))
         with pytest.raises(InputError, match="--overwrite"):
-            prepare_part([text], tokenizer, out, Part(3, 3))
+            prepare_part([text], tokenizer, out, MachineShard(3, 3))
 
     def test_unreadable_text_leaves_the_other_parts(self, out, text, tokenizer):
         fingerprint = out / ".prepare" / "fingerprint.json"
@@ -125,19 +125,19 @@ class TestMistakes:
         shards = sorted(out.glob("shard-*"))
         write_json(fingerprint, corpus_fingerprint(resolve_sources([text]), tokenizer, PrepareOptions()))
         with pytest.raises(InputError, match="not UTF-8"):
-            prepare_part([text], tokenizer, out, Part(3, 3))
+            prepare_part([text], tokenizer, out, MachineShard(3, 3))
         assert sorted(path for path in out.glob("shard-*") if path in shards) == shards
 
     def test_a_part_or_a_folder_in_use(self, out, text, tokenizer):
         with exclusive(out / ".prepare" / "part-1-of-3"), pytest.raises(InputError, match="in use"):
-            prepare_part([text], tokenizer, out, Part(1, 3))
+            prepare_part([text], tokenizer, out, MachineShard(1, 3))
         with exclusive(out, shared=True), pytest.raises(InputError, match="in use"):
             merge_parts(out)
 
     @pytest.mark.parametrize("shard", ["3", "0/3", "4/3", "1/0", "a/b", "-1/3"])
     def test_a_part_that_cannot_be(self, shard):
         with pytest.raises(InputError, match="--shard"):
-            Part.parse(shard)
+            MachineShard.parse(shard)
 
 
 def test_the_manifest_of_an_older_version_is_read(tmp_path, text, tokenizer):

@@ -9,7 +9,7 @@ from bertkit.data.instances.drawn import DrawnInstances
 from bertkit.data.instances.loader import PretrainingLoader, StagedLoader, evaluation_batches
 from bertkit.data.instances.masking import MaskingOptions
 from bertkit.data.instances.sampling import InstanceOptions, plan_epoch
-from bertkit.data.instances.stages import Stage
+from bertkit.data.instances.stages import BatchPhase
 
 OPTIONS = InstanceOptions(seq_length=48)
 
@@ -134,9 +134,9 @@ def test_a_batch_of_nothing_is_refused(corpus):
 
 
 STAGES = [
-    Stage(start=0.0, batch_size=2, seq_length=24),
-    Stage(start=0.2, batch_size=5, seq_length=24),
-    Stage(start=0.6, batch_size=5, seq_length=48),
+    BatchPhase(start=0.0, batch_size=2, seq_length=24),
+    BatchPhase(start=0.2, batch_size=5, seq_length=24),
+    BatchPhase(start=0.6, batch_size=5, seq_length=48),
 ]
 STARTS = [4, 9]
 
@@ -169,7 +169,11 @@ def _flat(loader, steps):
 def test_a_run_of_one_stage_is_that_of_the_plain_loader(corpus):
     plain = PretrainingLoader(_sources(corpus)[48], batch_size=5, micro_batch_tokens=100, seed=1)
     staged = StagedLoader(
-        {48: _sources(corpus)[48]}, [Stage(start=0, batch_size=5, seq_length=48)], [], micro_batch_tokens=100, seed=1
+        {48: _sources(corpus)[48]},
+        [BatchPhase(start=0, batch_size=5, seq_length=48)],
+        [],
+        micro_batch_tokens=100,
+        seed=1,
     )
     for step in range(2 * plain.steps_per_epoch + 1):
         for one, other in zip(plain.batch(step), staged.batch(step), strict=True):
@@ -226,6 +230,6 @@ def test_a_batch_with_fewer_sequences_than_processes_is_refused(corpus):
 @pytest.mark.parametrize("batch_size", [5, 1000])
 def test_epochs_count_the_sequences_of_the_source_however_large_a_batch_is(corpus, batch_size):
     source = _sources(corpus)[24]
-    stages = [Stage(start=0.0, batch_size=batch_size, seq_length=24)]
+    stages = [BatchPhase(start=0.0, batch_size=batch_size, seq_length=24)]
     loader = StagedLoader({24: source}, stages, [], micro_batch_tokens=100, seed=1)
     assert loader.epochs(3) == pytest.approx(3 * batch_size / source.count(0))

@@ -1,15 +1,15 @@
 import pytest
 
 from bertkit.core.errors import InputError
-from bertkit.data.instances.stages import Stage, StageOptions, plan_stages
+from bertkit.data.instances.stages import BatchPhase, StageOptions, plan_stages
 
 
-def _plan(*, batch_size: int = 256, by_time: bool = False, **options: object) -> list[Stage]:
+def _plan(*, batch_size: int = 256, by_time: bool = False, **options: object) -> list[BatchPhase]:
     return plan_stages(StageOptions(**options), batch_size=batch_size, seq_length=128, by_time=by_time)
 
 
 def test_a_run_that_does_not_grow_has_one_stage():
-    assert _plan() == [Stage(start=0.0, batch_size=256, seq_length=128)]
+    assert _plan() == [BatchPhase(start=0.0, batch_size=256, seq_length=128)]
 
 
 def test_a_batch_is_doubled_in_even_intervals_until_it_is_whole():

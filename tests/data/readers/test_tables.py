@@ -123,14 +123,14 @@ def test_tsv_rows_with_fields_too_many_are_counted(tmp_path):
     (tmp_path / "a.tsv").write_text("text\tlabel\none\t1\ntwo\t0\tmore\nthree\t1\tand\tmore\n")
     table = read_table(tmp_path / "a.tsv", columns=["text", "label"])
     assert table.columns["label"] == ["1", "0", "1"]
-    (remark,) = table.remarks
-    assert remark.startswith("2 rows have more fields than the first line")
-    assert remark.endswith("a.tsv, row 3)")
+    (warning,) = table.warnings
+    assert warning.startswith("2 rows have more fields than the first line")
+    assert warning.endswith("a.tsv, row 3)")
 
 
 def test_a_table_in_parts_counts_rows_with_fields_too_many_in_each(tmp_path, monkeypatch):
     monkeypatch.setattr(table_parts, "_MAX_ROWS", 2)
     (tmp_path / "a.tsv").write_text("text\none\tx\ntwo\nthree\nfour\tx\nfive\n")
     parts = table_parts.read_table_parts(tmp_path / "a.tsv", RowOptions(columns=("text",)))
-    rows = [[remark.rsplit(" ", 1)[-1] for remark in part.remarks] for part in parts]
+    rows = [[warning.rsplit(" ", 1)[-1] for warning in part.warnings] for part in parts]
     assert rows == [["2)"], ["5)"], []]

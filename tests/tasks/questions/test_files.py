@@ -30,7 +30,7 @@ def test_squad_files_are_read(tmp_path: Path):
     assert second.answers == ()
     assert (first.context, first.question, first.id) == (CONTEXT, "What?", "q0")
     assert questions.place(1) == f"{path}, question q1"
-    assert questions.remarks == ()
+    assert questions.warnings == ()
 
 
 def test_what_is_odd_is_counted_and_kept(tmp_path: Path):
@@ -46,7 +46,7 @@ def test_what_is_odd_is_counted_and_kept(tmp_path: Path):
         (Answer("wolf", None),),
         (Answer("wolf", None),),
     ]
-    moved, lost, twice = questions.remarks
+    moved, lost, twice = questions.warnings
     assert "1 answers do not stand" in moved
     assert "2 answers are not in their context" in lost
     assert "'wolf'" in lost
@@ -55,7 +55,7 @@ def test_what_is_odd_is_counted_and_kept(tmp_path: Path):
 
 def test_an_empty_context_is_counted(tmp_path: Path):
     path = _squad(tmp_path / "dev.json", {"answers": []}, context="")
-    assert "1 questions have an empty context" in read_questions(path, COLUMNS).remarks[0]
+    assert "1 questions have an empty context" in read_questions(path, COLUMNS).warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -153,4 +153,4 @@ def test_an_answer_of_json_without_its_place_is_searched_for(tmp_path: Path):
     path = _squad(tmp_path / "dev.json", {"answers": [{"text": "fox"}, {"text": "fox", "answer_start": 14}]})
     questions = read_questions(path, COLUMNS)
     assert questions.items[0].answers == (Answer("fox", 4), Answer("fox", 14))
-    assert questions.remarks == ()
+    assert questions.warnings == ()

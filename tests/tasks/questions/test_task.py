@@ -114,7 +114,7 @@ def test_the_real_files_have_the_published_sizes(shared_data: Path):
         questions = read_questions(shared_data / "squad" / f"{name}.json.xz", SpanExtraction.usual_columns)
         assert len(questions) == count
         assert sum(not question.answers for question in questions.items) == impossible
-        assert questions.remarks == ()
+        assert questions.warnings == ()
 
 
 def test_an_empty_context_has_no_answer(tokenizer: Tokenizer):

@@ -86,7 +86,7 @@ def test_an_answer_within_a_piece_is_counted(tokenizer: Tokenizer):
         max_question_length=9,
         labelled=True,
     )
-    assert len(instances.remarks) == int(len(tokenizer.encode("the")) == 3)
+    assert len(instances.warnings) == int(len(tokenizer.encode("the")) == 3)
 
 
 def test_an_empty_context_is_one_window(tokenizer: Tokenizer):

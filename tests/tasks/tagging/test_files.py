@@ -45,7 +45,7 @@ def test_a_column_file_is_sentences_of_documents_in_iob2(tmp_path: Path):
     assert [sentences.place(index) for index in range(3)] == [
         f"{tmp_path / 'eng.train'}, row {row}" for row in (3, 10, 14)
     ]
-    assert sentences.remarks == ()
+    assert sentences.warnings == ()
 
 
 def test_columns_are_chosen_by_place(tmp_path: Path):
@@ -56,15 +56,15 @@ def test_columns_are_chosen_by_place(tmp_path: Path):
 def test_broken_iob2_is_mended_and_counted(tmp_path: Path):
     sentences = _read(tmp_path / "a.conll", "a B-PER\nb O\nc I-PER\nd I-LOC\n\ne B-PER\n\nf B-LOC\n")
     assert sentences.items[0].tags == ("B-PER", "O", "B-PER", "B-LOC")
-    assert "2 tags break IOB2" in sentences.remarks[0]
-    assert "I-PER of 'c'" in sentences.remarks[0]
+    assert "2 tags break IOB2" in sentences.warnings[0]
+    assert "I-PER of 'c'" in sentences.warnings[0]
 
 
 def test_broken_iob1_is_mended_and_counted(tmp_path: Path):
     sentences = _read(tmp_path / "a.conll", "a I-PER\nb O\nc I-PER\nd B-LOC\n")
     assert sentences.items[0].tags == ("B-PER", "O", "B-PER", "B-LOC")
-    assert "1 tags break IOB1" in sentences.remarks[0]
-    assert "B-LOC of 'd'" in sentences.remarks[0]
+    assert "1 tags break IOB1" in sentences.warnings[0]
+    assert "B-LOC of 'd'" in sentences.warnings[0]
 
 
 def test_words_without_tags_are_read_for_prediction_only(tmp_path: Path):
@@ -88,14 +88,14 @@ def test_words_without_tags_are_read_for_prediction_only(tmp_path: Path):
 def test_tables_hold_tags_or_spans(tmp_path: Path, record: dict[str, Any], words: tuple[str], tags: tuple[str]):
     sentences = _read(tmp_path / "a.jsonl", json.dumps(record))
     assert (sentences.items[0].words, sentences.items[0].tags) == (words, tags)
-    assert sentences.remarks == ()
+    assert sentences.warnings == ()
 
 
 def test_spans_within_words_and_over_one_another_are_counted(tmp_path: Path):
     spans = [[1, 4, "X"], [0, 7, "Y"], [7, 8, "Z"]]
     sentences = _read(tmp_path / "a.jsonl", json.dumps({"text": "one two so", "spans": spans}))
     assert sentences.items[0].tags == ("B-Y", "I-Y", "O")
-    widened, dropped = sentences.remarks
+    widened, dropped = sentences.warnings
     assert "1 spans start or end within a word" in widened
     assert "2 spans overlap another one" in dropped
 
@@ -129,13 +129,13 @@ def test_the_real_files_have_the_published_entities(shared_data: Path):
         assert len(read) == sentences
         assert sum(tag.startswith("B-") for sentence in read.items for tag in sentence.tags or ()) == entities
         # Two tags of the training file are B- where no entity is before them.
-        assert [remark[:17] for remark in read.remarks] == ["2 tags break IOB1"] * (name == "train")
+        assert [warning[:17] for warning in read.warnings] == ["2 tags break IOB1"] * (name == "train")
 
 
 def test_a_few_tags_that_are_no_iob_tags_are_counted_and_read_as_o(tmp_path: Path):
     sentences = _read(tmp_path / "a.conll", "a B-PER\nb I-PER\nc O\n\nd X-PER\ne I-LOC\n\nf\tB-LOC\ng\tper\n")
     assert [sentence.tags for sentence in sentences.items] == [("B-PER", "I-PER", "O"), ("O", "B-LOC"), ("B-LOC", "O")]
-    strange, broken = sentences.remarks
+    strange, broken = sentences.warnings
     assert strange.startswith("2 words have tags that are neither O nor B-TYPE or I-TYPE (X-PER, per): read as O")
     assert strange.endswith(f"(the first: X-PER of 'd', {tmp_path / 'a.conll'}, row 5)")
     assert broken.startswith("1 tags break IOB2")
@@ -147,4 +147,4 @@ def test_a_few_tags_that_are_no_iob_tags_are_counted_and_read_as_o(tmp_path: Pat
 def test_tags_that_are_no_entities_stay_as_they_are(tmp_path: Path):
     sentences = _read(tmp_path / "a.conll", "a NN\nb O\nc VBZ\nd I-X\n")
     assert sentences.items[0].tags == ("NN", "O", "VBZ", "I-X")
-    assert sentences.remarks == ()
+    assert sentences.warnings == ()

@@ -139,7 +139,7 @@ def test_lists_of_words_stay_as_they_are(tokenizer: Tokenizer):
 
 def test_tags_that_training_lacks_are_counted_and_missed(tokenizer: Tokenizer):
     instances = TASK.encode(_document([("fox", "B-ORG"), ("zoo", "B-LOC")]), tokenizer)
-    assert "1 words have tags that training lacks (B-ORG)" in instances.remarks[0]
+    assert "1 words have tags that training lacks (B-ORG)" in instances.warnings[0]
     assert instances.targets is not None
     assert TASK.count(instances.targets) == 1
     logits = torch.zeros(4, len(CLASSES))

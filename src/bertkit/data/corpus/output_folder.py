@@ -117,7 +117,7 @@ _ALL = "all"
 
 
 @dataclass(frozen=True)
-class Stage:
+class StagingFolder:
     """Files of the shards in `folder`, records and hashes in `work`.
 
     In place where all text stays; apart, until it is known what repeats, where some of it is left out.
@@ -127,14 +127,14 @@ class Stage:
     work: Path
 
     @classmethod
-    def of(cls, out: Path, *, in_place: bool) -> Stage:
+    def of(cls, out: Path, *, in_place: bool) -> StagingFolder:
         """The stage of a preparation into `out`."""
         work = out / WORK
         return cls(out, work) if in_place else cls(work / _ALL, work / _ALL)
 
 
 @dataclass(frozen=True)
-class Part:
+class MachineShard:
     """Part `number` (from 1) of `of`: every `of`-th shard."""
 
     number: int = 1
@@ -148,7 +148,7 @@ class Part:
         return f"{self.number}/{self.of}"
 
     @classmethod
-    def parse(cls, text: str) -> Part:
+    def parse(cls, text: str) -> MachineShard:
         """Read "2/4"."""
         match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
         if match is None or int(match[2]) == 0:
@@ -159,6 +159,6 @@ class Part:
         """Whether the shard with this number (from 0) belongs to it."""
         return index % self.of == self.number - 1
 
-    def all(self) -> list[Part]:
+    def all(self) -> list[MachineShard]:
         """All parts that this is one of."""
-        return [Part(number, self.of) for number in range(1, self.of + 1)]
+        return [MachineShard(number, self.of) for number in range(1, self.of + 1)]

@@ -12,7 +12,7 @@ from bertkit.core.files import atomic_folder, exclusive, read_json, remove_lefto
 from bertkit.data.corpus.dedup import DuplicateOptions
 from bertkit.data.corpus.hashing import write_shard_hashes
 from bertkit.data.corpus.manifest import Manifest, ShardRecord
-from bertkit.data.corpus.output_folder import WORK, Part, Stage, claim, finished_folder, tidy
+from bertkit.data.corpus.output_folder import WORK, MachineShard, StagingFolder, claim, finished_folder, tidy
 from bertkit.data.corpus.prepare import (
     Description,
     PrepareOptions,
@@ -35,7 +35,7 @@ _FOLDER = "part-{number}-of-{of}"
 class PartRecord:
     """A finished part: how many shards the whole text has, and what has to be the same in all parts."""
 
-    part: Part
+    part: MachineShard
     shards: int
     text_sha256: str
     about: Description
@@ -44,7 +44,7 @@ class PartRecord:
     def read(cls, path: Path) -> PartRecord:
         """Read what `prepare_part` wrote."""
         value = read_json(path)
-        return cls(part=Part(**value.pop("part")), about=Description(**value.pop("about")), **value)
+        return cls(part=MachineShard(**value.pop("part")), about=Description(**value.pop("about")), **value)
 
     def difference(self, other: PartRecord) -> str | None:
         """What keeps the two from being parts of one corpus."""
@@ -64,7 +64,7 @@ def prepare_part(
     sources: Sequence[str | Path],
     tokenizer: Tokenizer,
     out: str | Path,
-    part: Part,
+    part: MachineShard,
     options: PrepareOptions | None = None,
 ) -> list[ShardRecord] | None:
     """Write every `part.of`-th shard into `out`, on a disk that all machines share or copied together later.
@@ -85,7 +85,7 @@ def prepare_part(
                 found,
                 tokenizer,
                 own / "tokenizer",
-                Stage.of(out, in_place=not options.duplicates.any),
+                StagingFolder.of(out, in_place=not options.duplicates.any),
                 reading=options.corpus,
                 near=options.duplicates.drop_near_duplicates is not None,
                 engine=engine,
@@ -116,7 +116,7 @@ def merge_parts(out: str | Path, options: PrepareOptions | None = None) -> Manif
         if (finished := finished_folder(out, Manifest.read)) is not None:
             return finished
         record = _agreed(out)
-        stage = Stage.of(out, in_place=not DuplicateOptions.of(record.about.options).any)
+        stage = StagingFolder.of(out, in_place=not DuplicateOptions.of(record.about.options).any)
         remove_leftovers(stage.work)
         records = [_shard(out, stage, index, record) for index in range(record.shards)]
         with atomic_folder(out / "tokenizer") as folder:
@@ -128,7 +128,7 @@ def merge_parts(out: str | Path, options: PrepareOptions | None = None) -> Manif
     return manifest
 
 
-def _folder(out: Path, part: Part) -> Path:
+def _folder(out: Path, part: MachineShard) -> Path:
     return out / WORK / _FOLDER.format(number=part.number, of=part.of)
 
 
@@ -159,7 +159,7 @@ def _agreed(out: Path) -> PartRecord:
     return first
 
 
-def _shard(out: Path, stage: Stage, index: int, about: PartRecord) -> ShardRecord:
+def _shard(out: Path, stage: StagingFolder, index: int, about: PartRecord) -> ShardRecord:
     """The record of a shard that is whole, with its hashes."""
     name = shard_name(index)
     record = finished_shard(stage.folder, stage.work, name)

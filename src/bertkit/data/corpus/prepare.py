@@ -17,7 +17,7 @@ from bertkit.core.workers import Engine, EngineOptions
 from bertkit.data.corpus.dedup import DuplicateOptions, FilterTask, ShardSet, find_duplicates, run_filter
 from bertkit.data.corpus.documents import CorpusOptions
 from bertkit.data.corpus.manifest import FORMAT, Duplicates, Manifest, ShardRecord
-from bertkit.data.corpus.output_folder import WORK, Part, Stage, prepare_folder
+from bertkit.data.corpus.output_folder import WORK, MachineShard, StagingFolder, prepare_folder
 from bertkit.data.corpus.shards import shard_name
 from bertkit.data.corpus.write_shards import SHARD_BYTES, write_shards
 from bertkit.data.readers.sources import Source, resolve_sources
@@ -34,7 +34,9 @@ class Description:
     sources: list[dict[str, Any]]
 
 
-def assemble(out: Path, stage: Stage, records: Sequence[ShardRecord], about: Description, engine: Engine) -> Manifest:
+def assemble(
+    out: Path, stage: StagingFolder, records: Sequence[ShardRecord], about: Description, engine: Engine
+) -> Manifest:
     """Count what is repeated, leave out what `about.options` say, and write `manifest.json` into `out`."""
     if not any(record.tokens for record in records):
         names = ", ".join(str(source["name"]) for source in about.sources)
@@ -128,7 +130,7 @@ def prepare(
 
 def write_corpus(sources: Sequence[Source], tokenizer: Tokenizer, out: Path, options: PrepareOptions) -> Manifest:
     """Write the shards that `out` lacks, `manifest.json` last."""
-    stage = Stage.of(out, in_place=not options.duplicates.any)
+    stage = StagingFolder.of(out, in_place=not options.duplicates.any)
     with options.engine.open(options.workers) as engine:
         written = write_shards(
             sources,
@@ -138,7 +140,7 @@ def write_corpus(sources: Sequence[Source], tokenizer: Tokenizer, out: Path, opt
             reading=options.corpus,
             near=options.duplicates.drop_near_duplicates is not None,
             engine=engine,
-            part=Part(),
+            part=MachineShard(),
         )
         return assemble(out, stage, written.records, describe(sources, tokenizer, options), engine)
 

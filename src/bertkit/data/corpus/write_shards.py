@@ -17,7 +17,7 @@ from bertkit.core.workers import Engine
 from bertkit.data.corpus.documents import CorpusOptions, CorpusPiece, SentenceLines, read_pieces
 from bertkit.data.corpus.hashing import write_shard_hashes
 from bertkit.data.corpus.manifest import ShardRecord
-from bertkit.data.corpus.output_folder import Part, Stage
+from bertkit.data.corpus.output_folder import MachineShard, StagingFolder
 from bertkit.data.corpus.shards import shard_name, token_dtype, write_shard
 from bertkit.data.readers.sources import Source
 from bertkit.text.bulk_encoder import ChunkEncoder
@@ -125,12 +125,12 @@ def write_shards(
     sources: Sequence[Source],
     tokenizer: Tokenizer,
     tokenizer_folder: Path,
-    stage: Stage,
+    stage: StagingFolder,
     *,
     reading: CorpusOptions,
     near: bool,
     engine: Engine,
-    part: Part,
+    part: MachineShard,
 ) -> WrittenShards:
     """Read all text and write what `stage` lacks of the part's shards, and the tokenizer for those who make them."""
     with atomic_folder(tokenizer_folder) as folder:

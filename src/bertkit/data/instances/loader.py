@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bertkit.core.errors import InputError
 from bertkit.core.randomness import derive_key, generator
 from bertkit.data.instances.batches import InstanceSource, PretrainingBatch
-from bertkit.data.instances.stages import Stage
+from bertkit.data.instances.stages import BatchPhase
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ AHEAD = 3
 """Steps whose batches are being made while one is taken."""
 
 
-def made_ahead(make: Callable[[int], T], start: int, stop: int | None = None) -> Generator[T, None, None]:
+def prefetch(make: Callable[[int], T], start: int, stop: int | None = None) -> Generator[T, None, None]:
     """What `make` gives for every step from `start` on, made in a background thread a few steps ahead."""
     steps = iter(range(start, stop)) if stop is not None else count(start)
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
@@ -91,7 +91,7 @@ class PretrainingLoader:
 
     def batches(self, start_step: int, stop_step: int | None = None) -> Iterator[list[PretrainingBatch]]:
         """Batches of the steps from `start_step` on, made in a background thread a few steps ahead."""
-        return made_ahead(self.batch, start_step, stop_step)
+        return prefetch(self.batch, start_step, stop_step)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """Order of an epoch's instances, one for each slot."""
@@ -114,7 +114,7 @@ class StagedLoader:
     def __init__(
         self,
         sources: Mapping[int, InstanceSource],
-        stages: Sequence[Stage],
+        stages: Sequence[BatchPhase],
         starts: Sequence[int],
         *,
         micro_batch_tokens: int,
@@ -155,7 +155,7 @@ class StagedLoader:
 
     def batches(self, start_step: int, stop_step: int | None = None) -> Generator[list[PretrainingBatch], None, None]:
         """Batches of the steps from `start_step` on, made in a background thread a few steps ahead."""
-        return made_ahead(self.batch, start_step, stop_step)
+        return prefetch(self.batch, start_step, stop_step)
 
     def epochs(self, steps: int) -> float:
         """How often `steps` go through the text."""

@@ -8,7 +8,7 @@ from bertkit.core.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class BatchPhase:
     """A part of a run, until the next one starts."""
 
     start: float
@@ -44,7 +44,7 @@ class StageOptions:
             raise InputError(f"ramp_from must be at least 1, got {self.ramp_from}")
 
 
-def plan_stages(options: StageOptions, *, batch_size: int, seq_length: int, by_time: bool) -> list[Stage]:
+def plan_stages(options: StageOptions, *, batch_size: int, seq_length: int, by_time: bool) -> list[BatchPhase]:
     """The stages in their order; of a run `by_time` the shares are those of its time, tokens taking equally long."""
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
@@ -54,7 +54,7 @@ def plan_stages(options: StageOptions, *, batch_size: int, seq_length: int, by_t
         sizes.append(2 * sizes[-1])
     starts = [options.ramp_share * index / len(sizes) for index in range(len(sizes))]
     parts = [*zip(starts, sizes, strict=True), (options.ramp_share if sizes else 0.0, batch_size)]
-    stages = [Stage(start=start, batch_size=size, seq_length=seq_length) for start, size in parts]
+    stages = [BatchPhase(start=start, batch_size=size, seq_length=seq_length) for start, size in parts]
     if options.long_seq_length is not None:
         if options.long_seq_length <= seq_length:
             raise InputError(f"long_seq_length {options.long_seq_length} must be over seq_length {seq_length}")
@@ -68,5 +68,7 @@ def plan_stages(options: StageOptions, *, batch_size: int, seq_length: int, by_t
             raise InputError(
                 f"ramp_share {before} and long_share {options.long_share}{of_time} are more than the run: lower one"
             )
-        stages.append(Stage(start=max(before, 1 - share), batch_size=batch_size, seq_length=options.long_seq_length))
+        stages.append(
+            BatchPhase(start=max(before, 1 - share), batch_size=batch_size, seq_length=options.long_seq_length)
+        )
     return stages

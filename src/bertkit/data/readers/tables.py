@@ -213,7 +213,7 @@ class Table:
     columns: dict[str | int, list[Any]]
     origins: list[tuple[str, int]]
     """File or data set and row number (in text files the line's, counted from 1) of each row."""
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """What was found odd on reading, counted, a line each."""
 
     def __len__(self) -> int:
@@ -272,11 +272,11 @@ def table_of(
     long_rows: Sequence[str],
 ) -> Table:
     """The table of rows; `long_rows` are the places of those that have more fields than the first line."""
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     if long_rows:
         text = "rows have more fields than the first line, as if a text held a tab: the last ones are not read"
-        remarks = (f"{len(long_rows):,} {text} (the first: {long_rows[0]})",)
-    return Table({column: [row[place] for row in rows] for place, column in enumerate(columns)}, origins, remarks)
+        warnings = (f"{len(long_rows):,} {text} (the first: {long_rows[0]})",)
+    return Table({column: [row[place] for row in rows] for place, column in enumerate(columns)}, origins, warnings)
 
 
 _MAX_ROWS = 8192

@@ -114,7 +114,7 @@ def run_page(found: Evaluated, result: FinetuneResult, run: Path, further: Seque
     return Report(
         title=f"{result.name}: {found.task.summary}",
         lead=lead,
-        notice=" ".join(f"{remark}." for remark in (result.advice(), *found.instances.all_remarks) if remark),
+        notice=" ".join(f"{warning}." for warning in (result.advice(), *found.instances.all_warnings) if warning),
         facts=_facts(result),
         sections=[
             _seeds(result),
@@ -188,7 +188,7 @@ def evaluation_page(found: Evaluated, *, model: Path, data: str) -> Report:
     return Report(
         title=f"{model} on {data}",
         lead=f"{found.task.benchmark or found.task.kind}, {found.task.summary}: {len(found.predictions):,} examples.",
-        notice=" ".join(f"{remark}." for remark in found.instances.all_remarks),
+        notice=" ".join(f"{warning}." for warning in found.instances.all_warnings),
         facts=[
             Fact(value=f"{value:.4f}", label=name.replace("_", " "))
             for name, value in list(figures.items())[:_MOST_FACTS]

@@ -241,6 +241,6 @@ class StudyData:
         return cls(data.name, task, parts, name)
 
     @property
-    def remarks(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What was odd in the data, by part."""
-        return [f"{name}: {text}" for name, part in self.parts.items() for text in part.all_remarks]
+        return [f"{name}: {text}" for name, part in self.parts.items() for text in part.all_warnings]

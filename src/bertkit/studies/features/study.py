@@ -55,8 +55,8 @@ def study_features(
     layers = tuple(sorted({layer for found in chosen.values() for layer in found}))
     with exclusive(out):
         settle_config(out, _config(loaded, studied, options), resume)
-        for remark in studied.remarks:
-            note(remark)
+        for warning in studied.warnings:
+            note(warning)
         make: type[TagBench] | type[TextBench] = TagBench if isinstance(studied.task, Tagging) else TextBench
         bench: Bench = make(loaded, studied, layers, options, out / "features")
         metric = studied.task.metric_names[0]

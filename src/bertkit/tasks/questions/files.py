@@ -80,7 +80,7 @@ def read_questions(
     all means that the context has no answer. Raises `InputError` for a file without answers if `labelled`.
     """
     content = None if isinstance(source, Table) else _squad_json(source, columns.encoding_errors)
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     if content is not None:
         found = list(_squad_questions(content, str(source), labelled=labelled))
     else:
@@ -88,15 +88,18 @@ def read_questions(
         table = read_table(
             source, columns=names, header=columns.header, encoding_errors=columns.encoding_errors, split=split
         )
-        remarks = table.remarks
+        warnings = table.warnings
         found = list(_table_questions(table, columns, where=where, labelled=labelled))
     if not found:
         raise InputError(f"{source} has no questions: check the file")
     questions = [question for question, _ in found]
-    remarks += _remarks(questions, [given for _, given in found])
+    warnings += _warnings(questions, [given for _, given in found])
     if labelled and not any(question.answers for question in questions):
-        remarks = (*remarks, f"none of {len(questions):,} questions has an answer: is {source} a file without labels?")
-    return Questions(tuple(questions), remarks)
+        warnings = (
+            *warnings,
+            f"none of {len(questions):,} questions has an answer: is {source} a file without labels?",
+        )
+    return Questions(tuple(questions), warnings)
 
 
 def is_squad_file(path: Path) -> bool:
@@ -195,7 +198,7 @@ def _given(cell: Any, place: str) -> list[_Given]:
     return found
 
 
-def _remarks(questions: Sequence[Question], given: Sequence[Sequence[_Given]]) -> tuple[str, ...]:
+def _warnings(questions: Sequence[Question], given: Sequence[Sequence[_Given]]) -> tuple[str, ...]:
     moved, lost, empty, twice = [], [], [], []
     ids = Counter(question.id for question in questions)
     for question, theirs in zip(questions, given, strict=True):

@@ -153,11 +153,11 @@ class SpanExtraction(Task[Questions]):
         unanswerable = [question for question in examples.items if not question.answers]
         if self.impossible or not labelled or not unanswerable:
             return instances
-        remark = (
+        warning = (
             f"{len(unanswerable):,} of {len(examples):,} questions have no answer, which this model cannot say: "
             f"fine-tune with such questions (the first: {unanswerable[0].place})"
         )
-        return replace(instances, remarks=(*instances.remarks, remark))
+        return replace(instances, warnings=(*instances.warnings, warning))
 
     def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
         """Cross-entropy over a window's tokens, mean of start and end, summed."""

@@ -50,11 +50,11 @@ def encode_questions(
     owners, starts = _window_places(pieces.lengths[context_of], rooms, doc_stride)
     parts = pieces.parts(context_of[owners], starts, rooms[owners])
     before = asked.lengths[owners] + 1 + between
-    remarks = _cut_questions(items, whole, max_question_length)
+    warnings = _cut_questions(items, whole, max_question_length)
     targets = None
     if labelled:
         answers, widened = _answer_pieces(items, pieces, context_of)
-        remarks += widened
+        warnings += widened
         targets = torch.from_numpy(_targets(answers[owners], starts, parts.lengths, before))
     sequences = tokenizer.join(asked.parts(owners, np.zeros_like(owners), asked.lengths[owners]), parts)
     return TaskInstances(
@@ -66,7 +66,7 @@ def encode_questions(
         text_starts=before,
         scored=_scored(owners, starts, parts.lengths, before, rooms, pieces.lengths[context_of]),
         targets=targets,
-        remarks=remarks,
+        warnings=warnings,
     )
 
 

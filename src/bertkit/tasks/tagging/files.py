@@ -106,7 +106,7 @@ def read_sentences(
     if `labelled`.
     """
     sentences: list[Sentence] = []
-    remarks: list[str] = []
+    warnings: list[str] = []
     for part in [source] if isinstance(source, Table) else resolve_sources([source]):
         if isinstance(part, SourceFile) and not _is_table(part.path):
             sentences += _column_sentences(part.path, columns, labelled=labelled)
@@ -114,16 +114,16 @@ def read_sentences(
             table = part if isinstance(part, Table) else part.name if isinstance(part, HubDataset) else part.path
             found, odd = _table_sentences(table, columns, split=split, where=where, labelled=labelled)
             sentences += found
-            remarks += odd
+            warnings += odd
     if not sentences:
         raise InputError(f"{source} has no sentences: check the file")
     if not labelled or not mostly_entities(tag for sentence in sentences for tag in sentence.tags or ()):
-        return Sentences(tuple(sentences), tuple(remarks))
-    remarks += _strange(sentences)
+        return Sentences(tuple(sentences), tuple(warnings))
+    warnings += _strange(sentences)
     sentences = [replace(sentence, tags=_known_tags(sentence.tags or ())) for sentence in sentences]
     return Sentences(
         tuple(replace(sentence, tags=to_iob2(sentence.tags or ())) for sentence in sentences),
-        (*remarks, *_repairs(sentences)),
+        (*warnings, *_repairs(sentences)),
     )
 
 
@@ -246,8 +246,8 @@ def _table_sentences(
             widened += [place] * is_wide
             dropped += [place] * overlapping
         sentences.append(Sentence.of_text(text, spans, tags, place))
-    remarks = [
-        *table.remarks,
+    warnings = [
+        *table.warnings,
         *(
             f"{len(places):,} spans {what} (the first: {places[0]})"
             for places, what in (
@@ -257,7 +257,7 @@ def _table_sentences(
             if places
         ),
     ]
-    return sentences, remarks
+    return sentences, warnings
 
 
 def _parsed(cell: Any) -> Any:

@@ -60,7 +60,7 @@ def encode_sentences(
     pieces = documents.pieces
     runs = Pieces(pieces.ids, pieces.offsets, np.array(starts, np.int64), lengths)
     speaking = np.concatenate(scored)
-    targets, remarks = _targets(sentences, places, speaking) if labelled else (None, ())
+    targets, warnings = _targets(sentences, places, speaking) if labelled else (None, ())
     return TaskInstances(
         examples=sentences,
         sequences=tokenizer.join(runs),
@@ -70,7 +70,7 @@ def encode_sentences(
         scored=speaking,
         targets=targets,
         has_row_targets=True,
-        remarks=remarks,
+        warnings=warnings,
     )
 
 
