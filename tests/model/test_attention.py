@@ -1,4 +1,4 @@
-"""Tokens that nobody attends to, and probabilities as a result. Attention to the tokens around, in whole tiles and in blocks."""
+"""Attention weights of packed sequences, whole and in windows."""
 
 import numpy as np
 import pytest

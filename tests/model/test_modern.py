@@ -1,4 +1,4 @@
-"""ModernBERT's sizes, its configuration in Hugging Face's words, and its first weights. Queries and keys turned by their positions."""
+"""ModernBERT's sizes, configuration, first weights and rotary positions."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""RoBERTa's tokenizer gives the ids and offsets of the transformers package. ModernBERT's tokenizer, from a file in its layout, against Hugging Face's."""
+"""RoBERTa's and ModernBERT's tokenizers against Hugging Face's."""
 
 import json
 import shutil

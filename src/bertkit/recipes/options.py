@@ -247,9 +247,9 @@ class MachineCost:
     """What the machine draws; with --budget."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if (value := getattr(self, field.name)) is not None and value < 0:
-                raise InputError(f"{field.name} must be at least 0, got {value}")
+        for option in fields(self):
+            if (value := getattr(self, option.name)) is not None and value < 0:
+                raise InputError(f"{option.name} must be at least 0, got {value}")
 
     def kilowatt_hours(self, seconds: float) -> float | None:
         """Energy of some time."""

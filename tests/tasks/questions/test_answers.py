@@ -1,4 +1,4 @@
-"""Against a transcription of SQuAD 2.0's official evaluation (Rajpurkar et al. 2018), on answers made to trip it. Against the rules of SQuAD's two evaluation scripts, written down once more."""
+"""Choosing answers, SQuAD's scores and the threshold, against the rules of its two evaluation scripts."""
 
 import math
 import re
