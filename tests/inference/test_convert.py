@@ -1,4 +1,4 @@
-"""Any model that can be read is written again in the other formats, with all that belongs to it. TensorFlow 1's checkpoints come in and go out; with BERTKIT_TENSORFLOW_PYTHON real TensorFlow is asked."""
+"""Conversion between formats; with BERTKIT_TENSORFLOW_PYTHON real TensorFlow reads what was written."""
 
 import json
 import os

@@ -61,8 +61,8 @@ def train(
     started again ends with the same bits as one that was not, unless it has a budget of time. With `options.select_by`
     the module holds the weights of the best evaluation in the end, otherwise those of the last step.
 
-    With `replicas` of the module on several processes, `batches` are this one's share of every step. `schedules` are, by
-    name, those of parameters that do not learn as the run does. `profile` records some early steps.
+    With `replicas` of the module on several processes, `batches` are this one's share of every step. `schedules` are,
+    by name, those of parameters that do not learn as the run does. `profile` records some early steps.
     """
     replicas = Replicas(objective.module) if replicas is None else replicas
     group = replicas.group
@@ -107,7 +107,7 @@ class _Loop(Generic[MicroBatchT]):
         baselines: Baselines,
         schedules: Mapping[str, ParameterSchedule] | None,
     ) -> None:
-        from bertkit.recipes.pretrain_objective import UnigramPlateau
+        from bertkit.recipes.pretrain_objective import UnigramPlateau  # noqa: PLC0415
 
         self.objective, self.options, self.run, self.replicas, self.clock = objective, options, run, replicas, clock
         self.group = replicas.group
