@@ -1,19 +1,48 @@
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from bertkit.core.batch import PackedBatch, pack, token_budget_batches
 
 
-def test_examples_are_laid_end_to_end_in_their_order(tokenizer):
-    examples = tokenizer.encode_batch(["the cat", "a mat", "dogs ran over hills"], ["sat", "on", "beyond rivers"])
-    batch = pack(examples)
-    assert batch.input_ids.tolist() == [token for example in examples for token in example.input_ids]
-    assert batch.token_type_ids.tolist() == [kind for example in examples for kind in example.token_type_ids]
-    assert batch.cu_seqlens.diff().tolist() == [len(example) for example in examples]
+@dataclass(frozen=True)
+class _Sequence:
+    input_ids: NDArray[np.int32]
+    token_type_ids: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+def test_sequences_are_laid_end_to_end_in_their_order():
+    sequences = [
+        _Sequence(np.arange(length, dtype=np.int32) + 10 * length, np.arange(length, dtype=np.int8) % 2)
+        for length in (5, 4, 8)
+    ]
+    batch = pack(sequences)
+    assert batch.input_ids.tolist() == [token for sequence in sequences for token in sequence.input_ids]
+    assert batch.token_type_ids.tolist() == [kind for sequence in sequences for kind in sequence.token_type_ids]
+    assert batch.cu_seqlens.diff().tolist() == [5, 4, 8]
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8))
+def test_a_batch_is_halved_between_sequences(lengths: list[int]):
+    ids = np.split(np.arange(sum(lengths)), np.cumsum(lengths)[:-1])
+    whole = pack([_Sequence(some.astype(np.int32), (some % 2).astype(np.int8)) for some in ids])
+    parts = whole.halved()
+    middle = len(lengths) // 2
+    expected = [ids[:middle], ids[middle:]] if middle else [ids]
+    for part, sequences in zip(parts, expected, strict=True):
+        alone = pack([_Sequence(some.astype(np.int32), (some % 2).astype(np.int8)) for some in sequences])
+        assert part.lengths.tolist() == alone.lengths.tolist()
+        for name in ("input_ids", "token_type_ids", "position_ids", "cu_seqlens"):
+            assert torch.equal(getattr(part, name), getattr(alone, name)), name
+            assert getattr(part, name).dtype == getattr(alone, name).dtype
 
 
 @given(st.lists(st.integers(1, 50)), st.integers(1, 120))

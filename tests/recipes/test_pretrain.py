@@ -36,7 +36,7 @@ from bertkit.training.optimizers import AdamW, new_optimizer
 from bertkit.training.options import OptimizerName, OptimizerOptions, TrainingOptions
 from bertkit.training.parallel import Replicas
 from bertkit.training.run_folder import read_config
-from bertkit.training.step import LossTerm, StepFigures, accumulate_gradients, halves
+from bertkit.training.step import LossTerm, StepFigures, accumulate_gradients
 
 WORDS = ["wind", "river", "stone", "light", "over", "under", "runs", "falls", "keeps", "green", "old", "quiet"]
 OPTIONS = PretrainOptions(
@@ -168,7 +168,7 @@ def test_layers_that_are_computed_twice_give_the_same_gradients(data: Path):
 
 def test_the_halves_of_a_micro_batch_are_its_sequences(data: Path):
     whole = max(PretrainSetup.of(data, OPTIONS, ProcessGroup()).loader.batch(0), key=lambda b: b.inputs.num_sequences)
-    first, second = halves(whole)
+    first, second = whole.halved()
     assert first.inputs.num_sequences + second.inputs.num_sequences == whole.inputs.num_sequences > 2
     assert torch.equal(torch.cat([first.inputs.input_ids, second.inputs.input_ids]), whole.inputs.input_ids)
     assert torch.equal(torch.cat([first.masked_labels, second.masked_labels]), whole.masked_labels)
@@ -176,8 +176,8 @@ def test_the_halves_of_a_micro_batch_are_its_sequences(data: Path):
     assert torch.equal(moved, whole.masked_positions)
     assert second.inputs.cu_seqlens[0] == 0 and second.inputs.cu_seqlens[-1] == second.inputs.num_tokens
     assert second.inputs.max_seqlen == int(second.inputs.cu_seqlens.diff().max())
-    lone = halves(halves(halves(whole)[0])[0])[0]
-    assert lone.inputs.num_sequences == 1 and halves(lone) == [lone]
+    lone = whole.halved()[0].halved()[0].halved()[0]
+    assert lone.inputs.num_sequences == 1 and lone.halved() == [lone]
 
 
 def test_a_profile_is_a_table_and_a_trace(data: Path, tmp_path: Path):

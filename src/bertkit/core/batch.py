@@ -1,18 +1,16 @@
-"""- PackedBatch, pack, token_budget_batches, split in two: the only collation."""
-# T tokens, B sequences.
-# R rows, B runs, L the longest run.
+"""Sequences laid end to end without padding, and their grouping into batches of a bounded number of tokens."""
+# T tokens, B sequences, L the longest sequence.
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-from bertkit.text.sequences import EncodedExample
 
 
 @dataclass(frozen=True)
@@ -20,8 +18,8 @@ class PackedBatch:
     """Sequences without padding.
 
     `input_ids`, `token_type_ids` and `position_ids` are int64 (T,); `cu_seqlens` is int32 (B+1,), where sequence b
-    holds the tokens from `cu_seqlens[b]` up to `cu_seqlens[b + 1]`. `lengths` int64 (B,) say the same on the processor,
-    wherever the tensors lie, so that nobody waits for a device to know them.
+    holds the tokens from `cu_seqlens[b]` up to `cu_seqlens[b + 1]`. `lengths` int64 (B,) say the same in NumPy,
+    whichever device the tensors are on, so that nobody waits for a device to know them.
     """
 
     input_ids: Tensor
@@ -73,7 +71,7 @@ class PackedBatch:
         )
 
     def pin_memory(self) -> PackedBatch:
-        """Copy to memory from which a CUDA device reads while the processor goes on."""
+        """Copy to memory from which a CUDA device reads while the CPU works."""
         return PackedBatch(
             self.input_ids.pin_memory(),
             self.token_type_ids.pin_memory(),
@@ -82,13 +80,48 @@ class PackedBatch:
             self.lengths,
         )
 
+    def halved(self) -> list[PackedBatch]:
+        """The first and the last half of the sequences; a batch of one sequence stays as it is."""
+        if self.num_sequences < 2:
+            return [self]
+        half = self.num_sequences // 2
+        middle = int(self.cu_seqlens[half])
+        return [
+            PackedBatch(
+                self.input_ids[tokens],
+                self.token_type_ids[tokens],
+                self.position_ids[tokens],
+                bounds - bounds[0],
+                lengths,
+            )
+            for tokens, bounds, lengths in (
+                (slice(middle), self.cu_seqlens[: half + 1], self.lengths[:half]),
+                (slice(middle, None), self.cu_seqlens[half:], self.lengths[half:]),
+            )
+        ]
 
-def pack(examples: Sequence[EncodedExample]) -> PackedBatch:
-    """Lay the examples end to end, in their order."""
+
+class EncodedSequence(Protocol):
+    """What `pack` reads of a sequence of n tokens."""
+
+    @property
+    def input_ids(self) -> NDArray[np.integer]:
+        """Vocabulary ids (n,)."""
+
+    @property
+    def token_type_ids(self) -> NDArray[np.integer]:
+        """Segment ids (n,)."""
+
+    def __len__(self) -> int:
+        """Tokens."""
+
+
+def pack(sequences: Sequence[EncodedSequence]) -> PackedBatch:
+    """Lay the sequences end to end, in their order."""
     return PackedBatch.from_arrays(
-        np.concatenate([example.input_ids for example in examples]),
-        np.concatenate([example.token_type_ids for example in examples]),
-        np.array([len(example) for example in examples], np.int64),
+        np.concatenate([sequence.input_ids for sequence in sequences]),
+        np.concatenate([sequence.token_type_ids for sequence in sequences]),
+        np.array([len(sequence) for sequence in sequences], np.int64),
     )
 
 
@@ -111,10 +144,9 @@ def token_budget_batches(lengths: NDArray[np.integer] | Sequence[int], max_token
 
 
 def side_by_side(values: Tensor, bounds: Tensor) -> Tensor:
-    """Values (R,), with each run's bounds (B + 1,), as float32 (B, L); what a shorter run lacks is -inf."""
+    """Values (T,) of the sequences between `bounds` (B + 1,) as float32 (B, L), -inf behind a shorter sequence."""
     lengths = bounds.diff()
-    longest = int(lengths.max())
-    columns = torch.arange(longest, device=values.device)
+    columns = torch.arange(int(lengths.max()), device=values.device)
     there = columns < lengths[:, None]  # (B, L)
     places = (bounds[:-1, None] + columns).clamp(max=len(values) - 1)
     return values.float()[places].masked_fill(~there, -torch.inf)

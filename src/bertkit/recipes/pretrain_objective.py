@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from bertkit.data.instances.batches import PretrainingBatch
 from bertkit.model.pretraining import PretrainingModel
 from bertkit.model.size import training_flops
-from bertkit.training.step import MASKED_LM, LossTerm, halves
+from bertkit.training.step import MASKED_LM, LossTerm
 
 NEXT_SENTENCE = "next_sentence"
 
@@ -48,7 +48,7 @@ class PretrainingObjective:
 
     def halves(self, micro_batch: PretrainingBatch) -> Sequence[PretrainingBatch]:
         """The first and the last half of the sequences."""
-        return halves(micro_batch)
+        return micro_batch.halved()
 
     def terms(self, micro_batch: PretrainingBatch, model: nn.Module) -> Mapping[str, LossTerm]:
         """Losses and right answers of one micro-batch, wherever it lies."""

@@ -1,6 +1,5 @@
-"""- PretrainingBatch, MaskedSequences, InstanceSource."""
+"""Masked sequences with their answers: as arrays, as batches for the model, and the interface of their sources."""
 # T tokens, B sequences, M masked positions.
-# B sequences.
 
 from __future__ import annotations
 
@@ -41,7 +40,7 @@ class PretrainingBatch:
         )
 
     def pin_memory(self) -> PretrainingBatch:
-        """Copy to memory from which a CUDA device reads while the processor goes on."""
+        """Copy to memory from which a CUDA device reads while the CPU works."""
         labels = self.next_sentence_labels
         return PretrainingBatch(
             self.inputs.pin_memory(),
@@ -49,6 +48,29 @@ class PretrainingBatch:
             self.masked_labels.pin_memory(),
             None if labels is None else labels.pin_memory(),
         )
+
+    def halved(self) -> list[PretrainingBatch]:
+        """The first and the last half of the sequences; a batch of one sequence stays as it is."""
+        inputs, labels = self.inputs.halved(), self.next_sentence_labels
+        if len(inputs) < 2:
+            return [self]
+        first, second = inputs
+        masked = int(torch.searchsorted(self.masked_positions, first.num_tokens))
+        count = first.num_sequences
+        return [
+            PretrainingBatch(
+                first,
+                self.masked_positions[:masked],
+                self.masked_labels[:masked],
+                None if labels is None else labels[:count],
+            ),
+            PretrainingBatch(
+                second,
+                self.masked_positions[masked:] - first.num_tokens,
+                self.masked_labels[masked:],
+                None if labels is None else labels[count:],
+            ),
+        ]
 
 
 class InstanceSource(Protocol):
