@@ -1,9 +1,14 @@
 import torch
 
-from bertkit.core.devices import resolve_micro_batch_tokens
+from bertkit.core.devices import token_budget
 
 
 def test_a_gpu_takes_more_tokens_at_once_unless_told_otherwise():
-    processor, gpu = torch.device("cpu"), torch.device("cuda")
-    assert [resolve_micro_batch_tokens(None, device) for device in (processor, gpu)] == [4096, 65536]
-    assert [resolve_micro_batch_tokens(100, device) for device in (processor, gpu)] == [100, 100]
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert [token_budget(device, "training") for device in (cpu, gpu)] == [4096, 65536]
+    assert [token_budget(device, "inference") for device in (cpu, gpu)] == [2048, 32768]
+    assert [token_budget(device, "training", 100) for device in (cpu, gpu)] == [100, 100]
+
+
+def test_a_device_of_another_kind_takes_as_many_tokens_as_a_cpu():
+    assert token_budget(torch.device("meta"), "evaluation") == token_budget(torch.device("cpu"), "evaluation")

@@ -1,4 +1,4 @@
-"""- torch: default device, autocast, micro-batch budget by device (ONE table), peak memory, the machine in words."""
+"""The devices of torch: which one is used, in which precision, for how many tokens at once, and its memory."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ from bertkit.core.console import counted
 from bertkit.core.errors import InputError, MemoryLimitError
 from bertkit.core.machine import Precision
 
-_MICRO_BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
-"""Enough to keep a device busy."""
+Use = Literal["training", "evaluation", "inference"]
+_TOKEN_BUDGETS: dict[str, dict[Use, int]] = {
+    # Inference runs several batches side by side on a CPU: a batch of each has to fit the cache.
+    "cpu": {"training": 4096, "evaluation": 4096, "inference": 2048},
+    "cuda": {"training": 65536, "evaluation": 65536, "inference": 32768},
+}
 
 
 def default_device() -> torch.device:
-    """The first CUDA device where there is one, else the processor."""
+    """The first CUDA device where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -43,9 +47,9 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["bf
     return precision
 
 
-def resolve_micro_batch_tokens(tokens: int | None, device: torch.device) -> int:
-    """Turn None into as many as suit the device."""
-    return _MICRO_BATCH_TOKENS[device.type] if tokens is None else tokens
+def token_budget(device: torch.device, use: Use, asked: int | None = None) -> int:
+    """How many tokens go through a model at once: as `asked`, or where that is None as many as suit the device."""
+    return _TOKEN_BUDGETS.get(device.type, _TOKEN_BUDGETS["cpu"])[use] if asked is None else asked
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
@@ -77,9 +81,9 @@ def peak_memory(device: torch.device) -> int:
 
 
 def describe_machine() -> str:
-    """Processor or GPU, cores, precision and versions, in one line."""
+    """CPU or GPU, cores, precision and versions, in one line."""
     device = default_device()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     precision = resolve_precision("auto", device)
     return (
@@ -88,10 +92,10 @@ def describe_machine() -> str:
     )
 
 
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text(encoding="utf-8", errors="replace").splitlines():
+def _cpu_name() -> str:
+    details = Path("/proc/cpuinfo")
+    if details.is_file():
+        for line in details.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bertkit.core.devices import default_device, resolve_micro_batch_tokens, resolve_precision
+from bertkit.core.devices import default_device, resolve_precision, token_budget
 from bertkit.core.errors import InputError
 from bertkit.core.files import sha256
 from bertkit.model.bert import BertModel
@@ -143,7 +143,7 @@ class FinetuneSetup:
     def of(cls, model: Path, data: TaskData, options: FinetuneOptions) -> FinetuneSetup:
         """Open the folder, encode the data; raise `InputError` for what does not fit."""
         device = default_device()
-        options = replace(options, micro_batch_tokens=resolve_micro_batch_tokens(options.micro_batch_tokens, device))
+        options = replace(options, micro_batch_tokens=token_budget(device, "training", options.micro_batch_tokens))
         folder = ModelFolder.open(find_folder(model))
         tokenizer = Tokenizer.from_pretrained(folder.path)
         task = data.task(_max_length(folder, data, options))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bertkit.core.console import counted, format_duration, note
-from bertkit.core.devices import autocast, full_memory_named, resolve_micro_batch_tokens, resolve_precision
+from bertkit.core.devices import autocast, full_memory_named, resolve_precision, token_budget
 from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder
@@ -68,7 +68,7 @@ class PretrainSetup:
         cls, folder: Path, options: PretrainOptions, group: ProcessGroup, started: float | None = None
     ) -> PretrainSetup:
         """Open the data and draw the weights; `started` is when the run's budget begins, by `time.perf_counter`."""
-        micro_batch_tokens = resolve_micro_batch_tokens(options.micro_batch_tokens, group.device)
+        micro_batch_tokens = token_budget(group.device, "training", options.micro_batch_tokens)
         data = PretrainData.open(folder, replace(options, micro_batch_tokens=micro_batch_tokens))
         options = data.options
         module = _new_module(options, data.prepared)

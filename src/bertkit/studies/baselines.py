@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit, cro
 from sklearn.pipeline import FeatureUnion
 from torch import Tensor, nn
 
-from bertkit.core.devices import default_device
+from bertkit.core.devices import default_device, token_budget
 from bertkit.model.initialization import initialize
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.recipes.finetune_seed import FinetuneLoader, FinetuneObjective
@@ -30,8 +30,6 @@ from bertkit.text.sequences import EncodedExample
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.loop import train
 from bertkit.training.options import OptimizerOptions, TrainingOptions
-
-_MICRO_BATCH_TOKENS = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +104,7 @@ def finetune_few_labels(
     loader = FinetuneLoader(
         examples,
         batch_size=options.batch_size,
-        micro_batch_tokens=_MICRO_BATCH_TOKENS,
+        micro_batch_tokens=token_budget(device, "training"),
         seed=seed,
         device=device,
     )
@@ -116,7 +114,9 @@ def finetune_few_labels(
     )
     training = TrainingOptions(steps=steps, optimizer=optimizer, seed=seed, log_every=steps, checkpoint_every=steps)
     train(FinetuneObjective(network, task), loader.batches, training, run, description=run.name)
-    logits = compute_logits(network, unseen, max_tokens=_MICRO_BATCH_TOKENS, precision=training.precision)
+    logits = compute_logits(
+        network, unseen, max_tokens=token_budget(device, "evaluation"), precision=training.precision
+    )
     if save_to is not None:
         save_task_model(save_to, network, task, Tokenizer.from_pretrained(model))
     shutil.rmtree(run)

@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from bertkit.core.console import note
-from bertkit.core.devices import default_device, resolve_micro_batch_tokens
+from bertkit.core.devices import default_device, token_budget
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_path, exclusive, write_json
 from bertkit.data.readers.text import EncodingErrors
@@ -216,7 +216,7 @@ def _measure_diagnostic(model: Path, examples: Examples, options: FinetuneOption
         task_model.to(device),
         task,
         instances,
-        max_tokens=resolve_micro_batch_tokens(options.micro_batch_tokens, device),
+        max_tokens=token_budget(device, "evaluation", options.micro_batch_tokens),
         precision=options.precision,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bertkit.core.devices import default_device, describe_machine, resolve_micro_batch_tokens
+from bertkit.core.devices import default_device, describe_machine, token_budget
 from bertkit.recipes.finetune_result import FinetuneResult, deviation, metric_interval
 from bertkit.recipes.grid import GRID_COLUMNS, GridResult
 from bertkit.recipes.options import FinetuneOptions
@@ -88,7 +88,7 @@ def write_run_report(
         model.to(device),
         task,
         result.dev_instances,
-        max_tokens=resolve_micro_batch_tokens(options.micro_batch_tokens, device),
+        max_tokens=token_budget(device, "evaluation", options.micro_batch_tokens),
         precision=options.precision,
     )
     path = out / REPORT_FILE
