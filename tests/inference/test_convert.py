@@ -198,8 +198,13 @@ DESCRIPTIONS = [
     ModelDescription(config=CONFIG, architecture="BertForPreTraining"),
     ModelDescription(config=CONFIG, architecture="BertForMaskedLM"),
     ModelDescription(config=CONFIG, architecture="BertForNextSentencePrediction"),
-    ModelDescription(config=CONFIG, architecture="BertForSequenceClassification", labels=("no", "yes", "?")),
-    ModelDescription(config=CONFIG, architecture="BertForSequenceClassification", regression=True),
+    ModelDescription(
+        config=CONFIG,
+        architecture="BertForSequenceClassification",
+        labels=("no", "yes", "?"),
+        problem_type="single_label_classification",
+    ),
+    ModelDescription(config=CONFIG, architecture="BertForSequenceClassification", problem_type="regression"),
     ModelDescription(config=CONFIG, architecture="BertForQuestionAnswering"),
 ]
 # What google-research/bert calls the variables of its two pre-training heads and of one layer.

@@ -15,6 +15,8 @@ from bertkit.pretrained.formats.table import FORMATS
 
 CONFIG_FILE = "config.json"
 _LABELLED = (SEQUENCE_CLASSIFICATION, "BertForTokenClassification")
+REGRESSION, SINGLE_LABEL, MULTI_LABEL = "regression", "single_label_classification", "multi_label_classification"
+"""Hugging Face's names for what the outputs of sequence classification mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,9 @@ class ModelDescription:
     architecture: str = "BertModel"
     """Hugging Face's class, in BERT's name for DistilBERT and RoBERTa too."""
     labels: tuple[str, ...] | None = None
-    regression: bool = False
+    """Names of a classifier's outputs."""
+    problem_type: str | None = None
+    """What the outputs of sequence classification mean, None for other classes."""
 
     @property
     def num_labels(self) -> int:
@@ -46,12 +50,11 @@ class ModelDescription:
             raise InputError(f"{path}: {error}") from None
         architecture = form.architecture((content.get("architectures") or [form.class_name("BertModel")])[0])
         labels = _labels(path, content) if architecture in _LABELLED else None
-        regression = architecture == SEQUENCE_CLASSIFICATION and (
-            content.get("problem_type") == "regression" or (labels is not None and len(labels) == 1)
-        )
-        return cls(
-            config=config, architecture=architecture, labels=None if regression else labels, regression=regression
-        )
+        if labels is None or architecture != SEQUENCE_CLASSIFICATION:
+            return cls(config=config, architecture=architecture, labels=labels)
+        problem_type = _problem_type(path, content.get("problem_type"), len(labels))
+        labels = None if problem_type == REGRESSION else labels
+        return cls(config=config, architecture=architecture, labels=labels, problem_type=problem_type)
 
     def write(self, path: Path) -> None:
         """Write a `config.json` that Hugging Face's class of the architecture reads."""
@@ -63,12 +66,12 @@ class ModelDescription:
         if self.config.model_type in ("bert", "roberta"):
             content["position_embedding_type"] = "absolute"
         content["torch_dtype"] = "float32"
-        labels = ("LABEL_0",) if self.regression else self.labels
+        labels = ("LABEL_0",) if self.problem_type == REGRESSION else self.labels
         if labels is not None:
             content["id2label"] = {str(index): label for index, label in enumerate(labels)}
             content["label2id"] = {label: index for index, label in enumerate(labels)}
         if self.architecture == SEQUENCE_CLASSIFICATION:
-            content["problem_type"] = "regression" if self.regression else "single_label_classification"
+            content["problem_type"] = self.problem_type or SINGLE_LABEL
         write_json(path, content)
 
 
@@ -78,3 +81,16 @@ def _labels(path: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(str(names[key]) for key in sorted(names, key=int))
     except (TypeError, ValueError, KeyError):
         raise InputError(f"{path}: id2label is {names!r}, not a name for each output") from None
+
+
+def _problem_type(path: Path, given: object, outputs: int) -> str:
+    """As the file says or, where it says nothing, as Transformers takes it: one output is a score."""
+    if given not in (None, REGRESSION, SINGLE_LABEL, MULTI_LABEL):
+        raise InputError(
+            f"{path}: problem_type {given!r} is unknown: write {REGRESSION}, {SINGLE_LABEL} or {MULTI_LABEL}"
+        )
+    if given == REGRESSION and outputs > 1:
+        raise InputError(f"{path}: {REGRESSION} has {outputs} outputs: bertkit knows regression of one score")
+    if given == MULTI_LABEL:
+        return MULTI_LABEL
+    return REGRESSION if given == REGRESSION or outputs == 1 else SINGLE_LABEL

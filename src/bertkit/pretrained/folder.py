@@ -17,7 +17,7 @@ from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_path
 from bertkit.model.config import BertConfig
 from bertkit.pretrained.card import ModelCard, how_to_load
-from bertkit.pretrained.config_json import CONFIG_FILE, ModelDescription
+from bertkit.pretrained.config_json import CONFIG_FILE, REGRESSION, SINGLE_LABEL, ModelDescription
 from bertkit.pretrained.formats.name_table import (
     SEQUENCE_CLASSIFICATION,
     WITH_POOLER_OF_THEIR_OWN,
@@ -94,7 +94,7 @@ def write_model_folder(
     *,
     architecture: str,
     labels: Sequence[str] | None = None,
-    regression: bool = False,
+    problem_type: str | None = None,
     card: ModelCard | None = None,
     sentences: SentenceSettings | None = None,
 ) -> None:
@@ -107,7 +107,7 @@ def write_model_folder(
         config=config,
         architecture=architecture,
         labels=None if labels is None else tuple(labels),
-        regression=regression,
+        problem_type=problem_type,
     )
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().float().cpu() for name, tensor in module.state_dict().items()}
@@ -164,9 +164,9 @@ class ModelFolder:
         return self.description.labels
 
     @property
-    def regression(self) -> bool:
-        """Whether the one output is a score."""
-        return self.description.regression
+    def problem_type(self) -> str | None:
+        """What the outputs of sequence classification mean, None for other classes."""
+        return self.description.problem_type
 
     def holds(self, name: str) -> bool:
         """Whether the folder has our tensor `name`."""
@@ -232,4 +232,5 @@ def _describe_checkpoint(folder: Path, weights: Path) -> ModelDescription:
     if known.architecture == architecture and known.num_labels == outputs:
         return known
     labels = tuple(f"LABEL_{number}" for number in range(outputs)) if outputs > 1 else None
-    return replace(known, architecture=architecture, labels=labels, regression=outputs == 1)
+    problem_type = REGRESSION if labels is None else SINGLE_LABEL
+    return replace(known, architecture=architecture, labels=labels, problem_type=problem_type)

@@ -109,7 +109,7 @@ class BertWithHeads(nn.Module):
             self.bert.config,
             architecture=description.architecture,
             labels=description.labels,
-            regression=description.regression,
+            problem_type=description.problem_type,
             card=card,
             sentences=sentences,
         )

@@ -19,6 +19,7 @@ from bertkit.core.errors import InputError
 from bertkit.data.readers.tables import TableSource
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import ClassificationHead
+from bertkit.pretrained.config_json import SINGLE_LABEL
 from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
 from bertkit.tasks.examples import cut_warnings
 from bertkit.tasks.labelled import LabelledExamples, read_examples
@@ -72,6 +73,7 @@ class Classification(TextTask):
     """Cross-entropy over `classes`, whose order is the order of the outputs."""
 
     kind = "classification"
+    problem_type = SINGLE_LABEL
     known_metrics = tuple(CLASSIFICATION_METRICS)
     smooths_labels = True
 

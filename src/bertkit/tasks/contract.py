@@ -125,6 +125,8 @@ class Task(ABC, Generic[ExamplesT]):
     """Name of the family, in `task.json` and on the command line."""
     architecture: ClassVar[str]
     """Hugging Face's class for the model folder."""
+    problem_type: ClassVar[str | None] = None
+    """Hugging Face's name for what the outputs of `BertForSequenceClassification` mean."""
     known_metrics: ClassVar[tuple[str, ...]]
     reads_tokens: ClassVar[bool] = False
     """Whether the head takes all hidden states (T, H), or the pooled ones (S, H)."""

@@ -66,7 +66,7 @@ def save_task_model(
             model.bert.config,
             architecture=task.architecture,
             labels=task.labels,
-            regression=task.kind == Regression.kind,
+            problem_type=task.problem_type,
             card=card,
         )
         config = model.bert.config
@@ -76,7 +76,7 @@ def save_task_model(
 
 def has_task(folder: ModelFolder) -> bool:
     """Whether the folder's weights have a task's head."""
-    return folder.architecture in {family.architecture for family in FAMILIES.values()}
+    return _kind(folder) is not None
 
 
 def load_task(folder: str | Path) -> Task[Any]:
@@ -97,11 +97,10 @@ def load_task(folder: str | Path) -> Task[Any]:
     return task
 
 
-def _kind(folder: ModelFolder) -> str:
-    """The family of weights that someone else has fine-tuned."""
-    if folder.regression:
-        return Regression.kind
-    return next(kind for kind, family in FAMILIES.items() if family.architecture == folder.architecture)
+def _kind(folder: ModelFolder) -> str | None:
+    """The first kind with the folder's head, None where no kind has it."""
+    heads = {(family.architecture, family.problem_type): kind for kind, family in FAMILIES.items()}
+    return heads.get((folder.architecture, folder.problem_type))
 
 
 def new_task_model(task: Task[Any], config: BertConfig) -> TaskModel:

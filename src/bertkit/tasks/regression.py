@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from bertkit.core.errors import InputError
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import ClassificationHead
+from bertkit.pretrained.config_json import REGRESSION
 from bertkit.tasks.classification import TextTask
 from bertkit.tasks.contract import PLAIN, LossShape, TaskInstances
 from bertkit.tasks.labelled import LabelledExamples
@@ -28,6 +29,7 @@ class Regression(TextTask):
     """Squared error of one output."""
 
     kind = "regression"
+    problem_type = REGRESSION
     known_metrics = tuple(REGRESSION_METRICS)
 
     metric_names: tuple[str, ...] = ("pearson", "spearman")
