@@ -10,14 +10,13 @@ if TYPE_CHECKING:
     from bertkit.core.errors import InputError
     from bertkit.inference.load import load
     from bertkit.inference.predictor import Predictor
-    from bertkit.model.bert import BertModel
     from bertkit.model.config import BertConfig
-    from bertkit.pretrained.models import BertWithHeads
+    from bertkit.pretrained.models import BertModel, BertWithHeads
     from bertkit.text.tokenizer import Tokenizer
 
 _HOMES = {
     "BertConfig": "bertkit.model.config",
-    "BertModel": "bertkit.model.bert",
+    "BertModel": "bertkit.pretrained.models",
     "BertWithHeads": "bertkit.pretrained.models",
     "InputError": "bertkit.core.errors",
     "PackedBatch": "bertkit.core.batch",

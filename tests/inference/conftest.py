@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
+from bertkit.model.encoder import Encoder
 from bertkit.model.initialization import initialize
 from bertkit.model.pretraining import PretrainingModel
 from bertkit.pretrained.folder import write_model_folder
@@ -20,7 +20,7 @@ POSITIONS = 40
 
 
 class _Encoder(nn.Module):
-    def __init__(self, bert: BertModel) -> None:
+    def __init__(self, bert: Encoder) -> None:
         super().__init__()
         self.bert = bert
 
@@ -56,7 +56,7 @@ def pretrained(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def encoder_without_pooler(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("encoder")
-    model = _Encoder(BertModel(_config(tokenizer)))
+    model = _Encoder(Encoder(_config(tokenizer)))
     initialize(model, 0.3, seed=2)
     del model.bert.pooler
     write_model_folder(folder, model, model.bert.config, architecture="BertModel")
@@ -69,7 +69,7 @@ def classifier(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("classifier")
     config = _config(tokenizer)
     task = Classification(classes=("bad", "fair", "good"), max_length=16)
-    model = TaskModel(BertModel(config), task.head(config))
+    model = TaskModel(Encoder(config), task.head(config))
     initialize(model, 0.3, seed=3)
     save_task_model(folder, model, task, tokenizer)
     return folder
@@ -80,7 +80,7 @@ def scorer(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("scorer")
     config = _config(tokenizer)
     task = Regression(max_length=16)
-    model = TaskModel(BertModel(config), task.head(config))
+    model = TaskModel(Encoder(config), task.head(config))
     initialize(model, 0.3, seed=4)
     save_task_model(folder, model, task, tokenizer)
     return folder

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from bertkit.core.errors import InputError
-from bertkit.model.bert import BertModel
 from bertkit.model.config import PRESETS, BertConfig
+from bertkit.model.encoder import Encoder
 
 ENCODER_AND_POOLER = {
     "tiny": 4_385_920,
@@ -19,7 +19,7 @@ ENCODER_AND_POOLER = {
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_a_preset_has_the_published_number_of_parameters(name: str):
     with torch.device("meta"):
-        model = BertModel(PRESETS[name])
+        model = Encoder(PRESETS[name])
     assert sum(parameter.numel() for parameter in model.parameters()) == ENCODER_AND_POOLER[name]
 
 

@@ -6,8 +6,8 @@ import torch
 
 from bertkit.core.batch import PackedBatch
 from bertkit.model.attention import packed_attention
-from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig, ModernBertConfig
+from bertkit.model.encoder import Encoder
 from bertkit.model.initialization import initialize
 from bertkit.model.layout import SequenceLayout
 
@@ -52,7 +52,7 @@ def test_the_encoder_trains_on_the_device(kind: type[BertConfig], dropout: float
         attention_probs_dropout_prob=dropout,
         pad_token_id=0,
     )
-    model = BertModel(config)
+    model = Encoder(config)
     initialize(model, 0.02, seed=0)
     model.cuda()
     batch = _batch().to(torch.device("cuda"))
@@ -75,7 +75,7 @@ def test_the_kernels_gradients_are_those_of_the_tiles_for_any_number_of_tokens(k
         attention_probs_dropout_prob=0.0,
         pad_token_id=0,
     )
-    model = BertModel(config).cuda()
+    model = Encoder(config).cuda()
     initialize(model, 0.05, seed=0)
     batch = _batch().to(torch.device("cuda"))
     assert batch.num_tokens % 64
@@ -86,7 +86,7 @@ def test_the_kernels_gradients_are_those_of_the_tiles_for_any_number_of_tokens(k
         del garbage  # the memory of what is left unwritten
         model.zero_grad()
         with torch.autocast("cuda", torch.bfloat16, enabled=uses_kernel):
-            model(batch, read=read).last_hidden_state.float().square().sum(0).cos().sum().backward()
+            model(batch, output_positions=read).last_hidden_state.float().square().sum(0).cos().sum().backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
     for name, expected in gradients[1].items():
@@ -97,7 +97,7 @@ def test_float32_on_the_device_equals_the_processor():
     config = BertConfig(
         vocab_size=100, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
     )
-    model = BertModel(config).eval()
+    model = Encoder(config).eval()
     initialize(model, 0.1, seed=0)
     with torch.no_grad():
         expected = model(_batch()).last_hidden_state

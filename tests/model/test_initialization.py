@@ -6,8 +6,8 @@ import torch
 
 from bertkit.core.batch import PackedBatch
 from bertkit.core.errors import InputError
-from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
+from bertkit.model.encoder import Encoder
 from bertkit.model.initialization import (
     initialize,
     position_dimensions,
@@ -21,7 +21,7 @@ CONFIG = BertConfig(vocab_size=500, hidden_size=64, num_hidden_layers=2, num_att
 
 
 def test_matrices_are_truncated_normal_biases_zero_and_norms_one():
-    model = BertModel(CONFIG)
+    model = Encoder(CONFIG)
     initialize(model, 0.02, seed=0)
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2 and parameter.numel() > 1000:
@@ -41,7 +41,7 @@ def test_the_seed_decides_and_a_further_head_changes_nothing():
     assert not torch.equal(weights[0], weights[2])
 
 
-def first_layer_probabilities(model: BertModel, length: int) -> torch.Tensor:
+def first_layer_probabilities(model: Encoder, length: int) -> torch.Tensor:
     """Attention (A, L, L) of the first layer on random words."""
     ids = np.random.default_rng(0).integers(1, model.config.vocab_size, length)
     hidden = model.embeddings(PackedBatch.from_arrays(ids, np.zeros_like(ids), np.array([length])))
@@ -53,7 +53,7 @@ def first_layer_probabilities(model: BertModel, length: int) -> torch.Tensor:
 
 def test_heads_that_start_with_neighbours_find_them_and_random_heads_do_not():
     config = replace(CONFIG, hidden_size=256, num_attention_heads=4)
-    model = BertModel(config)
+    model = Encoder(config)
     initialize(model, config.initializer_range, seed=0)
     before = first_layer_probabilities(model, 60)
     start_with_neighbours(model, config.initializer_range)
@@ -66,7 +66,7 @@ def test_heads_that_start_with_neighbours_find_them_and_random_heads_do_not():
 
 
 def test_words_and_positions_weigh_alike_where_heads_start_with_neighbours():
-    model = BertModel(CONFIG)
+    model = Encoder(CONFIG)
     initialize(model, 0.02, seed=0)
     words = float(model.embeddings.word_embeddings.weight.square().sum(1).mean())
     start_with_neighbours(model, 0.02)
@@ -87,11 +87,11 @@ def test_a_bias_from_frequencies_starts_at_the_unigram_entropy():
 def test_a_model_without_room_for_positions_is_told_so():
     config = BertConfig(vocab_size=9, hidden_size=4, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
     with pytest.raises(InputError, match="paper's initial weights"):
-        start_with_neighbours(BertModel(config), 0.02)
+        start_with_neighbours(Encoder(config), 0.02)
 
 
 def test_word_vectors_stand_behind_the_positions_and_keep_the_rows_length():
-    model = BertModel(CONFIG)
+    model = Encoder(CONFIG)
     initialize(model, 0.02, seed=0)
     start_with_neighbours(model, 0.02)
     before = model.embeddings.word_embeddings.weight.detach().clone()

@@ -13,8 +13,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from bertkit.core.batch import PackedBatch
 from bertkit.model import attention
 from bertkit.model.attention import packed_attention
-from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig, ModernBertConfig
+from bertkit.model.encoder import Encoder
 from bertkit.model.initialization import initialize
 from bertkit.model.layout import SequenceLayout, padded_length
 
@@ -56,7 +56,7 @@ def test_a_gpus_kernel_is_given_no_other_rows_than_tokens(
         pad_token_id=0,
         **({"local_attention": 8} if kind is ModernBertConfig else {}),
     )
-    model = BertModel(config).double()
+    model = Encoder(config).double()
     initialize(model, 0.1, seed=0)
     ids = np.random.default_rng(0).integers(1, 90, sum(LENGTHS))
     batch = PackedBatch.from_arrays(ids, np.zeros_like(ids), np.array(LENGTHS))
@@ -68,7 +68,7 @@ def test_a_gpus_kernel_is_given_no_other_rows_than_tokens(
             monkeypatch.setattr(torch.Tensor, "is_cuda", True)
             monkeypatch.setattr(attention, "varlen_attn", _kernel(seen))
         model.zero_grad()
-        hidden = model(batch, read=read).last_hidden_state
+        hidden = model(batch, output_positions=read).last_hidden_state
         (hidden.cos() * torch.arange(hidden.numel()).view_as(hidden)).sum().backward()
         results.append(
             {name: p.grad for name, p in model.named_parameters() if p.grad is not None} | {"hidden": hidden}

@@ -9,7 +9,7 @@ import transformers
 from torch import Tensor
 
 import bertkit.hf
-from bertkit.model.bert import BertModel
+from bertkit.pretrained.models import BertModel
 from pairs import BOUNDS, as_vector, gradients, packed, relative
 from parity_table import ParityTable
 

@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
 from bertkit.model.initialization import initialize
 from bertkit.pretrained.card import ModelCard, how_to_load
 from bertkit.pretrained.config_json import ModelDescription
 from bertkit.pretrained.folder import write_model_folder
-from bertkit.pretrained.models import BertWithHeads
+from bertkit.pretrained.models import BertModel, BertWithHeads
 from bertkit.text.tokenizer import Tokenizer
 
 CARD = ModelCard(

@@ -9,8 +9,7 @@ import torch
 import transformers
 
 from bertkit.core.batch import PackedBatch
-from bertkit.model.bert import BertModel
-from bertkit.pretrained.models import BertWithHeads
+from bertkit.pretrained.models import BertModel, BertWithHeads
 
 LENGTHS = (9, 3, 12, 1)
 VOCABULARY = 41

@@ -12,9 +12,9 @@ from torch import nn
 
 from bertkit.core.errors import InputError
 from bertkit.core.files import read_json, write_json
-from bertkit.model.bert import BertModel
+from bertkit.model.encoder import Encoder
 from bertkit.pretrained.folder import LoadReport, ModelFolder
-from bertkit.pretrained.models import BertWithHeads
+from bertkit.pretrained.models import BertModel, BertWithHeads
 
 WEIGHTS = "model.safetensors"
 
@@ -96,7 +96,7 @@ def test_the_report_names_what_was_taken_left_and_newly_made(folder: Path):
     tensors = load_file(folder / WEIGHTS)
     kept = {name: tensor for name, tensor in tensors.items() if "pooler" not in name}
     _rewrite(folder, kept | {"crf.transitions": torch.zeros(3, 3)})
-    encoder = nn.ModuleDict({"bert": BertModel(ModelFolder.open(folder).config)})
+    encoder = nn.ModuleDict({"bert": Encoder(ModelFolder.open(folder).config)})
     report = ModelFolder.open(folder).load_into(encoder, may_lack=("bert.pooler.",))
     assert len(report.taken) == len(encoder.state_dict()) - 2
     assert set(report.left) == {name for name in kept if name.startswith("cls.")} | {"crf.transitions"}

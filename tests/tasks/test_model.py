@@ -7,8 +7,8 @@ import torch
 
 from bertkit.core.errors import InputError
 from bertkit.core.files import write_json
-from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
+from bertkit.model.encoder import Encoder
 from bertkit.model.initialization import initialize
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task
@@ -38,7 +38,7 @@ def folder(tmp_path: Path, tiny_model: Path, request: pytest.FixtureRequest) -> 
         intermediate_size=32,
         max_position_embeddings=40,
     )
-    model = TaskModel(BertModel(config), task.head(config))
+    model = TaskModel(Encoder(config), task.head(config))
     initialize(model, 0.3, 5)
     save_task_model(tmp_path / "model", model, task, tokenizer)
     return tmp_path / "model", model

@@ -9,8 +9,8 @@ from torch import nn
 
 from bertkit.core.batch import PackedBatch
 from bertkit.core.errors import InputError
-from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig, ModernBertConfig
+from bertkit.model.encoder import Encoder
 from bertkit.training.layerwise import freeze, joining_epochs, layerwise_schedules
 from bertkit.training.optimizers import AdamW, ParameterSchedule, new_optimizer
 from bertkit.training.options import OptimizerName, OptimizerOptions
@@ -25,7 +25,7 @@ CONFIG = BertConfig(
 )
 
 
-def _frozen(bert: BertModel) -> set[str]:
+def _frozen(bert: Encoder) -> set[str]:
     names = {name: parameter.requires_grad for name, parameter in bert.named_parameters()}
     parts = {".".join(name.split(".")[: 2 if name.startswith("layers") else 1]) for name in names}
     frozen = {part for part in parts if not any(grad for name, grad in names.items() if name.startswith(part + "."))}
@@ -46,7 +46,7 @@ def _frozen(bert: BertModel) -> set[str]:
     ],
 )
 def test_a_part_is_frozen_whole_and_nothing_else_is(parts: tuple[str, ...], frozen: set[str]):
-    bert = BertModel(CONFIG)
+    bert = Encoder(CONFIG)
     freeze(bert, parts)
     assert _frozen(bert) == frozen
 
@@ -56,11 +56,11 @@ def test_a_part_is_frozen_whole_and_nothing_else_is(parts: tuple[str, ...], froz
 )
 def test_what_the_model_does_not_have_is_refused(part: str):
     with pytest.raises(InputError, match="freeze"):
-        freeze(BertModel(CONFIG), (part,))
+        freeze(Encoder(CONFIG), (part,))
 
 
 def test_frozen_weights_get_no_gradient_and_do_not_change():
-    bert = BertModel(CONFIG)
+    bert = Encoder(CONFIG)
     freeze(bert, ("embeddings", "layers:0-1"))
     before = {name: tensor.clone() for name, tensor in bert.state_dict().items()}
     optimizer = AdamW(bert.named_parameters(), OptimizerOptions(learning_rate=0.1, weight_decay=0.1))
@@ -91,7 +91,7 @@ def test_parts_join_from_the_top_down_and_all_learn_in_the_last_epoch(parts: int
 
 
 def test_rates_fall_from_the_head_to_the_embeddings():
-    module = nn.ModuleDict({"bert": BertModel(CONFIG), "head": nn.Linear(8, 2)})
+    module = nn.ModuleDict({"bert": Encoder(CONFIG), "head": nn.Linear(8, 2)})
     schedules = layerwise_schedules(module, module["bert"], decay=0.5)
     factors = {name: schedules.get(name, ParameterSchedule()).rate_factor for name, _ in module.named_parameters()}
     by_part = {
@@ -108,7 +108,7 @@ def test_rates_fall_from_the_head_to_the_embeddings():
 
 def test_the_norm_behind_the_layers_of_modernbert_learns_with_the_last_one():
     sizes = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2}
-    bert = BertModel(ModernBertConfig(**sizes, intermediate_size=12))
+    bert = Encoder(ModernBertConfig(**sizes, intermediate_size=12))
     schedules = layerwise_schedules(bert, bert, decay=0.5, first_steps=[3, 2, 1, 0])
     assert schedules["final_norm.weight"] == ParameterSchedule(rate_factor=0.5, first_step=3)
     top = [name for name, _ in bert.named_parameters() if name.startswith("layers.2.")]

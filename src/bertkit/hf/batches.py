@@ -73,14 +73,14 @@ class PackedInputs:
     """Places (T,) of the rows among B * S; None where all are there."""
 
     @classmethod
-    def pack(cls, padded: PaddedInputs, read: Tensor | None, *, reads_first: bool) -> PackedInputs:
-        """Keep the tokens, the places where `read` (B, S) is true and, where `reads_first`, the first column."""
+    def pack(cls, padded: PaddedInputs, output_positions: Tensor | None, *, reads_first: bool) -> PackedInputs:
+        """Keep the tokens, the `output_positions` (B, S) that are true and, where `reads_first`, the first column."""
         rows, columns = padded.shape
         device = padded.words.device
         attended = padded.attention_mask
         attended = torch.ones(rows, columns, dtype=torch.bool, device=device) if attended is None else attended.bool()
         attended = attended.expand(rows, columns)
-        kept = attended if read is None else attended | read
+        kept = attended if output_positions is None else attended | output_positions
         if reads_first:
             kept = kept | F.pad(torch.ones_like(kept[:, :1]), (0, columns - 1))
         attended_lengths, lengths = torch.stack((attended.sum(1), kept.sum(1))).tolist()  # the one wait for a GPU

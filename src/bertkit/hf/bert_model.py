@@ -13,7 +13,7 @@ from bertkit.hf.batches import PackedInputs, PaddedInputs
 from bertkit.hf.layers import BertEmbeddings, BertEncoder
 from bertkit.hf.outputs import BaseModelOutputWithPooling, ModelOutput
 from bertkit.hf.pretrained import BertPreTrainedModel
-from bertkit.model.bert import encode
+from bertkit.model.encoder import encode
 from bertkit.model.heads import Pooler
 
 _DECODERS = ("encoder_hidden_states", "encoder_attention_mask", "past_key_values", "head_mask")
@@ -62,10 +62,10 @@ class BertModel(BertPreTrainedModel):
         padded: PaddedInputs,
         options: dict[str, Any],
         *,
-        read: Tensor | None = None,
+        output_positions: Tensor | None = None,
         pooled_alone: bool = False,
     ) -> Encoded:
-        """Compute the rows that are tokens, that the pooler reads or that are true in `read` (B, S).
+        """Compute the rows that are tokens, that the pooler reads or that are true in `output_positions` (B, S).
 
         `pooled_alone` leaves out what nothing but the last hidden states would show.
         """
@@ -75,7 +75,7 @@ class BertModel(BertPreTrainedModel):
         most = self.architecture.max_position_embeddings
         if padded.shape[1] > most and padded.position_ids is None:
             raise InputError(f"{padded.shape[1]} columns do not fit max_position_embeddings {most}: truncate the texts")
-        inputs = PackedInputs.pack(padded, read, reads_first=self.pooler is not None)
+        inputs = PackedInputs.pack(padded, output_positions, reads_first=self.pooler is not None)
         first = inputs.batch.cu_seqlens[:-1]
         output_hidden_states = self._asked("output_hidden_states", options)
         pooled_alone = pooled_alone and not output_hidden_states

@@ -39,7 +39,7 @@ class BertForMaskedLM(BertPreTrainedModel):
     ) -> ModelOutput | tuple[Any, ...]:
         """Logits (B, S, V), 0 at padding; with `labels` (B, S) also the loss, and the logits when they are read."""
         padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        encoded = self.bert.encode(padded, options, read=None if labels is None else labels != IGNORED)
+        encoded = self.bert.encode(padded, options, output_positions=None if labels is None else labels != IGNORED)
         loss, logits = masked_lm_loss(self.cls.predictions, encoded, labels)
         return self.bert.as_asked(LogitsOutput(loss=loss, logits=logits, **encoded.extras), options)
 
@@ -89,7 +89,7 @@ class BertForPreTraining(BertPreTrainedModel):
         """As `BertForMaskedLM`, and whether B follows A (B, 2); the loss is the sum, if both labels are given."""
         padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         wanted = labels if next_sentence_label is not None else None
-        encoded = self.bert.encode(padded, options, read=None if wanted is None else wanted != IGNORED)
+        encoded = self.bert.encode(padded, options, output_positions=None if wanted is None else wanted != IGNORED)
         loss, prediction_logits = masked_lm_loss(self.cls.predictions, encoded, wanted)
         order_logits = self.cls.seq_relationship(encoded.pooled)
         if loss is not None and next_sentence_label is not None:

@@ -87,7 +87,7 @@ class BertForQuestionAnswering(BertPreTrainedModel):
         """Scores (B, S) of each column as start and as end; with both positions (B,) also the loss."""
         padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         everywhere = torch.ones(padded.shape, dtype=torch.bool, device=padded.words.device)
-        encoded = self.bert.encode(padded, options, read=everywhere)
+        encoded = self.bert.encode(padded, options, output_positions=everywhere)
         logits = encoded.inputs.restore(self.qa_outputs(encoded.hidden))
         start_logits, end_logits = (part.contiguous() for part in logits.unbind(-1))
         loss = None
@@ -181,7 +181,7 @@ class BertForTokenClassification(BertPreTrainedModel):
     ) -> ModelOutput | tuple[Any, ...]:
         """Logits (B, S, C), 0 at padding without a label; with `labels` (B, S) also the loss."""
         padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        encoded = self.bert.encode(padded, options, read=None if labels is None else labels != IGNORED)
+        encoded = self.bert.encode(padded, options, output_positions=None if labels is None else labels != IGNORED)
         logits = self.classifier(self.dropout(encoded.hidden))
         loss = None if labels is None else cross_entropy(logits, encoded.inputs.select(labels))
         output = LogitsOutput(loss=loss, logits=encoded.inputs.restore(logits), **encoded.extras)

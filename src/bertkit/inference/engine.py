@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bertkit.core.batch import PackedBatch, pack, token_budget_batches
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
-from bertkit.model.bert import BertModel, EncoderOutput
+from bertkit.model.encoder import Encoder, EncoderOutput
 from bertkit.model.heads import MaskedLMHead
 from bertkit.pretrained.sentence_settings import SentenceSettings
 from bertkit.tasks.contract import Task
@@ -53,7 +53,7 @@ class LoadedModel:
     """Hugging Face's class that the folder was written for."""
     device: torch.device
     tokenizer: Tokenizer
-    bert: BertModel
+    bert: Encoder
     settings: SentenceSettings
     masked_lm: MaskedLMHead | None = None
     task: Task[Any] | None = None
@@ -160,7 +160,7 @@ def run_sequences(
 
     def run(indices: NDArray[np.int64]) -> Answer:
         batch = pack([sequences[index] for index in indices]).to(model.device)
-        return answer(batch, model.bert(batch, read=read(batch), output_hidden_states=output_hidden_states))
+        return answer(batch, model.bert(batch, output_positions=read(batch), output_hidden_states=output_hidden_states))
 
     max_tokens = _MAX_TOKENS.get(model.device.type, _MAX_TOKENS["cpu"])
     batches = token_budget_batches([len(sequence) for sequence in sequences], max_tokens)

@@ -21,7 +21,7 @@ from bertkit.core.batch import PackedBatch
 from bertkit.core.errors import InputError
 from bertkit.inference.engine import LoadedModel, Streams, run_sequences
 from bertkit.inference.feature_layers import Layers, find_layers
-from bertkit.model.bert import EncoderOutput
+from bertkit.model.encoder import EncoderOutput
 from bertkit.pretrained.sentence_settings import Pooling
 from bertkit.text.sequences import EncodedExample
 

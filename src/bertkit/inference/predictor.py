@@ -25,7 +25,7 @@ from bertkit.inference.features import (
     TokenFeatures,
     extract_features,
 )
-from bertkit.model.bert import EncoderOutput
+from bertkit.model.encoder import EncoderOutput
 from bertkit.pretrained.sentence_settings import Pooling
 from bertkit.tasks.contract import Task
 from bertkit.tasks.evaluation import in_order

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from bertkit.core.errors import InputError
 from bertkit.core.randomness import derive_key
-from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig, ModernBertConfig
+from bertkit.model.encoder import Encoder
 from bertkit.model.layers import BertEmbeddings, BertLayer, ResidualLinear
 from bertkit.model.modern import ModernEmbeddings, ModernLayer
 
@@ -101,7 +101,7 @@ def position_dimensions(config: BertConfig) -> int:
 
 
 @torch.no_grad()
-def start_with_neighbours(bert: BertModel, standard_deviation: float) -> None:
+def start_with_neighbours(bert: Encoder, standard_deviation: float) -> None:
     """Let the first layer's heads begin by attending to the tokens beside, one head each to -1, +1, -2, +2 and so on.
 
     Positions become sines and cosines in the first dimensions, which the word and segment embeddings leave free; there
@@ -142,7 +142,7 @@ def start_with_neighbours(bert: BertModel, standard_deviation: float) -> None:
 
 
 @torch.no_grad()
-def start_with_word_vectors(bert: BertModel, vectors: Tensor) -> None:
+def start_with_word_vectors(bert: Encoder, vectors: Tensor) -> None:
     """Put word vectors (V, K) of length 1 behind the dimensions of positions, as long as the random rows are there.
 
     An entry whose vector is zero keeps its random row.

@@ -13,8 +13,8 @@ from torch.autograd.function import once_differentiable
 
 from bertkit.core.batch import PackedBatch
 from bertkit.core.errors import InputError
-from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
+from bertkit.model.encoder import Encoder
 from bertkit.model.heads import MaskedLMHead, NextSentenceHead
 
 _CHUNK_BYTES = 1 << 26
@@ -124,7 +124,7 @@ class PretrainingModel(nn.Module):
             raise InputError(
                 f"next-sentence prediction needs a pooler, which {config.model_type} has not: use --no-nsp"
             )
-        self.bert = BertModel(config, add_pooling_layer=config.has_pooler)
+        self.bert = Encoder(config, add_pooling_layer=config.has_pooler)
         self.masked_lm = MaskedLMHead(config)
         self.next_sentence = NextSentenceHead(config) if next_sentence else None
 
@@ -135,7 +135,7 @@ class PretrainingModel(nn.Module):
 
         `masked_positions` (M,) index the packed tokens, `masked_labels` (M,) stood there.
         """
-        output, head = self.bert(batch, read=masked_positions), self.masked_lm
+        output, head = self.bert(batch, output_positions=masked_positions), self.masked_lm
         hidden = head.decoder_input(output.last_hidden_state)
         matrix = self.bert.embeddings.word_embeddings.weight
         total, correct = masked_cross_entropy(hidden, matrix, head.bias, masked_labels)

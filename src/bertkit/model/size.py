@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig, ModernBertConfig
+from bertkit.model.encoder import Encoder
 
 _EMBEDDINGS = {
     "word": "word_embeddings",
@@ -35,7 +35,7 @@ class ParameterCounts:
     def of(cls, model: nn.Module) -> ParameterCounts:
         """Count a module whose encoder is its attribute `bert`; the weights need no memory."""
         bert = model.bert
-        assert isinstance(bert, BertModel)
+        assert isinstance(bert, Encoder)
         heads = {name: _size(getattr(model, name, None)) for name in _HEADS}
         return cls(
             embeddings={kind: _size(getattr(bert.embeddings, name, None)) for kind, name in _EMBEDDINGS.items()},

@@ -1,4 +1,4 @@
-"""- BertModel.from_pretrained/save_pretrained, BertWithHeads (the ONE holder of encoder + heads)."""
+"""Models read from and written to folders: the encoder alone, and the encoder with all heads that a folder has."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from bertkit.core.errors import InputError
-from bertkit.model.bert import BertModel
 from bertkit.model.config import MODERN_PRESETS, PRESETS, BertConfig
+from bertkit.model.encoder import Encoder
 from bertkit.model.heads import (
     ClassificationHead,
     MaskedLMHead,
@@ -28,13 +28,40 @@ from bertkit.pretrained.sentence_settings import SentenceSettings
 _WITH_POOLER = ("BertModel", "BertForPreTraining", "BertForNextSentencePrediction", *WITH_POOLER_OF_THEIR_OWN)
 
 
+class BertModel(Encoder):
+    """The encoder alone, from a folder and to a folder."""
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> BertModel:
+        """Read the encoder of a folder, or of a hub name where there is a network, in evaluation mode.
+
+        Without a pooler in the folder the encoder has none. Raises `InputError`.
+        """
+        folder = ModelFolder.open(find_folder(path))
+        with torch.device("meta"):
+            model = cls(folder.config, add_pooling_layer=folder.has_pooler)
+        model.to_empty(device="cpu")
+        folder.load_into(nn.ModuleDict({"bert": model})).show()
+        return model.eval()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a folder that Hugging Face's `AutoModel` reads, and sentence-transformers once it has a tokenizer."""
+        write_model_folder(
+            Path(folder),
+            nn.ModuleDict({"bert": self}),
+            self.config,
+            architecture="BertModel",
+            sentences=SentenceSettings(),
+        )
+
+
 class BertWithHeads(nn.Module):
     """The encoder `bert`, the heads of pre-training that there are, and `head`, that of a task."""
 
     def __init__(
         self,
         description: ModelDescription,
-        bert: BertModel,
+        bert: Encoder,
         *,
         masked_lm: MaskedLMHead | None = None,
         next_sentence: NextSentenceHead | None = None,
@@ -77,7 +104,7 @@ class BertWithHeads(nn.Module):
         with torch.device("meta"):
             return cls(
                 description,
-                BertModel(config, add_pooling_layer=pooler),
+                Encoder(config, add_pooling_layer=pooler),
                 masked_lm=MaskedLMHead(config) if masked_lm else None,
                 next_sentence=NextSentenceHead(config) if next_sentence else None,
                 head=new_head(description.architecture, config, description.num_labels),

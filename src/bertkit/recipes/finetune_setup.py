@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from bertkit.core.devices import default_device, resolve_precision, token_budget
 from bertkit.core.errors import InputError
 from bertkit.core.files import sha256
-from bertkit.model.bert import BertModel
 from bertkit.model.config import BertConfig
+from bertkit.model.encoder import Encoder
 from bertkit.model.initialization import initialize
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.pretrained.hub import find_folder
@@ -83,7 +83,7 @@ def check_weights(folder: ModelFolder, config: BertConfig, task: Task[Any]) -> N
 def check_layers(config: BertConfig, options: FinetuneOptions) -> None:
     """Raise `InputError` for layers to freeze or to draw anew that do not fit the model or one another."""
     with torch.device("meta"):
-        bert = BertModel(config)
+        bert = Encoder(config)
     freeze(bert, options.freeze)
     count, layers = options.reinitialize_layers, len(bert.layers)
     if count > layers:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from bertkit.core.batch import PackedBatch
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder, read_json, write_json
-from bertkit.model.bert import BertModel, EncoderOutput
 from bertkit.model.config import BertConfig
+from bertkit.model.encoder import Encoder, EncoderOutput
 from bertkit.pretrained.card import ModelCard
 from bertkit.pretrained.folder import ModelFolder, write_model_folder
 from bertkit.tasks.choice import MultipleChoice
@@ -27,7 +27,7 @@ from bertkit.text.tokenizer import Tokenizer
 class TaskModel(nn.Module):
     """The head on the pooled output of [CLS], or on every token (Devlin et al. 2019, section 3.2)."""
 
-    def __init__(self, bert: BertModel, head: nn.Module, *, reads_tokens: bool = False) -> None:
+    def __init__(self, bert: Encoder, head: nn.Module, *, reads_tokens: bool = False) -> None:
         super().__init__()
         self.bert = bert
         self.head = head
@@ -35,7 +35,7 @@ class TaskModel(nn.Module):
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """Logits (R, C)."""
-        output = self.bert(batch, read=tokens_read(batch, reads_tokens=self.reads_tokens))
+        output = self.bert(batch, output_positions=tokens_read(batch, reads_tokens=self.reads_tokens))
         return head_outputs(self.head, output, reads_tokens=self.reads_tokens)
 
 
@@ -105,7 +105,7 @@ def _kind(folder: ModelFolder) -> str | None:
 
 def new_task_model(task: Task[Any], config: BertConfig) -> TaskModel:
     """The encoder with the task's head, not initialised."""
-    bert = BertModel(config, add_pooling_layer=not task.reads_tokens)
+    bert = Encoder(config, add_pooling_layer=not task.reads_tokens)
     return TaskModel(bert, task.head(config), reads_tokens=task.reads_tokens)
 
 

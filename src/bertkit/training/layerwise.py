@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from bertkit.core.errors import InputError
-from bertkit.model.bert import BertModel
+from bertkit.model.encoder import Encoder
 from bertkit.training.optimizers import ParameterSchedule
 
 
 def layerwise_schedules(
-    module: nn.Module, bert: BertModel, *, decay: float, first_steps: Sequence[int] | None = None
+    module: nn.Module, bert: Encoder, *, decay: float, first_steps: Sequence[int] | None = None
 ) -> Mapping[str, ParameterSchedule]:
     """The paces of the parameters of `bert` by their names in `module`; what is not named has the pace of the run.
 
@@ -46,7 +46,7 @@ def joining_epochs(parts: int, epochs: int) -> list[int]:
 _LAYERS = re.compile(r"layers:(\d+)(?:-(\d+))?")
 
 
-def freeze(bert: BertModel, parts: Sequence[str]) -> None:
+def freeze(bert: Encoder, parts: Sequence[str]) -> None:
     """Take the gradients from `embeddings`, `layers:3`, `layers:0-5` (both ends included), or `encoder` for all these.
 
     The pooler is never frozen. A part may name several, separated by commas. What is frozen from the bottom up costs
@@ -57,7 +57,7 @@ def freeze(bert: BertModel, parts: Sequence[str]) -> None:
             module.requires_grad_(False)
 
 
-def _modules(bert: BertModel, part: str) -> list[nn.Module]:
+def _modules(bert: Encoder, part: str) -> list[nn.Module]:
     layers = list(bert.layers)
     if part == "embeddings":
         return [bert.embeddings]

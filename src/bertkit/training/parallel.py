@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import InputError
-from bertkit.model.bert import BertModel
+from bertkit.model.encoder import Encoder
 from bertkit.training.options import Parallel
 
 MicroBatchT = TypeVar("MicroBatchT")
@@ -102,7 +102,7 @@ class Replicas:
 _COMPILERS = ("c++", "g++", "clang++")
 
 
-def compile_layers(bert: BertModel, device: torch.device) -> None:
+def compile_layers(bert: Encoder, device: torch.device) -> None:
     """Compile what every layer does to each token alone, once for all numbers of tokens; attention stays as it is.
 
     Raises `InputError` where something that compiles for `device` is missing.
@@ -115,7 +115,7 @@ def compile_layers(bert: BertModel, device: torch.device) -> None:
         layer.transform = torch.compile(layer.transform, dynamic=True)  # type: ignore[assignment, arg-type]
 
 
-def recompute_layers(bert: BertModel) -> None:
+def recompute_layers(bert: Encoder) -> None:
     """Let the backward pass run each layer again from its input (Chen et al. 2016), with the same dropout.
 
     Losses and gradients are the same bits.

@@ -26,7 +26,7 @@ from bertkit.core.files import atomic_folder
 from bertkit.core.randomness import derive_key, generator
 from bertkit.inference.engine import LoadedModel, Streams, run_sequences
 from bertkit.inference.features import FeaturePlan
-from bertkit.model.bert import EncoderOutput
+from bertkit.model.encoder import EncoderOutput
 from bertkit.studies.features.plan import FeatureStudyOptions
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task, TaskInstances

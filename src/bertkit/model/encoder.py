@@ -1,13 +1,11 @@
-"""- BertModel.forward and the parts that an encoder is made of; knows no disk."""
-# T tokens, R rows that are read, B sequences, H hidden, A heads, S longest sequence.
-# T tokens, R of them that are read, B sequences, H hidden, A heads.
+"""The encoder of every architecture: embeddings, layers and pooler over packed batches; knows no disk."""
+# T tokens, R of them whose output is wanted, B sequences, H hidden, A heads, S longest sequence.
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -18,14 +16,11 @@ from bertkit.model.heads import Pooler, PredictionTransform, rows_to_pool
 from bertkit.model.layers import BertEmbeddings, BertLayer
 from bertkit.model.layout import SequenceLayout, pad_rows
 from bertkit.model.modern import ModernEmbeddings, ModernLayer, RotaryLayout
-from bertkit.pretrained.folder import ModelFolder, write_model_folder
-from bertkit.pretrained.hub import find_folder
-from bertkit.pretrained.sentence_settings import SentenceSettings
 
 
 @dataclass(frozen=True)
 class EncodedTokens:
-    """What the layers give: the last one's (T, H), or those of the rows that are read, and what was asked for."""
+    """What the layers give: the last one's (T, H), or those of the rows that are wanted, and what was asked for."""
 
     last_hidden_state: Tensor
     hidden_states: tuple[Tensor, ...] | None
@@ -45,7 +40,7 @@ def encode(
 ) -> EncodedTokens:
     """Run (T, H) through layers that are called as `BertLayer` is.
 
-    Where only `rows` (R,) of the last layer are read, it computes no others: most of that layer's work is in them.
+    Where only `rows` (R,) of the last layer are wanted, it computes no others: most of that layer's work is in them.
     """
     tokens = len(embedded) if rows is None else len(rows)
     hidden, kept = pad_rows(embedded), [embedded]
@@ -108,7 +103,7 @@ class EncoderOutput:
         return self.pooled
 
 
-class BertModel(nn.Module):
+class Encoder(nn.Module):
     """Embeddings, encoder and, unless left out, pooler over packed batches (Devlin et al. 2019, section 3)."""
 
     def __init__(self, config: BertConfig, *, add_pooling_layer: bool = True) -> None:
@@ -125,21 +120,21 @@ class BertModel(nn.Module):
         self,
         batch: PackedBatch,
         *,
-        read: Tensor | None = None,
+        output_positions: Tensor | None = None,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
     ) -> EncoderOutput:
         """Encode a batch whose longest sequence fits `config.max_length`.
 
-        Where only the last hidden states of the tokens `read` (R,) are wanted, the last layer computes no others than
-        those and the pooler's; R may be 0.
+        `output_positions` (R,), which may be none, are the packed tokens whose last hidden states are wanted: the last
+        layer computes those and what the pooler reads, and no others.
         """
         rows = None
-        if read is not None and not output_hidden_states:
+        if output_positions is not None and not output_hidden_states:
             if self.pooler is None:
-                rows = read
+                rows = output_positions
             elif self.config.classifier_pooling == "cls":
-                rows = torch.cat((batch.cu_seqlens[:-1], read))
+                rows = torch.cat((batch.cu_seqlens[:-1], output_positions))
         tokens = encode(
             self.embeddings(batch),
             self.layers,
@@ -149,33 +144,10 @@ class BertModel(nn.Module):
             output_attentions=output_attentions,
         )
         hidden, layers = self.final_norm(tokens.last_hidden_state), tokens.hidden_states
-        if read is not None and rows is not None:
-            to_pool, last = hidden.tensor_split((len(rows) - len(read),))
+        if output_positions is not None and rows is not None:
+            to_pool, last = hidden.tensor_split((len(rows) - len(output_positions),))
         else:
             to_pool = rows_to_pool(hidden, batch.cu_seqlens, self.config.classifier_pooling)
-            last = hidden if read is None else hidden.index_select(0, read)
+            last = hidden if output_positions is None else hidden.index_select(0, output_positions)
         pooled = None if self.pooler is None else self.pooler(to_pool)
         return EncoderOutput(last, pooled, None if layers is None else (*layers[:-1], hidden), tokens.attentions)
-
-    @classmethod
-    def from_pretrained(cls, path: str | Path) -> BertModel:
-        """Read the encoder of a folder, or of a hub name where there is a network, in evaluation mode.
-
-        Without a pooler in the folder the encoder has none. Raises `InputError`.
-        """
-        folder = ModelFolder.open(find_folder(path))
-        with torch.device("meta"):
-            model = cls(folder.config, add_pooling_layer=folder.has_pooler)
-        model.to_empty(device="cpu")
-        folder.load_into(nn.ModuleDict({"bert": model})).show()
-        return model.eval()
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write a folder that Hugging Face's `AutoModel` reads, and sentence-transformers once it has a tokenizer."""
-        write_model_folder(
-            Path(folder),
-            nn.ModuleDict({"bert": self}),
-            self.config,
-            architecture="BertModel",
-            sentences=SentenceSettings(),
-        )
