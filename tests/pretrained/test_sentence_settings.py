@@ -15,8 +15,8 @@ from bertkit.pretrained.sentence_settings import SentenceSettings
 )
 def test_settings_come_back_from_their_files(tmp_path: Path, settings: SentenceSettings):
     settings.write(tmp_path, hidden_size=16)
-    assert SentenceSettings.read(tmp_path) == settings
+    assert SentenceSettings.find(tmp_path) == settings
 
 
 def test_a_folder_that_says_nothing_means_the_mean(tmp_path: Path):
-    assert SentenceSettings.read(tmp_path) == SentenceSettings(pooling="mean")
+    assert SentenceSettings.find(tmp_path) is None and SentenceSettings() == SentenceSettings(pooling="mean")

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from bertkit.core.errors import InputError
+from bertkit.pretrained.folder import ModelFolder
 from bertkit.recipes import finetune_seed
 from bertkit.recipes.finetune import finetune
 from bertkit.recipes.finetune_setup import FinetuneSetup
@@ -58,7 +59,7 @@ def test_a_plain_task_is_learnt_and_the_best_seed_is_the_model(tmp_path: Path, t
     best = tmp_path / "run" / f"seed-{result.best.seed}" / "model"
     assert (result.model / "model.safetensors").read_bytes() == (best / "model.safetensors").read_bytes()
 
-    model, task = load_task_model(result.model)
+    model, task = load_task_model(ModelFolder.open(result.model))
     assert task.labels == ("neg", "pos")
     assert DATA.test is not None
     instances = task.encode(DATA.test, Tokenizer.from_pretrained(result.model))

@@ -7,6 +7,7 @@ import pytest
 
 import bertkit
 from bertkit.cli.main import USER_ERROR, run
+from bertkit.pretrained.folder import ModelFolder
 from bertkit.recipes.finetune import finetune
 from bertkit.recipes.options import FinetuneOptions
 from bertkit.tasks.choice import MultipleChoice
@@ -153,7 +154,7 @@ def test_no_answer_is_learnt_and_its_threshold_is_kept(tmp_path: Path, tiny_mode
     )
     assert result.best.dev["unanswerable_accuracy"] > 0.8
     assert result.best.dev["answerable_exact"] > 0.8
-    task = load_task(result.model)
+    task = load_task(ModelFolder.open(result.model))
     assert isinstance(task, SpanExtraction)
     assert task.impossible
     assert task.threshold is not None

@@ -49,7 +49,16 @@ def finetune(model: Path, run: Path, *, from_random: bool, min_steps: int = 2, s
     train = TASK.encode(examples, tokenizer)
     options = FewLabelOptions(epochs=1, min_steps=min_steps, learning_rate=1e-2)
     return finetune_few_labels(
-        model, TASK, train, train.sequences, options, from_random=from_random, seed=0, run=run, save_to=save_to
+        ModelFolder.open(model),
+        tokenizer,
+        TASK,
+        train,
+        train.sequences,
+        options,
+        from_random=from_random,
+        seed=0,
+        run=run,
+        save_to=save_to,
     )
 
 
@@ -63,7 +72,7 @@ def test_random_weights_owe_nothing_to_the_folder(tiny_model: Path, other_weight
 def test_a_few_examples_are_learned_and_the_model_is_kept(tiny_model: Path, tmp_path: Path):
     logits = finetune(tiny_model, tmp_path / "run", from_random=False, min_steps=60, save_to=tmp_path / "kept")
     assert logits.argmax(-1).tolist() == [1, 1, 0, 0]
-    _, task = load_task_model(tmp_path / "kept")
+    _, task = load_task_model(ModelFolder.open(tmp_path / "kept"))
     assert task.labels == TASK.classes
     assert not (tmp_path / "run").exists()
 

@@ -10,6 +10,7 @@ from bertkit.core.files import write_json
 from bertkit.model.config import BertConfig
 from bertkit.model.encoder import Encoder
 from bertkit.model.initialization import initialize
+from bertkit.pretrained.folder import ModelFolder
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task
 from bertkit.tasks.evaluation import compute_logits
@@ -46,7 +47,7 @@ def folder(tmp_path: Path, tiny_model: Path, request: pytest.FixtureRequest) -> 
 
 @pytest.mark.parametrize(("folder", "task"), list(zip(TASKS, TASKS, strict=True)), indirect=["folder"])
 def test_a_task_and_its_weights_come_back_as_they_were(folder: tuple[Path, TaskModel], task: Task[Any]):
-    loaded, its_task = load_task_model(folder[0])
+    loaded, its_task = load_task_model(ModelFolder.open(folder[0]))
     assert its_task == task
     assert not loaded.training
     for name, tensor in folder[1].state_dict().items():
@@ -61,7 +62,7 @@ def test_transformers_gives_the_same_outputs(folder: tuple[Path, TaskModel]):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder[0])
     with torch.no_grad():
         theirs = peer(**tokenizer(TEXTS, padding=True, return_tensors="pt")).logits
-    model, task = load_task_model(folder[0])
+    model, task = load_task_model(ModelFolder.open(folder[0]))
     encoded = Tokenizer.from_pretrained(folder[0]).encode_batch(TEXTS)
     ours = compute_logits(model, encoded, max_tokens=10, precision="float32")
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
@@ -73,14 +74,14 @@ def test_transformers_gives_the_same_outputs(folder: tuple[Path, TaskModel]):
 @pytest.mark.parametrize(("folder", "task"), list(zip(TASKS, TASKS, strict=True)), indirect=["folder"])
 def test_a_folder_without_task_json_is_described_by_its_config(folder: tuple[Path, TaskModel], task: Task[Any]):
     (folder[0] / "task.json").unlink()
-    found = load_task(folder[0])
+    found = load_task(ModelFolder.open(folder[0]))
     assert (found.kind, found.labels) == (task.kind, task.labels)
     assert found.max_length == 40
 
 
 def test_a_model_that_was_not_fine_tuned_is_refused(tiny_model: Path):
     with pytest.raises(InputError, match=r"BertForPreTraining.*fine-tune"):
-        load_task(tiny_model)
+        load_task(ModelFolder.open(tiny_model))
 
 
 @pytest.mark.parametrize("folder", TASKS[:1], indirect=True)
@@ -90,12 +91,12 @@ def test_a_model_that_was_not_fine_tuned_is_refused(tiny_model: Path):
 def test_a_task_file_of_something_else_is_refused(folder: tuple[Path, TaskModel], damage: dict[str, object]):
     write_json(folder[0] / "task.json", damage)
     with pytest.raises(InputError, match=r"task\.json"):
-        load_task(folder[0])
+        load_task(ModelFolder.open(folder[0]))
 
 
 @pytest.mark.parametrize("folder", TASKS[:1], indirect=True)
 def test_logits_come_in_the_order_of_the_texts(folder: tuple[Path, TaskModel]):
-    model, _ = load_task_model(folder[0])
+    model, _ = load_task_model(ModelFolder.open(folder[0]))
     tokenizer = Tokenizer.from_pretrained(folder[0])
     together = compute_logits(model, tokenizer.encode_batch(TEXTS * 3), max_tokens=16, precision="float32")
     for index, text in enumerate(TEXTS * 3):

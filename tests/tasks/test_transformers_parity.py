@@ -9,6 +9,7 @@ import transformers
 
 from bertkit.model.config import BertConfig
 from bertkit.model.initialization import initialize
+from bertkit.pretrained.folder import ModelFolder
 from bertkit.tasks.choice import MultipleChoice
 from bertkit.tasks.contract import Task
 from bertkit.tasks.evaluation import compute_logits
@@ -48,7 +49,7 @@ def _save(folder: Path, tiny_model: Path, task: Task[Any]) -> None:
 @pytest.mark.parametrize("name", list(TASKS))
 def test_a_task_comes_back_as_it_was(tmp_path: Path, tiny_model: Path, name: str):
     _save(tmp_path / "model", tiny_model, TASKS[name])
-    _, task = load_task_model(tmp_path / "model")
+    _, task = load_task_model(ModelFolder.open(tmp_path / "model"))
     assert task == TASKS[name]
 
 
@@ -57,7 +58,7 @@ def test_a_folder_of_someone_else_is_known_by_its_class(tmp_path: Path, tiny_mod
     _save(tmp_path / "ours", tiny_model, TASKS[name])
     peer = getattr(transformers, name).from_pretrained(tmp_path / "ours")
     peer.save_pretrained(tmp_path / "theirs")
-    found = load_task(tmp_path / "theirs")
+    found = load_task(ModelFolder.open(tmp_path / "theirs"))
     assert (found.kind, found.labels, found.max_length) == (TASKS[name].kind, TASKS[name].labels, 40)
 
 
@@ -72,7 +73,7 @@ def test_scores_of_starts_and_ends_are_those_of_transformers(tmp_path: Path, tin
         output = peer.eval()(**inputs)
     theirs = torch.stack([output.start_logits, output.end_logits], -1)[inputs["attention_mask"].bool()]
     encoded = Tokenizer.from_pretrained(tmp_path).encode_batch(*zip(*PAIRS, strict=True))
-    model, _ = load_task_model(tmp_path)
+    model, _ = load_task_model(ModelFolder.open(tmp_path))
     ours = compute_logits(model, encoded, max_tokens=20, precision="float32")
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
@@ -89,7 +90,7 @@ def test_tags_of_tokens_are_those_of_transformers(tmp_path: Path, tiny_model: Pa
     inputs = tokenizer(texts, padding=True, return_tensors="pt")
     with torch.no_grad():
         theirs = peer.eval()(**inputs).logits[inputs["attention_mask"].bool()]
-    model, _ = load_task_model(tmp_path)
+    model, _ = load_task_model(ModelFolder.open(tmp_path))
     encoded = Tokenizer.from_pretrained(tmp_path).encode_batch(texts)
     ours = compute_logits(model, encoded, max_tokens=8, precision="float32")
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
@@ -106,7 +107,7 @@ def test_scores_of_choices_are_those_of_transformers(tmp_path: Path, tiny_model:
     inputs = tokenizer(["the film"] * 3, choices, padding=True, return_tensors="pt")
     with torch.no_grad():
         theirs = peer.eval()(**{key: value[None] for key, value in inputs.items()}).logits[0]
-    model, task = load_task_model(tmp_path)
+    model, task = load_task_model(ModelFolder.open(tmp_path))
     instances = task.encode(task.examples([("the film", choices)]), Tokenizer.from_pretrained(tmp_path), labelled=False)
     ours = compute_logits(model, instances.sequences, max_tokens=8, precision="float32")
     torch.testing.assert_close(ours[:, 0], theirs, atol=1e-5, rtol=0)

@@ -79,6 +79,7 @@ def evaluate(
     from bertkit.core.devices import default_device
     from bertkit.core.machine import tune_allocator
     from bertkit.data.readers.sources import HubDataset, resolve_sources
+    from bertkit.pretrained.folder import ModelFolder
     from bertkit.reports.evaluation.evaluated import Evaluated
     from bertkit.reports.evaluation.pages import evaluation_page
     from bertkit.reports.page import write_report
@@ -87,7 +88,8 @@ def evaluate(
     from bertkit.text.tokenizer import Tokenizer
 
     tune_allocator()
-    task_model, its_task = load_task_model(model)
+    folder = ModelFolder.open(model)
+    task_model, its_task = load_task_model(folder)
     benchmark = task or (its_task.benchmark if Path(data).is_dir() else None)
     named = {"text": text, "text_pair": text_pair, "label": label, "choices": choices}
     if benchmark is not None:
@@ -97,7 +99,7 @@ def evaluate(
             raise InputError(f"{row.name} is {row.family.kind}, but {model} was fine-tuned for {its_task.kind}")
         errors = encoding_errors or its_task.columns.encoding_errors
         examples = row.read(Path(data), split or ("test" if row.test else "dev"), errors)
-        instances = its_task.encode(examples, Tokenizer.from_pretrained(model))
+        instances = its_task.encode(examples, Tokenizer.from_pretrained(folder.path))
         its_task = replace(its_task, metric_names=row.metric_names or its_task.metric_names)
     else:
         refuse_columns(its_task, named)
@@ -111,7 +113,7 @@ def evaluate(
             header=header,
             encoding_errors=encoding_errors,
         )
-        instances = _labelled(its_task, data, columns, split or "test", Tokenizer.from_pretrained(model))
+        instances = _labelled(its_task, data, columns, split or "test", Tokenizer.from_pretrained(folder.path))
     for warning in instances.all_warnings:
         note(warning)
     found = Evaluated.of(

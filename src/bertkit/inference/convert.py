@@ -12,13 +12,11 @@ from bertkit.core.files import atomic_folder, write_json
 from bertkit.inference.engine import check_vocabulary_size
 from bertkit.pretrained.card import CARD_FILE, ModelCard, how_to_load_checkpoint
 from bertkit.pretrained.config_json import CONFIG_FILE
-from bertkit.pretrained.folder import LoadReport, ModelFolder
-from bertkit.pretrained.hub import find_folder
+from bertkit.pretrained.folder import TASK_FILE, LoadReport, ModelFolder
 from bertkit.pretrained.models import BertWithHeads
 from bertkit.pretrained.sentence_settings import SentenceSettings
 from bertkit.pretrained.tensorflow import checkpoint as tensorflow
 from bertkit.pretrained.tensorflow.bundle import write_bundle
-from bertkit.tasks.model import TASK_FILE
 from bertkit.text.tokenizer import Tokenizer
 
 
@@ -55,12 +53,12 @@ def convert(
     The tokenizer, a task and the settings of sentence-transformers go along; `pooling` makes such settings. Raises
     `InputError`.
     """
-    folder = ModelFolder.open(find_folder(source))
+    folder = ModelFolder.open(source)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target} is there already and not empty: choose a new folder")
     if to == "tensorflow" and pooling is not None:
         raise InputError("sentence-transformers reads no TensorFlow checkpoints: leave out pooling")
-    sentences = _sentences(folder.path) if pooling is None else SentenceSettings(pooling=pooling)
+    sentences = _sentences(folder) if pooling is None else SentenceSettings(pooling=pooling)
     model, report = BertWithHeads.from_folder(folder)
     tokenizer = _tokenizer(folder.path)
     if tokenizer is not None:
@@ -79,15 +77,15 @@ def convert(
         if tokenizer is not None:
             config = folder.config
             tokenizer.save_pretrained(temporary, max_length=config.max_length, token_types=config.type_vocab_size > 0)
-        if (folder.path / TASK_FILE).is_file():
+        if folder.task is not None:
             shutil.copy(folder.path / TASK_FILE, temporary)
         if source_card.is_file():
             shutil.copy(source_card, temporary / _SOURCE_CARD)
     return report
 
 
-def _sentences(folder: Path) -> SentenceSettings | None:
-    found = SentenceSettings.find(folder)
+def _sentences(folder: ModelFolder) -> SentenceSettings | None:
+    found = folder.sentences
     if found is not None and found.unsupported is not None:
         raise InputError(
             f"{folder} makes vectors by {found.unsupported}, which bertkit cannot convert: "

@@ -21,6 +21,7 @@ from bertkit.core.console import note
 from bertkit.core.errors import InputError
 from bertkit.model.encoder import Encoder, EncoderOutput
 from bertkit.model.heads import MaskedLMHead
+from bertkit.pretrained.folder import ModelFolder
 from bertkit.pretrained.sentence_settings import SentenceSettings
 from bertkit.tasks.contract import Task
 from bertkit.text.sequences import EncodedExample
@@ -48,13 +49,10 @@ def check_vocabulary_size(folder: Path, entries: int, rows: int) -> None:
 class LoadedModel:
     """An encoder in evaluation mode with its tokenizer and the heads that the folder has."""
 
-    path: Path
-    architecture: str
-    """Hugging Face's class that the folder was written for."""
+    folder: ModelFolder
     device: torch.device
     tokenizer: Tokenizer
     bert: Encoder
-    settings: SentenceSettings
     masked_lm: MaskedLMHead | None = None
     task: Task[Any] | None = None
     head: nn.Module | None = None
@@ -62,6 +60,21 @@ class LoadedModel:
 
     def __post_init__(self) -> None:
         check_vocabulary_size(self.path, self.tokenizer.vocab_size, self.bert.config.vocab_size)
+
+    @property
+    def path(self) -> Path:
+        """Of the folder."""
+        return self.folder.path
+
+    @property
+    def architecture(self) -> str:
+        """Hugging Face's class that the folder was written for."""
+        return self.folder.architecture
+
+    @property
+    def settings(self) -> SentenceSettings:
+        """How texts become vectors, as the folder says or by default."""
+        return self.folder.sentences or SentenceSettings()
 
     def longest(self, max_length: int | None, default: int | None = None) -> int:
         """Tokens that a text is cut to: `max_length`, else `default`, else all that the model has positions for."""

@@ -22,7 +22,6 @@ from bertkit.data.readers.text import TextRow
 from bertkit.inference.engine import LoadedModel, Streams
 from bertkit.inference.features import FeaturePlan, extract_features
 from bertkit.inference.vector_files import ID, check_vector_path, empty_and_cut, vector_table, vector_writer
-from bertkit.pretrained.weights import find_weights, weight_parts
 
 
 class SeenIds:
@@ -153,7 +152,7 @@ def _chunks(rows: Iterable[TextRow], plan: FeaturePlan) -> Iterator[list[TextRow
 
 def _fingerprint(model: LoadedModel, plan: FeaturePlan) -> bytes:
     """What decides the vectors of a text; files of weights count by path, size and time of change."""
-    files = [path.resolve() for path in weight_parts(find_weights(model.path))]
+    files = [path.resolve() for path in model.folder.weight_files]
     weights = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
     precision = str(model.bert.embeddings.word_embeddings.weight.dtype)
     described = [_FORMAT, weights, model.tokenizer.fingerprint, precision, model.device.type, asdict(plan)]

@@ -13,9 +13,7 @@ from bertkit.inference.backends.torch_packed import can_prepack, prepack
 from bertkit.inference.engine import LoadedModel
 from bertkit.inference.predictor import Predictor
 from bertkit.pretrained.folder import ModelFolder
-from bertkit.pretrained.hub import find_folder
 from bertkit.pretrained.models import BertWithHeads
-from bertkit.pretrained.sentence_settings import SentenceSettings
 from bertkit.tasks.contract import Task
 from bertkit.tasks.model import TaskModel, has_task, load_task_model
 from bertkit.text.tokenizer import Tokenizer
@@ -35,18 +33,17 @@ def load(
     `keep_freed_memory` the C library keeps what this process frees for what it takes next, instead of handing it back
     to the system after every batch, which costs a third of the time. Raises `InputError`.
     """
-    folder = ModelFolder.open(find_folder(path))
+    folder = ModelFolder.open(path)
     place = default_device() if device is None else torch.device(device)
     low = resolve_precision(precision, place) == "bf16"
     if keep_freed_memory and place.type == "cpu":
         tune_allocator()
     tokenizer = Tokenizer.from_pretrained(folder.path)
-    settings = SentenceSettings.read(folder.path)
 
     task: Task[Any] | None = None
     module: TaskModel | BertWithHeads
     if has_task(folder):
-        module, task = load_task_model(folder.path)
+        module, task = load_task_model(folder)
         masked_lm = None
     else:
         module, report = BertWithHeads.from_folder(folder)
@@ -60,12 +57,10 @@ def load(
             prepack(module)
     return Predictor(
         LoadedModel(
-            path=folder.path,
-            architecture=folder.architecture,
+            folder=folder,
             device=place,
             tokenizer=tokenizer,
             bert=module.bert,
-            settings=settings,
             masked_lm=masked_lm,
             task=task,
             head=None if task is None else module.head,

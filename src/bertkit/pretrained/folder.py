@@ -6,7 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
-from bertkit.core.files import atomic_path
+from bertkit.core.files import atomic_path, read_json
 from bertkit.model.config import BertConfig
 from bertkit.pretrained.card import ModelCard, how_to_load
 from bertkit.pretrained.config_json import CONFIG_FILE, REGRESSION, SINGLE_LABEL, ModelDescription
@@ -25,9 +27,13 @@ from bertkit.pretrained.formats.name_table import (
     Translation,
 )
 from bertkit.pretrained.formats.table import FORMATS
+from bertkit.pretrained.hub import find_folder
 from bertkit.pretrained.sentence_settings import SentenceSettings
 from bertkit.pretrained.tensorflow import checkpoint as tensorflow
-from bertkit.pretrained.weights import SAFETENSORS_FILE, find_weights, is_tensorflow, read_tensors
+from bertkit.pretrained.weights import SAFETENSORS_FILE, find_weights, is_tensorflow, read_tensors, weight_parts
+
+TASK_FILE = "task.json"
+"""What a fine-tuned folder says of its task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +130,7 @@ def write_model_folder(
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFolder:
-    """A folder opened for loading; the weights are read by `load_into`."""
+    """A folder opened for loading, once, and handed on; the weights are read by `load_into`."""
 
     path: Path
     weights: Path
@@ -132,11 +138,12 @@ class ModelFolder:
     description: ModelDescription
 
     @classmethod
-    def open(cls, path: str | Path) -> ModelFolder:
-        """Read `config.json` or `bert_config.json`; raise `InputError` where the folder holds no BERT."""
-        path = Path(path)
-        if not path.is_dir():
-            raise InputError(f"{path} is not a model folder: give a folder with {CONFIG_FILE} and {SAFETENSORS_FILE}")
+    def open(cls, name: str | Path) -> ModelFolder:
+        """Find the folder, or the hub's model of that name, and read its `config.json` or `bert_config.json`.
+
+        Raises `InputError` for what is neither, and where the folder holds no BERT.
+        """
+        path = find_folder(name)
         if not any((path / name).is_file() for name in (CONFIG_FILE, tensorflow.CONFIG_FILE)):
             raise InputError(f"{path} has no {CONFIG_FILE}: give the folder that a model was saved to")
         weights = find_weights(path)
@@ -147,6 +154,22 @@ class ModelFolder:
         else:
             description = ModelDescription(config=tensorflow.read_config(path / tensorflow.CONFIG_FILE))
         return cls(path=path, weights=weights, description=description)
+
+    @property
+    def weight_files(self) -> tuple[Path, ...]:
+        """The files that hold the tensors; raises `InputError` for one that is missing."""
+        return weight_parts(self.weights)
+
+    @cached_property
+    def task(self) -> dict[str, Any] | None:
+        """What `task.json` says of the task that the model was fine-tuned on, None where there is none."""
+        path = self.path / TASK_FILE
+        return read_json(path) if path.is_file() else None
+
+    @cached_property
+    def sentences(self) -> SentenceSettings | None:
+        """What `modules.json` says of how texts become vectors, None where there is none."""
+        return SentenceSettings.find(self.path)
 
     @property
     def config(self) -> BertConfig:

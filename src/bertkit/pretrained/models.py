@@ -22,7 +22,6 @@ from bertkit.pretrained.card import ModelCard
 from bertkit.pretrained.config_json import ModelDescription
 from bertkit.pretrained.folder import LoadReport, ModelFolder, write_model_folder
 from bertkit.pretrained.formats.name_table import WITH_POOLER_OF_THEIR_OWN
-from bertkit.pretrained.hub import find_folder
 from bertkit.pretrained.sentence_settings import SentenceSettings
 
 _WITH_POOLER = ("BertModel", "BertForPreTraining", "BertForNextSentencePrediction", *WITH_POOLER_OF_THEIR_OWN)
@@ -37,7 +36,7 @@ class BertModel(Encoder):
 
         Without a pooler in the folder the encoder has none. Raises `InputError`.
         """
-        folder = ModelFolder.open(find_folder(path))
+        folder = ModelFolder.open(path)
         with torch.device("meta"):
             model = cls(folder.config, add_pooling_layer=folder.has_pooler)
         model.to_empty(device="cpu")
@@ -121,7 +120,7 @@ class BertWithHeads(nn.Module):
     @classmethod
     def from_pretrained(cls, path: str | Path) -> BertWithHeads:
         """Read a folder, or a hub name where there is a network. Raises `InputError`."""
-        model, report = cls.from_folder(ModelFolder.open(find_folder(path)))
+        model, report = cls.from_folder(ModelFolder.open(path))
         report.show()
         return model
 
@@ -180,4 +179,4 @@ def describe_model(name: str) -> BertWithHeads:
             f"{name} is no preset ({', '.join(PRESETS)}, with {_MODERN} before it or not), no model folder and no "
             "config.json"
         )
-    return BertWithHeads.outline_of_folder(ModelFolder.open(find_folder(name)))
+    return BertWithHeads.outline_of_folder(ModelFolder.open(name))

@@ -30,11 +30,6 @@ class SentenceSettings:
     """A part of the folder's chain that bertkit does not compute."""
 
     @classmethod
-    def read(cls, folder: Path) -> SentenceSettings:
-        """What the folder says, or the defaults."""
-        return cls.find(folder) or cls()
-
-    @classmethod
     def find(cls, folder: Path) -> SentenceSettings | None:
         """Read `modules.json` and what it points to, None where there is none."""
         if not (folder / _MODULES_FILE).is_file():

@@ -20,8 +20,6 @@ from bertkit.model.config import BertConfig
 from bertkit.model.encoder import Encoder
 from bertkit.model.initialization import initialize
 from bertkit.pretrained.folder import ModelFolder
-from bertkit.pretrained.hub import find_folder
-from bertkit.pretrained.weights import weight_parts
 from bertkit.recipes.options import FinetuneOptions
 from bertkit.tasks.classification import class_weights
 from bertkit.tasks.contract import LossShape, Task, TaskInstances
@@ -144,7 +142,7 @@ class FinetuneSetup:
         """Open the folder, encode the data; raise `InputError` for what does not fit."""
         device = default_device()
         options = replace(options, micro_batch_tokens=token_budget(device, "training", options.micro_batch_tokens))
-        folder = ModelFolder.open(find_folder(model))
+        folder = ModelFolder.open(model)
         tokenizer = Tokenizer.from_pretrained(folder.path)
         task = data.task(_max_length(folder, data, options))
         select_by = options.select_by or task.metric_names[0]
@@ -226,7 +224,7 @@ class FinetuneSetup:
         del options["seeds"], options["parallel_seeds"]
         return {
             "model": self.folder.path.resolve(),
-            "weights": [sha256(part) for part in weight_parts(self.folder.weights)],
+            "weights": [sha256(part) for part in self.folder.weight_files],
             "task": {"name": self.name, **self.task.description(), "labels": self.task.labels},
             "data": _fingerprint(self.train, self.dev, *self.further_dev.values(), self.test),
             **options,

@@ -217,7 +217,7 @@ def _new_module(options: PretrainOptions, prepared: Prepared) -> PretrainingMode
     if options.initial_model is None:
         return module
     folder = ModelFolder.open(options.initial_model)
-    if Tokenizer.from_pretrained(options.initial_model).fingerprint != prepared.tokenizer_fingerprint:
+    if Tokenizer.from_pretrained(folder.path).fingerprint != prepared.tokenizer_fingerprint:
         raise InputError(
             f"the corpus was prepared with another vocabulary than {options.initial_model} has: "
             f"prepare it with --tokenizer {options.initial_model}"

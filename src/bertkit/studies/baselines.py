@@ -61,10 +61,12 @@ def finetuned_predictions(
     save_to: Path | None = None,
 ) -> list[str]:
     """Labels of `unseen` by a network fine-tuned on `sample`; the classes are the sample's."""
-    tokenizer = Tokenizer.from_pretrained(model)
+    folder = ModelFolder.open(model)
+    tokenizer = Tokenizer.from_pretrained(folder.path)
     task = Classification(classes=classes_of(sample.labels, sample.place), max_length=max_length)
     logits = finetune_few_labels(
-        model,
+        folder,
+        tokenizer,
         task,
         task.encode(sample, tokenizer),
         tokenizer.encode_batch(unseen, max_length=max_length),
@@ -78,7 +80,8 @@ def finetuned_predictions(
 
 
 def finetune_few_labels(
-    model: Path,
+    folder: ModelFolder,
+    tokenizer: Tokenizer,
     task: Task[Any],
     examples: TaskInstances[Any],
     unseen: Sequence[EncodedExample],
@@ -91,11 +94,11 @@ def finetune_few_labels(
 ) -> Tensor:
     """Train on N instances and return the logits of `unseen` (its length, C).
 
-    With `from_random` only the sizes of the folder `model` are taken. `run` is a folder for the loop's own files and is
+    With `from_random` only the sizes of the folder are taken. `run` is a folder for the loop's own files and is
     removed in the end, and before if a killed run left it; `save_to` keeps the model.
     """
     shutil.rmtree(run, ignore_errors=True)
-    folder, device = ModelFolder.open(model), default_device()
+    device = default_device()
     network = new_task_model(task, folder.config)
     initialize(network, folder.config.initializer_range, seed)
     if not from_random:
@@ -118,7 +121,7 @@ def finetune_few_labels(
         network, unseen, max_tokens=token_budget(device, "evaluation"), precision=training.precision
     )
     if save_to is not None:
-        save_task_model(save_to, network, task, Tokenizer.from_pretrained(model))
+        save_task_model(save_to, network, task, tokenizer)
     shutil.rmtree(run)
     return logits
 

@@ -18,6 +18,7 @@ from bertkit.core.files import atomic_path, exclusive, write_json
 from bertkit.data.readers.text import EncodingErrors
 from bertkit.inference.load import load
 from bertkit.inference.predictor import Predictor
+from bertkit.pretrained.folder import ModelFolder
 from bertkit.recipes.finetune import finetune
 from bertkit.recipes.finetune_result import FinetuneResult, deviation
 from bertkit.recipes.grid import finetune_grid
@@ -206,9 +207,10 @@ def _read_diagnostic(data: Path, encoding_errors: EncodingErrors) -> Examples | 
 
 def _measure_diagnostic(model: Path, examples: Examples, options: FinetuneOptions) -> dict[str, float]:
     """Figures of MNLI's model on the diagnostic set."""
-    task_model, task = load_task_model(model)
+    folder = ModelFolder.open(model)
+    task_model, task = load_task_model(folder)
     task = replace(task, metric_names=_DIAGNOSTIC.metric_names or task.metric_names)
-    instances = task.encode(examples, Tokenizer.from_pretrained(model))
+    instances = task.encode(examples, Tokenizer.from_pretrained(folder.path))
     for warning in instances.all_warnings:
         note(f"{_DIAGNOSTIC.name}: {warning}")
     device = default_device()

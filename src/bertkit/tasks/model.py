@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from bertkit.core.batch import PackedBatch
 from bertkit.core.errors import InputError
-from bertkit.core.files import atomic_folder, read_json, write_json
+from bertkit.core.files import atomic_folder, write_json
 from bertkit.model.config import BertConfig
 from bertkit.model.encoder import Encoder, EncoderOutput
 from bertkit.pretrained.card import ModelCard
-from bertkit.pretrained.folder import ModelFolder, write_model_folder
+from bertkit.pretrained.folder import TASK_FILE, ModelFolder, write_model_folder
 from bertkit.tasks.choice import MultipleChoice
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task
@@ -49,7 +49,6 @@ def head_outputs(head: nn.Module, output: EncoderOutput, *, reads_tokens: bool) 
     return head(output.last_hidden_state if reads_tokens else output.pooler_output)  # type: ignore[no-any-return]
 
 
-TASK_FILE = "task.json"
 FAMILIES: dict[str, type[Task[Any]]] = {
     family.kind: family for family in (Classification, Regression, SpanExtraction, MultipleChoice, Tagging)
 }
@@ -79,21 +78,20 @@ def has_task(folder: ModelFolder) -> bool:
     return _kind(folder) is not None
 
 
-def load_task(folder: str | Path) -> Task[Any]:
+def load_task(folder: ModelFolder) -> Task[Any]:
     """Read a fine-tuned folder's task; one without `task.json` is described by its `config.json` alone.
 
     Raises `InputError` where the folder holds no model with a task.
     """
-    opened = ModelFolder.open(folder)
-    if not has_task(opened):
-        raise InputError(f"{folder} holds {opened.architecture}, which has no task: fine-tune it first")
-    description: dict[str, Any] = {"kind": _kind(opened), "max_length": opened.config.max_length}
-    if (opened.path / TASK_FILE).is_file():
-        description = read_json(opened.path / TASK_FILE)
+    if not has_task(folder):
+        raise InputError(f"{folder.path} holds {folder.architecture}, which has no task: fine-tune it first")
+    description = folder.task
+    if description is None:
+        description = {"kind": _kind(folder), "max_length": folder.config.max_length}
     try:
-        task: Task[Any] = FAMILIES[description["kind"]].restore(description, opened.labels)
+        task: Task[Any] = FAMILIES[description["kind"]].restore(description, folder.labels)
     except (KeyError, TypeError) as error:
-        raise InputError(f"{opened.path / TASK_FILE} is not what bertkit wrote ({error}): fine-tune again") from None
+        raise InputError(f"{folder.path / TASK_FILE} is not what bertkit wrote ({error}): fine-tune again") from None
     return task
 
 
@@ -109,10 +107,9 @@ def new_task_model(task: Task[Any], config: BertConfig) -> TaskModel:
     return TaskModel(bert, task.head(config), reads_tokens=task.reads_tokens)
 
 
-def load_task_model(folder: str | Path) -> tuple[TaskModel, Task[Any]]:
+def load_task_model(folder: ModelFolder) -> tuple[TaskModel, Task[Any]]:
     """Load a fine-tuned model, in evaluation mode, with its task."""
     task = load_task(folder)
-    opened = ModelFolder.open(folder)
-    model = new_task_model(task, opened.config)
-    opened.load_into(model).show()
+    model = new_task_model(task, folder.config)
+    folder.load_into(model).show()
     return model.eval(), task

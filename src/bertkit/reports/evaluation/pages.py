@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.core.devices import default_device, describe_machine, token_budget
+from bertkit.pretrained.folder import ModelFolder
 from bertkit.recipes.finetune_result import FinetuneResult, deviation, metric_interval
 from bertkit.recipes.grid import GRID_COLUMNS, GridResult
 from bertkit.recipes.options import FinetuneOptions
@@ -82,7 +83,7 @@ def write_run_report(
 
     `run` is the run folder where `out` is not; `further` sections stand behind the seeds.
     """
-    model, task = load_task_model(result.model)
+    model, task = load_task_model(ModelFolder.open(result.model))
     device = default_device()
     found = Evaluated.of(
         model.to(device),

@@ -14,7 +14,6 @@ from bertkit.core.errors import InputError
 from bertkit.core.files import exclusive, read_json, sha256, write_json
 from bertkit.inference.engine import LoadedModel
 from bertkit.inference.load import load
-from bertkit.pretrained.weights import find_weights, weight_parts
 from bertkit.reports.page import write_report
 from bertkit.studies.features.cache import StudyData
 from bertkit.studies.features.classifier import TextBench
@@ -155,7 +154,7 @@ def _config(model: LoadedModel, data: StudyData, options: FeatureStudyOptions) -
         digest.update(part.targets.numpy().tobytes())
     return {
         "model": str(model.path.resolve()),
-        "weights": [sha256(part) for part in weight_parts(find_weights(model.path))],
+        "weights": [sha256(part) for part in model.folder.weight_files],
         "task": {"name": data.name, **data.task.description(), "labels": data.task.labels},
         "data": digest.hexdigest(),
         **chosen,
