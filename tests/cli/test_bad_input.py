@@ -1,4 +1,4 @@
-"""Every mistake of a user is one line on standard error and exit code 2, and leaves nothing half-written."""
+"""Every mistake of a user is one line on standard error and its exit code, and leaves nothing half-written."""
 
 import errno
 import json
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bertkit.cli.main import USER_ERROR, run
+from bertkit.core.errors import ResourceError
 from bertkit.core.files import exclusive
 from bertkit.text import tokenizer_files as tokenizer_folder
 
@@ -28,9 +29,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _refused(capsys: pytest.CaptureFixture[str], arguments: list[str], *words: str, out: Path | None = None) -> None:
+def _refused(
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    *words: str,
+    out: Path | None = None,
+    code: int = USER_ERROR,
+) -> None:
     capsys.readouterr()
-    assert run(arguments) == USER_ERROR
+    assert run(arguments) == code
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bertkit: error: ")]
     assert len(lines) == 1
     for word in words:
@@ -134,13 +141,13 @@ def test_a_full_disk_leaves_no_tokenizer_or_the_one_before(tmp_path: Path, prepa
 
     with monkeypatch.context() as disk:
         disk.setattr(tokenizer_folder, "write_json", full)  # of the last of three files
-        _refused(capsys, [*vocab, "60"], "no space left", out=tmp_path / "tokenizer")
+        _refused(capsys, [*vocab, "60"], "no space left", out=tmp_path / "tokenizer", code=ResourceError.exit_code)
         assert list(tmp_path.iterdir()) == []
     assert run([*vocab, "60"]) == 0
     before = {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()}
     with monkeypatch.context() as disk:
         disk.setattr(tokenizer_folder, "write_json", full)
-        _refused(capsys, [*vocab, "50"], "no space left")
+        _refused(capsys, [*vocab, "50"], "no space left", code=ResourceError.exit_code)
     assert {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()} == before
     assert run([*vocab, "50"]) == 0
     assert len((tmp_path / "tokenizer" / "vocab.txt").read_text().splitlines()) <= 50
@@ -210,7 +217,7 @@ def test_a_sequence_length_over_the_position_table(tmp_path: Path, prepared: Pat
 def test_a_run_folder_in_use(tmp_path: Path, prepared: Path, capsys):
     with exclusive(tmp_path / "run"):
         arguments = ["pretrain", str(prepared / "data"), *SIZES, "--out", str(tmp_path / "run")]
-        _refused(capsys, arguments, "in use")
+        _refused(capsys, arguments, "in use", code=ResourceError.exit_code)
 
 
 def test_another_configuration_in_the_same_folder(tmp_path: Path, prepared: Path, capsys):

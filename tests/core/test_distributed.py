@@ -97,4 +97,4 @@ def test_a_port_in_use_is_one_line():
         )
     assert ended.returncode != 0
     last = ended.stderr.strip().splitlines()[-1]
-    assert f"LoneInputError: the port of 127.0.0.1:{where['MASTER_PORT']} is in use" in last
+    assert f"RankError: the port of 127.0.0.1:{where['MASTER_PORT']} is in use" in last

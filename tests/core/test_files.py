@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from bertkit.core.errors import InputError
+from bertkit.core.errors import InputError, ResourceError
 from bertkit.core.files import atomic_folder, atomic_path, exclusive, read_json, remove_leftovers, write_json
 
 
@@ -24,9 +24,12 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path: Path, monkey
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match=r"no space left.*a\.txt.*free some"), atomic_path(tmp_path / "a.txt") as path:
+    with (
+        pytest.raises(ResourceError, match=r"no space left.*a\.txt.*free some"),
+        atomic_path(tmp_path / "a.txt") as path,
+    ):
         path.write_text("x")
-    with pytest.raises(InputError, match="no space left"), atomic_folder(tmp_path / "folder") as path:
+    with pytest.raises(ResourceError, match="no space left"), atomic_folder(tmp_path / "folder") as path:
         (path / "b.txt").write_text("x")
     assert list(tmp_path.iterdir()) == []
 
@@ -39,7 +42,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path: Path, monkey
     ],
 )
 def test_a_full_disk_that_is_told_in_words_only_is_the_same_line(tmp_path: Path, error: Exception):
-    with pytest.raises(InputError, match=r"no space left.*a\.txt"), atomic_path(tmp_path / "a.txt"):
+    with pytest.raises(ResourceError, match=r"no space left.*a\.txt"), atomic_path(tmp_path / "a.txt"):
         raise error
 
 
@@ -69,7 +72,7 @@ def test_a_folder_in_use_is_refused_until_its_holder_dies(tmp_path: Path):
     holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"held\n"
-    with pytest.raises(InputError, match="in use"), exclusive(tmp_path):
+    with pytest.raises(ResourceError, match="in use"), exclusive(tmp_path):
         pass
     holder.kill()
     holder.communicate()

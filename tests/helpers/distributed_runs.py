@@ -19,7 +19,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from bertkit.core.distributed import ProcessGroup, joined
-from bertkit.core.errors import InputError
+from bertkit.core.errors import BertkitError
 from bertkit.core.machine import Launch
 from bertkit.data.corpus.prepare import prepare
 from bertkit.data.instances.sampling import InstanceOptions
@@ -85,7 +85,7 @@ def mistakes(folder: Path, group: ProcessGroup) -> dict[str, str]:
     def ends(run: Callable[[], object]) -> str:
         try:
             run()
-        except InputError as error:
+        except BertkitError as error:
             return str(error)
         except SystemExit as error:
             return f"exit {error.code}"

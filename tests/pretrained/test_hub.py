@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bertkit.core.errors import InputError
+from bertkit.core.errors import InputError, ResourceError
 from bertkit.pretrained.hub import find_folder
 
 
@@ -36,7 +36,7 @@ def test_what_cannot_be_fetched_is_one_line(monkeypatch):
         raise OSError("no network\nat all")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-    with pytest.raises(InputError, match=r"someone/some-bert is neither a folder nor .*no network\)") as caught:
+    with pytest.raises(ResourceError, match=r"someone/some-bert is neither a folder nor .*no network\)") as caught:
         find_folder("someone/some-bert")
     assert "\n" not in str(caught.value)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributed.checkpoint import HuggingFaceStorageWriter
 
 from bertkit.core.distributed import ProcessGroup
-from bertkit.core.errors import InputError
+from bertkit.core.errors import InputError, ResourceError
 from bertkit.training.checkpoint import Checkpoints, Progress
 
 SHARD = "shard-00001-model-00001-of-00001.safetensors"
@@ -88,7 +88,7 @@ def test_a_full_disk_is_named_and_the_checkpoint_before_stays(tmp_path: Path, mo
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(HuggingFaceStorageWriter, "write_data", full)
-    with pytest.raises(InputError, match=r"no space left on the disk of .*step-00000010"):
+    with pytest.raises(ResourceError, match=r"no space left on the disk of .*step-00000010"):
         _save(tmp_path, 10)
     found, tensors = _load(tmp_path)
     assert found is not None

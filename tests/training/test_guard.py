@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bertkit.core.distributed import ProcessGroup
-from bertkit.core.errors import InputError
+from bertkit.core.errors import DivergedError
 from bertkit.training.guard import StepGuard
 
 GROUP = ProcessGroup(device=torch.device("cpu"))
@@ -52,7 +52,7 @@ def test_no_finite_loss_or_norm_is_left_out_and_forgotten(value: float):
     assert not any(_judge(guard, 72, _usual(10)))
     guard.report(82, 1e-3)
     _judge(guard, 82, [(value, value)] * 8)
-    with pytest.raises(InputError, match=r"last 8 steps are not finite: lower learning_rate 0\.001"):
+    with pytest.raises(DivergedError, match=r"last 8 steps are not finite: lower learning_rate 0\.001"):
         guard.report(90, 1e-3)
 
 

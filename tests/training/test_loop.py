@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from bertkit.core.distributed import ProcessGroup
-from bertkit.core.errors import InputError, RankInputError
+from bertkit.core.errors import DivergedError, MemoryLimitError, RankError
 from bertkit.model.dropout import Dropout
 from bertkit.recipes.pretrain_objective import MASKED_LM
 from bertkit.training.loop import train
@@ -139,7 +139,7 @@ def test_a_step_without_finite_numbers_changes_nothing_and_is_counted(tmp_path: 
 
 def test_a_run_that_diverges_ends_with_advice_and_unharmed_weights(tmp_path: Path):
     options, objective = replace(OPTIONS, steps=40, log_every=10), _Regression()
-    with pytest.raises(InputError, match=r"diverged by step 20: .* last 15 steps .* lower learning_rate 0\.1"):
+    with pytest.raises(DivergedError, match=r"diverged by step 20: .* last 15 steps .* lower learning_rate 0\.1"):
         train(objective, _with_broken(range(5, 40)), options, tmp_path)
     assert torch.isfinite(objective.module[1].weight).all()
 
@@ -174,7 +174,7 @@ def test_one_row_that_memory_does_not_hold_ends_the_run(tmp_path: Path):
         def terms(self, micro_batch: Tensor, model: nn.Module) -> Mapping[str, LossTerm]:
             raise torch.OutOfMemoryError
 
-    with pytest.raises(InputError, match=r"does not hold 1 tokens at once: .*--seq-length"):
+    with pytest.raises(MemoryLimitError, match=r"does not hold 1 tokens at once: .*--seq-length"):
         train(None_(), _batches, OPTIONS, tmp_path)
 
 
@@ -183,7 +183,7 @@ def test_one_of_several_processes_is_told_what_helps_its_memory(rows: int, remed
     def attempt(parts: list[Tensor]) -> None:
         raise torch.OutOfMemoryError
 
-    with pytest.raises(RankInputError, match=f"the memory of process 1 of 2, .* {rows} tokens at once: {remedy}"):
+    with pytest.raises(RankError, match=f"the memory of process 1 of 2, .* {rows} tokens at once: {remedy}"):
         halve_until_it_fits(_Regression(), [torch.ones(rows, 4)], 0, ProcessGroup(rank=1, size=2), attempt)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -12,11 +13,11 @@ from cyclopts import App, CycloptsError
 from cyclopts.config import Yaml
 
 from bertkit import __version__
-from bertkit.core.errors import InputError, RankInputError
+from bertkit.core.errors import BertkitError, InputError, RankError, ResourceError
 from bertkit.core.machine import Launch
 from bertkit.recipes.presets import recipe_file
 
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR, INTERRUPTED = InputError.exit_code, 130
 
 _COMMANDS = {  # name: (file in cli/, summary)
     "demo": ("studies", "Run the whole path on the documentation that every Python carries."),
@@ -54,7 +55,7 @@ def build_app() -> App:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command; a user's mistake is one line and exit code 2."""
+    """Run one command and exit: 0, a `BertkitError`'s code (its message is one line), or 130 after an interrupt."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -71,21 +72,22 @@ def run(arguments: list[str]) -> int:
         app.config = tuple(Yaml(file, use_commands_as_keys=False, must_exist=True) for file in files)
         command, bound, not_parsed = app.parse_args(arguments, exit_on_error=False, print_error=False)
         command(*bound.args, **bound.kwargs, **dict.fromkeys(not_parsed, typed))
-    except RankInputError as error:
-        return _say(str(error))
-    except InputError as error:
-        return USER_ERROR if launch.rank else _say(str(error))  # the first of several processes says it for all
-    except CycloptsError as error:
-        cause = error.__cause__
-        return USER_ERROR if launch.rank else _say(str(cause) if isinstance(cause, InputError) else str(error))
+    except (BertkitError, CycloptsError) as error:
+        return _ended_by(error, launch)
+    except MemoryError:
+        return _ended_by(ResourceError("the memory of this machine is full: use smaller sizes or less text"), launch)
     except BrokenPipeError:
         # The reader has gone (`| head`): nothing more can be said, not even by the interpreter's last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         if not launch.rank:
-            _say("interrupted; the same command goes on where a run left off")
+            _say("interrupted: if this command has a run or output folder, give it again to resume")
         return INTERRUPTED
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return _ended_by(ResourceError(f"no space left on the disk ({error}): free some or write elsewhere"), launch)
     return 0
 
 
@@ -140,6 +142,13 @@ def _options_in(config: Path) -> dict[str, Any]:
     return options
 
 
-def _say(message: str) -> int:
+def _ended_by(error: BertkitError | CycloptsError, launch: Launch) -> int:
+    """Print the error, which the first of several processes does for all, and return its exit code."""
+    cause = error.__cause__ if isinstance(error, CycloptsError) else error
+    if launch.rank == 0 or isinstance(cause, RankError):
+        _say(str(cause if isinstance(cause, BertkitError) else error))
+    return cause.exit_code if isinstance(cause, BertkitError) else USER_ERROR
+
+
+def _say(message: str) -> None:
     print(f"bertkit: error: {' '.join(message.split())}", file=sys.stderr)
-    return USER_ERROR

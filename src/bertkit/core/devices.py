@@ -69,7 +69,7 @@ def full_memory_named(device: torch.device) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise MemoryLimitError(device.type, "the model and what its training needs") from error
+        raise MemoryLimitError.on(device.type, "the model and what its training needs") from error
 
 
 def peak_memory(device: torch.device) -> int:

@@ -22,7 +22,7 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from bertkit.core.devices import default_device
-from bertkit.core.errors import InputError, RankInputError
+from bertkit.core.errors import BertkitError, InputError, RankError, ResourceError
 from bertkit.core.machine import Launch
 
 _POLL_SECONDS = 0.02
@@ -58,9 +58,6 @@ def fresh_store(store: Store, rank: int, size: int) -> Store:
 
 
 T = TypeVar("T")
-
-_FAILED = 2
-"""Exit code of the processes that leave the word to the first one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,23 +131,20 @@ class ProcessGroup:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Let an `InputError` of one process end all of them, with one message; no other method may be called inside.
+        """Let a `BertkitError` of one process end all of them, with one message; no other method may be called inside.
 
-        The first process raises it, the others exit in silence.
+        The first process raises an error of the same kind, the others exit in silence.
         """
-        mistake: InputError | None = None
+        mine: tuple[int, str] | None = None
         try:
             yield
-        except InputError as error:
+        except BertkitError as error:
             if self.size == 1:
                 raise
-            mistake = error
-        messages = self.gather(
-            None if mistake is None else str(mistake) if self.is_main else f"{mistake} ({self.place})"
-        )
-        for message in messages:
-            if message is not None:
-                self._end(message)
+            mine = error.exit_code, str(error) if self.is_main else f"{error} ({self.place})"
+        for met in self.gather(mine):
+            if met is not None:
+                self._end(BertkitError.of(*met) or BertkitError(met[1]))
 
     def agree(self, facts: Mapping[str, Any]) -> None:
         """Raise `InputError` where a fact, such as which data there is, differs between processes."""
@@ -160,21 +154,23 @@ class ProcessGroup:
             for name in {**first, **theirs}:
                 if first.get(name) != theirs.get(name):
                     self._end(
-                        f"{name} is {first.get(name)} in {first_place} but {theirs.get(name)} in {place}: "
-                        "all processes need the same"
+                        InputError(
+                            f"{name} is {first.get(name)} in {first_place} but {theirs.get(name)} in {place}: "
+                            "all processes need the same"
+                        )
                     )
 
-    def _end(self, message: str) -> NoReturn:
+    def _end(self, error: BertkitError) -> NoReturn:
         if self.is_main:
-            raise InputError(message)
-        raise SystemExit(_FAILED)
+            raise error
+        raise SystemExit(error.exit_code)
 
 
 @contextlib.contextmanager
 def joined(launch: Launch) -> Iterator[ProcessGroup]:
     """Meet the other processes that torchrun started; only the first one's output is seen from then on.
 
-    Where one is lost, the first process raises `InputError` and the others exit.
+    Where one is lost, the first process raises `ResourceError` and the others exit.
     """
     if launch.size == 1:
         yield ProcessGroup()
@@ -190,20 +186,20 @@ def joined(launch: Launch) -> Iterator[ProcessGroup]:
         )
         group = ProcessGroup(rank=launch.rank, size=launch.size, device=device, channel=dist.new_group(backend="gloo"))
     except (dist.DistError, RuntimeError) as error:
-        raise RankInputError(_cannot_meet(launch, error)) from error
+        raise RankError(_cannot_meet(launch, error)) from error
     try:
         with contextlib.nullcontext() if group.is_main else _silence():
             yield group
-    except InputError as error:
+    except BertkitError as error:
         if group.is_main:
             raise
-        raise RankInputError(f"{error} ({group.place})") from error
+        raise RankError(f"{error} ({group.place})") from error
     except RuntimeError as error:
         if not _says_lost(error):
             raise
         if not group.is_main:
-            raise SystemExit(_FAILED) from error
-        raise InputError(
+            raise SystemExit(ResourceError.exit_code) from error
+        raise ResourceError(
             f"another of the {group.size} processes has ended ({_reason(error)}): torchrun's report says which "
             "and how; with --max-restarts 3 it starts all again, and a run goes on from its last checkpoint"
         ) from error
@@ -215,7 +211,7 @@ def _own_device(launch: Launch) -> torch.device:
     if device.type != "cuda":
         return device
     if launch.local_rank >= torch.cuda.device_count():
-        raise RankInputError(
+        raise RankError(
             f"this machine has {torch.cuda.device_count()} CUDA devices, too few for process {launch.local_rank} of "
             f"it: use torchrun --nproc-per-node {torch.cuda.device_count()}"
         )

@@ -127,7 +127,7 @@ def sha256(path: str | Path) -> str:
 
 @contextmanager
 def exclusive(folder: str | Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold `folder` for this process; a second process gets an `InputError`. A killed holder lets go at once.
+    """Hold `folder` for this process; a second process gets a `ResourceError`. A killed holder lets go at once.
 
     Several processes may hold it `shared`, and then none alone.
     """
@@ -139,5 +139,7 @@ def exclusive(folder: str | Path, *, shared: bool = False) -> Iterator[None]:
         try:
             fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"{folder} is in use by another process: wait for it or choose another folder") from None
+            raise ResourceError(
+                f"{folder} is in use by another process: wait for it or choose another folder"
+            ) from None
         yield

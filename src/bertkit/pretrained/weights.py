@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from bertkit.core.errors import InputError
+from bertkit.core.errors import BertkitError, InputError
 from bertkit.core.files import read_json
 from bertkit.pretrained.tensorflow.bundle import INDEX_SUFFIX, Bundle
 
@@ -122,7 +122,7 @@ def _whole(path: Path, what: str, *errors: type[Exception]) -> Iterator[None]:
     """Name the file in errors of a broken one."""
     try:
         yield
-    except InputError:
+    except BertkitError:
         raise
     except errors as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

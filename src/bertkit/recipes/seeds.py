@@ -18,15 +18,12 @@ from pathlib import Path
 import torch
 
 from bertkit.core.console import note
-from bertkit.core.errors import InputError, ResourceError
+from bertkit.core.errors import BertkitError, ResourceError
 from bertkit.core.machine import available_memory, tune_allocator
 from bertkit.model.size import training_flops
 from bertkit.recipes.finetune_seed import run_seed
 from bertkit.recipes.finetune_setup import FinetuneSetup
 from bertkit.tasks.model import new_task_model
-
-REFUSED = 2
-"""Exit code of an `InputError`, whose message is the standard output."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,10 @@ class SeedTask:
 
 
 def main() -> int:
-    """Train the seed that the standard input describes; return the exit code."""
+    """Train the seed that the standard input describes; return the exit code.
+
+    That is the error's where one ends it, whose message is the standard output.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
     task, setup = pickle.load(sys.stdin.buffer), pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -47,9 +47,9 @@ def main() -> int:
     tune_allocator()
     try:
         run_seed(setup, task.seed, task.run)
-    except InputError as error:
+    except BertkitError as error:
         print(error)
-        return REFUSED
+        return error.exit_code
     return 0
 
 
@@ -130,13 +130,11 @@ class _Processes:
 
 
 def _error(seed: int, code: int, message: str) -> Exception:
-    if code == REFUSED:
-        return InputError(message)
     if code < 0:
         return ResourceError(
-            f"the process of seed {seed} was killed, perhaps for want of memory: use --parallel-seeds 1"
+            f"the process of seed {seed} was killed, perhaps because memory was full: use --parallel-seeds 1"
         )
-    return RuntimeError(f"seed {seed} failed; what its process said stands above")
+    return BertkitError.of(code, message) or RuntimeError(f"seed {seed} failed; its process printed why, see above")
 
 
 _PROCESS_BYTES = 700 << 20

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bertkit.core.console import note
 from bertkit.core.distributed import ProcessGroup
-from bertkit.core.errors import InputError
+from bertkit.core.errors import DivergedError
 
 _REMEMBERED, _NEEDED = 128, 64
 """Steps whose losses and norms tell what is usual, and how many of them it takes."""
@@ -51,13 +51,13 @@ class StepGuard:
     def report(self, step: int, learning_rate: float) -> dict[str, float]:
         """How many steps have been left out, for the log; says so where there are new ones.
 
-        Raises `InputError` where too many in a row had no finite numbers.
+        Raises `DivergedError` where too many in a row had no finite numbers.
         """
         broken, spikes, in_a_row = self._counts.tolist()
         new_broken, new_spikes = broken - self._told[0], spikes - self._told[1]
         self._told = [broken, spikes]
         if in_a_row >= _MOST_IN_A_ROW:
-            raise InputError(
+            raise DivergedError(
                 f"training diverged by step {step}: loss or gradients of the last {in_a_row} steps are not finite: "
                 f"lower learning_rate {learning_rate} or raise warmup_share, and start again with --no-resume"
             )

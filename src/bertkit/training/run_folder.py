@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from bertkit.core.errors import InputError
+from bertkit.core.errors import BertkitError, InputError
 from bertkit.core.files import atomic_path
 from bertkit.training.schedule import RunProgress
 
@@ -103,10 +103,10 @@ _WRITTEN = ("config.yaml", "baselines.json", "plan.json", "metrics.jsonl", "tens
 
 @contextmanager
 def removed_where_refused(run: Path, clock: RunProgress, *, with_folder: bool) -> Iterator[None]:
-    """Where an `InputError` ends a new run before its first step, remove what it wrote: the next one starts anew."""
+    """Where a `BertkitError` ends a new run before its first step, remove what it wrote: the next one starts anew."""
     try:
         yield
-    except InputError:
+    except BertkitError:
         if not clock.has_begun:
             _refused_run_remove(run, with_folder)
         raise

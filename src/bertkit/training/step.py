@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bertkit.core.console import note
 from bertkit.core.devices import autocast
 from bertkit.core.distributed import ProcessGroup
-from bertkit.core.errors import MemoryLimitError, RankInputError
+from bertkit.core.errors import MemoryLimitError, RankError
 from bertkit.training.options import TrainingOptions
 from bertkit.training.parallel import Replicas
 
@@ -211,7 +211,7 @@ def _make_room(objective: Objective[MicroBatchT], parts: Sequence[MicroBatchT], 
     whole = all(len(objective.halves(part)) == 1 for part in parts)
     if group.size > 1:  # the others have gone on and wait in this pass
         remedy = "add --activation-checkpointing" if whole else "lower --micro-batch-tokens"
-        raise RankInputError(f"the memory of {group.place}, does not hold {what}: {remedy}")
+        raise RankError(f"the memory of {group.place}, does not hold {what}: {remedy}")
     if whole:
-        raise MemoryLimitError(group.device.type, what)
+        raise MemoryLimitError.on(group.device.type, what)
     note(f"the device's memory does not hold {what}: going on with half as many")

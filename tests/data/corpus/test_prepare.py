@@ -265,7 +265,7 @@ def test_one_document_is_prepared_with_a_warning(tmp_path, tokenizer, capsys):
 
 
 def test_a_folder_in_use_is_refused(tmp_path, text, tokenizer):
-    with exclusive(tmp_path / "out"), pytest.raises(InputError, match="in use"):
+    with exclusive(tmp_path / "out"), pytest.raises(ResourceError, match="in use"):
         prepare([text], tokenizer, tmp_path / "out")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from bertkit.core.console import note
-from bertkit.core.errors import InputError, ResourceError
+from bertkit.core.errors import BertkitError, InputError, ResourceError
 from bertkit.core.files import exclusive, read_json, remove_leftovers, write_json
 
 WORK = ".prepare"
@@ -35,7 +35,7 @@ def prepare_folder(
 ) -> FinishedT:
     """Return what `make` writes into `out`, or `read` there where the same `fingerprint` has been made already.
 
-    What was made for another fingerprint is refused, or removed with `overwrite`. A `make` that ends in `InputError`
+    What was made for another fingerprint is refused, or removed with `overwrite`. A `make` that ends in `BertkitError`
     leaves nothing of its own; what an earlier one finished stays, and with `ResourceError` all that is finished.
     """
     existed = out.exists()
@@ -48,7 +48,7 @@ def prepare_folder(
         went_on = _holds_finished(out)
         try:
             made = make()
-        except InputError as error:
+        except BertkitError as error:
             if not (went_on or (isinstance(error, ResourceError) and _holds_finished(out))):
                 _remove(out)
                 if not existed:

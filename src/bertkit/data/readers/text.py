@@ -128,7 +128,7 @@ def _blocks(path: Path, bytes_seen: BytesSeen, block_bytes: int = _BLOCK_BYTES) 
         raise unreadable(path, error) from None
 
 
-def unreadable(path: Path, error: OSError) -> InputError:
+def unreadable(path: Path, error: OSError) -> InputError | ResourceError:
     """The error for a file that the system does not read: a `ResourceError` unless another call would fare the same."""
     if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
         return InputError(f"{path} cannot be read ({error.strerror}): check the path and its permissions")
