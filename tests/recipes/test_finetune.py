@@ -60,7 +60,7 @@ def test_a_plain_task_is_learnt_and_the_best_seed_is_the_model(tmp_path: Path, t
     assert (result.model / "model.safetensors").read_bytes() == (best / "model.safetensors").read_bytes()
 
     model, task = load_task_model(ModelFolder.open(result.model))
-    assert task.labels == ("neg", "pos")
+    assert task.classes == ("neg", "pos")
     assert DATA.test is not None
     instances = task.encode(DATA.test, Tokenizer.from_pretrained(result.model))
     figures = evaluate(model, task, instances, max_tokens=500, precision="float32")

@@ -32,7 +32,7 @@ TRAIN = TaskInstances.of_sequences(
         (
             MultipleChoice(max_length=4),
             FinetuneOptions(class_weights=("balanced",)),
-            "class_weights have no meaning for multiple-choice",
+            "class_weights has no meaning for multiple-choice",
         ),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_few_examples_are_learned_and_the_model_is_kept(tiny_model: Path, tmp_
     logits = finetune(tiny_model, tmp_path / "run", from_random=False, min_steps=60, save_to=tmp_path / "kept")
     assert logits.argmax(-1).tolist() == [1, 1, 0, 0]
     _, task = load_task_model(ModelFolder.open(tmp_path / "kept"))
-    assert task.labels == TASK.classes
+    assert task.classes == TASK.classes
     assert not (tmp_path / "run").exists()
 
 

@@ -66,7 +66,7 @@ def test_glue_mnli_is_read_with_both_dev_sets_and_both_test_sets(tmp_path: Path)
         (tmp_path / f"{name}.tsv").write_text("\n".join([start + ending, *rows]) + "\n")
     row = find_benchmark("mnli")
     data = row.data(tmp_path)
-    assert data.task(32).labels == ("contradiction", "entailment", "neutral")
+    assert data.task(32).classes == ("contradiction", "entailment", "neutral")
     assert isinstance(data.dev, LabelledExamples)
     assert data.dev.texts[0] == 'He said "dev_matched.'
     assert data.dev.labels == ("neutral", "entailment", "contradiction")
@@ -189,9 +189,9 @@ def test_the_real_files_have_the_published_sizes_and_good_labels(shared_data: Pa
         if isinstance(part, LabelledExamples) and isinstance(task, TextTask):
             assert len(task.targets(part.labels, part.place)) == len(part)
     if name == "SICK-entailment":
-        assert task.labels == ("CONTRADICTION", "ENTAILMENT", "NEUTRAL")
+        assert task.classes == ("CONTRADICTION", "ENTAILMENT", "NEUTRAL")
     if name == "RTE":
-        assert task.labels == ("entailment", "not_entailment")
+        assert task.classes == ("entailment", "not_entailment")
 
 
 def test_the_real_qnli_dev_set_is_read(shared_data: Path):

@@ -145,8 +145,8 @@ def test_each_question_has_a_softmax_over_its_own_choices(scores: list[tuple[lis
     expected = sum(F.cross_entropy(row, torch.tensor(place)) for row, place in zip(rows, right, strict=True))
     assert float(TASK.loss(logits, torch.tensor(right), bounds)) == pytest.approx(float(expected), abs=1e-5)
     best = [int(row.argmax()) for row in rows]
-    assert TASK.metrics(logits, instances) == {"accuracy": pytest.approx(accuracy_score(right, best))}
-    assert int(TASK.correct(logits, torch.tensor(right), bounds)) == sum(np.equal(right, best))
+    assert TASK.scorer.scores(logits, instances) == {"accuracy": pytest.approx(accuracy_score(right, best))}
+    assert int(TASK.scorer.correct(logits, torch.tensor(right), bounds)) == sum(np.equal(right, best))
     for prediction, row, place in zip(TASK.decode(logits, instances), rows, best, strict=True):
         assert isinstance(prediction, ChoicePrediction)
         assert (prediction.place, prediction.choice) == (place, str(place))

@@ -94,7 +94,7 @@ def test_decoding_gives_the_likeliest_class_with_all_probabilities():
 def test_metrics_come_in_the_order_asked_for():
     task = Classification(classes=("0", "1"), max_length=8, metric_names=("matthews", "accuracy"))
     logits = torch.tensor([[1.0, 0], [0, 1], [0, 1]])
-    figures = task.metrics(logits, bare_instances(3, torch.tensor([0, 1, 0])))
+    figures = task.scorer.scores(logits, bare_instances(3, torch.tensor([0, 1, 0])))
     assert list(figures) == ["matthews", "accuracy"]
     assert figures["accuracy"] == pytest.approx(2 / 3)
 

@@ -6,9 +6,8 @@ from torch import Tensor
 
 from bertkit.tasks.choice import MultipleChoice
 from bertkit.tasks.classification import Classification
-from bertkit.tasks.contract import LossShape
+from bertkit.tasks.contract import IGNORED, LossShape
 from bertkit.tasks.tagging.task import Tagging
-from bertkit.tasks.tagging.windows import IGNORED
 
 CLASSES = ("O", "B-A", "I-A")
 WEIGHTS = torch.tensor([0.5, 1.0, 3.0])

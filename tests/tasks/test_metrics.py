@@ -32,13 +32,16 @@ from bertkit.tasks.regression import Regression
 def test_the_accuracy_is_that_of_the_majority_classifier(labels: list[int]):
     task = Classification(classes=("a", "b", "c"), max_length=4, metric_names=("accuracy",))
     majority = DummyClassifier(strategy="most_frequent").fit(labels, labels).score(labels, labels)
-    chance = task.chance(bare_instances(len(labels), torch.tensor(labels)))
+    chance = task.scorer.chance(bare_instances(len(labels), torch.tensor(labels)))
     assert chance == {"accuracy": pytest.approx(majority)}
 
 
 def test_f1_is_that_of_always_class_1_and_matthews_correlation_is_none():
     task = Classification(classes=("0", "1"), max_length=4, metric_names=("f1", "matthews"))
-    assert task.chance(bare_instances(4, torch.tensor([0, 0, 0, 1]))) == {"f1": pytest.approx(2 / 5), "matthews": 0.0}
+    assert task.scorer.chance(bare_instances(4, torch.tensor([0, 0, 0, 1]))) == {
+        "f1": pytest.approx(2 / 5),
+        "matthews": 0.0,
+    }
 
 
 def test_a_correlation_by_chance_is_significant_once_in_forty():
@@ -47,11 +50,11 @@ def test_a_correlation_by_chance_is_significant_once_in_forty():
         of_independent_pairs = stats.beta(count / 2 - 1, count / 2 - 1, loc=-1, scale=2)
         assert of_independent_pairs.sf(correlation) == pytest.approx(0.025, rel=1e-6)
     assert correlation_by_chance(2) == 1.0
-    assert Regression(max_length=4).chance(bare_instances(10))["pearson"] == correlation_by_chance(10)
+    assert Regression(max_length=4).scorer.chance(bare_instances(10))["pearson"] == correlation_by_chance(10)
 
 
 def test_a_choice_by_chance_is_the_commonest_place():
-    assert MultipleChoice(max_length=4).chance(bare_instances(3, torch.tensor([0, 2, 2])))["accuracy"] == 2 / 3
+    assert MultipleChoice(max_length=4).scorer.chance(bare_instances(3, torch.tensor([0, 2, 2])))["accuracy"] == 2 / 3
 
 
 def test_answers_by_chance_are_none_at_all():
@@ -60,7 +63,7 @@ def test_answers_by_chance_are_none_at_all():
     instances = replace(bare_instances(4), examples=Questions(tuple(items)))
     names = ("f1", "exact", "answerable_f1")
     task = SpanExtraction(max_length=8, impossible=True, metric_names=names)
-    assert task.chance(instances) == {"f1": 0.75, "exact": 0.75, "answerable_f1": 0.0}
+    assert task.scorer.chance(instances) == {"f1": 0.75, "exact": 0.75, "answerable_f1": 0.0}
 
 
 def test_right_predictions_are_no_better_than_chance_where_all_labels_are_the_same():
@@ -68,24 +71,24 @@ def test_right_predictions_are_no_better_than_chance_where_all_labels_are_the_sa
     task = Classification(classes=("0", "1"), max_length=4, metric_names=names)
     for labels in ([1, 1, 1], [0, 0], [1]):
         instances = bare_instances(len(labels), torch.tensor(labels))
-        assert task.perfect(instances) == task.chance(instances)
+        assert task.scorer.perfect(instances) == task.scorer.chance(instances)
     mixed = bare_instances(4, torch.tensor([0, 0, 0, 1]))
-    assert task.perfect(mixed) == dict.fromkeys(names, 1.0)
-    assert all(task.perfect(mixed)[name] > task.chance(mixed)[name] for name in names)
+    assert task.scorer.perfect(mixed) == dict.fromkeys(names, 1.0)
+    assert all(task.scorer.perfect(mixed)[name] > task.scorer.chance(mixed)[name] for name in names)
 
 
 def test_right_scores_correlate_unless_they_are_constant():
     task = Regression(max_length=4)
     scores = torch.tensor([0.5, 1.0, 3.5, 2.0])
-    assert task.perfect(bare_instances(4, scores)) == pytest.approx({"pearson": 1.0, "spearman": 1.0})
-    assert task.perfect(bare_instances(4, torch.ones(4))) == {"pearson": 0.0, "spearman": 0.0}
+    assert task.scorer.perfect(bare_instances(4, scores)) == pytest.approx({"pearson": 1.0, "spearman": 1.0})
+    assert task.scorer.perfect(bare_instances(4, torch.ones(4))) == {"pearson": 0.0, "spearman": 0.0}
 
 
 def test_right_answers_are_no_better_than_none_where_no_question_has_one():
     items = [Question(id=str(n), question="q", context="x", answers=(), place="") for n in range(3)]
     instances = replace(bare_instances(3), examples=Questions(tuple(items)))
     task = SpanExtraction(max_length=8, impossible=True, metric_names=("f1", "answerable_f1"))
-    assert task.perfect(instances) == task.chance(instances) == {"f1": 1.0, "answerable_f1": 0.0}
+    assert task.scorer.perfect(instances) == task.scorer.chance(instances) == {"f1": 1.0, "answerable_f1": 0.0}
 
 
 def test_known_figures_of_a_small_confusion_table():

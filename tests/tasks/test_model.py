@@ -75,7 +75,7 @@ def test_transformers_gives_the_same_outputs(folder: tuple[Path, TaskModel]):
 def test_a_folder_without_task_json_is_described_by_its_config(folder: tuple[Path, TaskModel], task: Task[Any]):
     (folder[0] / "task.json").unlink()
     found = load_task(ModelFolder.open(folder[0]))
-    assert (found.kind, found.labels) == (task.kind, task.labels)
+    assert (found.kind, found.classes) == (task.kind, task.classes)
     assert found.max_length == 40
 
 

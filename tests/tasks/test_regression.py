@@ -30,6 +30,6 @@ def test_scores_are_decoded_as_they_are():
 
 
 def test_metrics_correlate_scores_with_labels():
-    figures = TASK.metrics(torch.tensor([[1.0], [2.0], [9.0]]), bare_instances(3, torch.tensor([1.0, 2.0, 3.0])))
+    figures = TASK.scorer.scores(torch.tensor([[1.0], [2.0], [9.0]]), bare_instances(3, torch.tensor([1.0, 2.0, 3.0])))
     assert figures["spearman"] == pytest.approx(1)
     assert figures["pearson"] < 1

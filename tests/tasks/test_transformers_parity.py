@@ -59,7 +59,7 @@ def test_a_folder_of_someone_else_is_known_by_its_class(tmp_path: Path, tiny_mod
     peer = getattr(transformers, name).from_pretrained(tmp_path / "ours")
     peer.save_pretrained(tmp_path / "theirs")
     found = load_task(ModelFolder.open(tmp_path / "theirs"))
-    assert (found.kind, found.labels, found.max_length) == (TASKS[name].kind, TASKS[name].labels, 40)
+    assert (found.kind, found.classes, found.max_length) == (TASKS[name].kind, TASKS[name].classes, 40)
 
 
 def test_scores_of_starts_and_ends_are_those_of_transformers(tmp_path: Path, tiny_model: Path):
@@ -84,7 +84,7 @@ def test_tags_of_tokens_are_those_of_transformers(tmp_path: Path, tiny_model: Pa
     peer, report = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path, output_loading_info=True)
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
-    assert tuple(peer.config.id2label.values()) == TASKS[name].labels
+    assert tuple(peer.config.id2label.values()) == TASKS[name].classes
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
     texts = ["a good film", "the plot was so long the plot", "bad"]
     inputs = tokenizer(texts, padding=True, return_tensors="pt")

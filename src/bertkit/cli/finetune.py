@@ -12,9 +12,8 @@ from bertkit.cli.inputs import refuse_columns, refuse_given
 from bertkit.core.errors import InputError
 from bertkit.data.readers.text import EncodingErrors
 from bertkit.recipes.options import FinetuneOptions
+from bertkit.tasks.kinds import Kind, task_family
 from bertkit.tasks.options import TaskOptions
-
-Kind = Literal["classification", "regression", "span-extraction", "multiple-choice", "tagging"]
 
 
 def finetune(
@@ -109,13 +108,12 @@ def finetune(
     from bertkit.reports.evaluation.pages import write_grid_report, write_run_report
     from bertkit.tasks.benchmarks import find_benchmark
     from bertkit.tasks.data import read_task_data
-    from bertkit.tasks.model import FAMILIES
 
     if task is not None and data is not None:
         task_data = find_benchmark(task).data(data, task_options, encoding_errors)
     else:
         assert train is not None
-        family = FAMILIES[kind or "classification"]
+        family = task_family(kind or "classification")
         refuse_columns(family, columns)
         task_data = read_task_data(
             train,

@@ -96,14 +96,14 @@ def study_features(
     from bertkit.studies.features import study
     from bertkit.tasks.benchmarks import find_benchmark
     from bertkit.tasks.data import read_task_data
-    from bertkit.tasks.model import FAMILIES
+    from bertkit.tasks.kinds import task_family
 
     task_options = TaskOptions(context=context)
     if task is not None and data is not None:
         task_data = find_benchmark(task).data(data, task_options, encoding_errors)
     else:
         assert train is not None
-        family = FAMILIES[kind or "classification"]
+        family = task_family(kind or "classification")
         refuse_columns(family, columns)
         task_data = read_task_data(
             train,

@@ -111,7 +111,7 @@ class FinetuneObjective:
     def terms(self, micro_batch: TaskBatch, model: nn.Module) -> Mapping[str, LossTerm]:
         """Loss and right answers of one micro-batch."""
         logits, targets, bounds = model(micro_batch.inputs), micro_batch.targets, micro_batch.bounds
-        correct = self.task.correct(logits.detach(), targets, bounds)
+        correct = self.task.scorer.correct(logits.detach(), targets, bounds)
         return {self.task.kind: LossTerm(self.task.loss(logits, targets, bounds, self.shape), correct)}
 
 

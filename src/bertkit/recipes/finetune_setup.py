@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,30 +23,24 @@ from bertkit.model.initialization import initialize
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.recipes.options import FinetuneOptions
 from bertkit.tasks.classification import class_weights
-from bertkit.tasks.contract import LossShape, Task, TaskInstances
+from bertkit.tasks.contract import IGNORED, LossShape, Task, TaskInstances
 from bertkit.tasks.data import TaskData
 from bertkit.tasks.examples import hold_out
 from bertkit.tasks.model import TaskModel, new_task_model
-from bertkit.tasks.tagging.windows import IGNORED
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.layerwise import freeze, joining_epochs
 
 
 def loss_shape(task: Task[Any], train: TaskInstances[Any], options: FinetuneOptions) -> LossShape:
     """Label smoothing and class weights; raise `InputError` where they have no meaning."""
-    if options.label_smoothing and not task.smooths_labels:
-        raise InputError(
-            f"label_smoothing has no meaning for {task.kind}: leave it out; "
-            f"classification, multiple-choice and tagging have it"
-        )
+    for name in ("label_smoothing", "class_weights"):
+        if getattr(options, name) and name not in task.known_loss_options:
+            raise InputError(f"{name} has no meaning for {task.kind}: leave it out")
     if not options.class_weights:
         return LossShape(label_smoothing=options.label_smoothing)
-    if task.labels is None:
-        raise InputError(
-            f"class_weights have no meaning for {task.kind}: leave them out; classification and tagging have them"
-        )
     assert train.targets is not None
-    weights = class_weights(options.class_weights, task.labels, train.targets)
+    assert task.classes is not None
+    weights = class_weights(options.class_weights, task.classes, train.targets)
     return LossShape(label_smoothing=options.label_smoothing, class_weights=weights)
 
 
@@ -203,12 +198,12 @@ class FinetuneSetup:
     @cached_property
     def chance(self) -> float:
         """The highest `select_by` on dev of predictions that do not depend on the texts."""
-        return self.task.chance(self.dev)[self.select_by]
+        return self.task.scorer.chance(self.dev)[self.select_by]
 
     @cached_property
     def dev_tells(self) -> bool:
         """Whether dev can tell that a seed has failed: predictions that are all right are better than chance there."""
-        return self.task.perfect(self.dev)[self.select_by] > self.chance
+        return self.task.scorer.perfect(self.dev)[self.select_by] > self.chance
 
     def first_steps(self) -> list[int] | None:
         """When the layers from the top down and the embeddings begin to learn; those drawn anew do so at once."""
@@ -225,7 +220,7 @@ class FinetuneSetup:
         return {
             "model": self.folder.path.resolve(),
             "weights": [sha256(part) for part in self.folder.weight_files],
-            "task": {"name": self.name, **self.task.description(), "labels": self.task.labels},
+            "task": {"name": self.name, **self.task.description(), "labels": self.task.classes},
             "data": _fingerprint(self.train, self.dev, *self.further_dev.values(), self.test),
             **options,
         }
@@ -262,7 +257,8 @@ class FinetuneSetup:
         if count < _FEWEST_EXAMPLES:
             return "it has 1 example" if count == 1 else f"it has {count} examples"
         assert self.dev.targets is not None
-        if len(set(self.dev.targets[self.dev.targets != IGNORED].tolist())) == 1:
+        counted = self.dev.targets[self.dev.targets != IGNORED] if self.dev.targets.ndim == 1 else self.dev.targets
+        if len(np.unique(counted.numpy(), axis=0)) == 1:
             return "all its labels are the same"
         return f"{self.select_by} is as high for predictions that do not depend on the texts as for right ones"
 

@@ -31,7 +31,6 @@ from bertkit.tasks.examples import Examples
 from bertkit.tasks.glue import GLUE, GlueEntry
 from bertkit.tasks.model import load_task_model
 from bertkit.tasks.predictions import ClassPrediction, ScorePrediction
-from bertkit.tasks.regression import Regression
 from bertkit.text.tokenizer import Tokenizer
 
 _HEADER = ("task", "metric", "dev, mean ± sd", "best", "seeds", "paper, base", "paper, large")
@@ -324,8 +323,8 @@ def _check(entry: GlueEntry, predictor: Predictor) -> None:
     task = predictor.task
     kind = find_benchmark(entry.model_of).family.kind
     known = set(entry.labels)
-    if task.kind != kind or (task.kind != Regression.kind and not set(task.labels or ()) <= known):
-        said = f"{task.kind} of {', '.join(task.labels)}" if task.labels else task.kind
+    if task.kind != kind or not set(task.classes or ()) <= known:
+        said = f"{task.kind} of {', '.join(task.classes)}" if task.classes else task.kind
         wanted = f"{kind} of {', '.join(entry.labels)}" if entry.labels else kind
         raise InputError(
             f"{predictor.model.path} is for {said}, but {entry.name} wants {wanted}: "

@@ -1,4 +1,4 @@
-"""- one of several choices: task, question, files."""
+"""One of several choices for a question: the files, the task and its scores."""
 # N questions, S sequences: all their choices, K the most choices.
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import string
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +20,10 @@ from bertkit.core.errors import InputError
 from bertkit.data.readers.tables import Table, TableSource, read_table
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import MultipleChoiceHead
-from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
+from bertkit.tasks.contract import PLAIN, LossShape, Scorer, Task, TaskInstances
 from bertkit.tasks.examples import Records, cut_warnings
 from bertkit.tasks.labelled import shortened
-from bertkit.tasks.options import Columns, TaskOptions
+from bertkit.tasks.options import Columns
 from bertkit.tasks.predictions import ChoicePrediction, Prediction
 from bertkit.text.tokenizer import Tokenizer
 
@@ -170,7 +170,7 @@ class MultipleChoice(Task[ChoiceQuestions]):
     kind = "multiple-choice"
     architecture = "BertForMultipleChoice"
     known_metrics = ("accuracy",)
-    smooths_labels = True
+    known_loss_options = ("label_smoothing",)
     usual_columns = Columns(text="question", label="label", choices=("choices",))
     known_columns = ("text", "text_pair", "label", "choices")
 
@@ -188,26 +188,6 @@ class MultipleChoice(Task[ChoiceQuestions]):
     ) -> ChoiceQuestions:
         """Read a table; see `read_choices`."""
         return read_choices(source, columns, split=split, where=where, labelled=labelled)
-
-    @classmethod
-    def define(
-        cls,
-        train: ChoiceQuestions,
-        options: TaskOptions,
-        *,
-        max_length: int,
-        metric_names: tuple[str, ...] | None,
-        columns: Columns,
-        benchmark: str | None,
-    ) -> Self:
-        """Nothing depends on the training questions."""
-        names = metric_names or cls.metric_names
-        return cls(max_length=max_length, metric_names=names, columns=columns, benchmark=benchmark)
-
-    @property
-    def labels(self) -> None:
-        """A score has no name."""
-        return
 
     @property
     def summary(self) -> str:
@@ -259,10 +239,6 @@ class MultipleChoice(Task[ChoiceQuestions]):
         spread = -(scores.log_softmax(-1).where(there, 0.0).sum(-1) / there.sum(-1)).sum()
         return torch.lerp(loss, spread, shape.label_smoothing)
 
-    def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
-        """Questions whose best choice is right."""
-        return (side_by_side(logits.squeeze(-1), bounds).argmax(-1) == targets).sum()
-
     def decode(self, logits: Tensor, instances: TaskInstances[ChoiceQuestions]) -> list[Prediction]:
         """Softmax over each question's choices; of equal ones the first."""
         scores = side_by_side(logits.squeeze(-1), torch.from_numpy(instances.row_bounds))  # (N, K)
@@ -272,20 +248,33 @@ class MultipleChoice(Task[ChoiceQuestions]):
             for item, place, row in zip(instances.examples.items, best, rows, strict=True)
         ]
 
-    def metrics(self, logits: Tensor, instances: TaskInstances[ChoiceQuestions]) -> dict[str, float]:
-        """Share of questions whose best choice is right."""
+    @property
+    def scorer(self) -> Scorer[MultipleChoice]:
+        """By the best choice of each question."""
+        return _ChoiceScorer(self)
+
+
+class _ChoiceScorer(Scorer[MultipleChoice]):
+    def figures(self, logits: Tensor, instances: TaskInstances[Any]) -> dict[str, float]:
         assert instances.targets is not None
         right = self.correct(logits, instances.targets, torch.from_numpy(instances.row_bounds))
         return {"accuracy": int(right) / len(instances)}
 
-    def chance(self, instances: TaskInstances[ChoiceQuestions]) -> dict[str, float]:
+    def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
+        """Questions whose best choice is right."""
+        return (side_by_side(logits.squeeze(-1), bounds).argmax(-1) == targets).sum()
+
+    def chance(self, instances: TaskInstances[Any]) -> dict[str, float]:
         """Of the same place for all questions."""
         assert instances.targets is not None
         return {"accuracy": int(instances.targets.bincount().max()) / len(instances)}
 
-    def perfect(self, instances: TaskInstances[ChoiceQuestions]) -> dict[str, float]:
-        """Every question's."""
-        return {"accuracy": 1.0}
+    def right(self, instances: TaskInstances[Any]) -> Tensor:
+        """1 for the right choice, 0 for the others."""
+        assert instances.targets is not None
+        logits = torch.zeros(int(instances.row_bounds[-1]), 1)
+        logits[torch.from_numpy(instances.row_bounds[:-1]) + instances.targets] = 1.0
+        return logits
 
 
 def _are_texts(given: object) -> bool:

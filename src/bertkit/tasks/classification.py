@@ -1,7 +1,5 @@
-"""- classes of a text or pair, class weights."""
-# N examples, C outputs.
-# B sequences, C classes.
-# B targets, C classes.
+"""Classes of a text or of a pair of texts; `TextTask`, for every kind whose examples are rows of a table of texts."""
+# N examples, an example being one sequence; C outputs.
 
 from __future__ import annotations
 
@@ -20,18 +18,21 @@ from bertkit.data.readers.tables import TableSource
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import ClassificationHead
 from bertkit.pretrained.config_json import SINGLE_LABEL
-from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
+from bertkit.tasks.contract import PLAIN, Definition, LossShape, Scorer, Task, TaskInstances
 from bertkit.tasks.examples import cut_warnings
 from bertkit.tasks.labelled import LabelledExamples, read_examples
-from bertkit.tasks.metrics import CLASSIFICATION_METRICS, all_right, best_constant
-from bertkit.tasks.options import Columns, TaskOptions
+from bertkit.tasks.metrics import CLASSIFICATION_METRICS
+from bertkit.tasks.options import Columns
 from bertkit.tasks.predictions import ClassPrediction, Prediction
 from bertkit.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextTask(Task[LabelledExamples]):
-    """A label for each text; an instance is a sequence."""
+    """What all kinds share that label a text or a pair of texts; an instance is a sequence.
+
+    A kind of this form says `targets`, `loss`, `decode` and `scorer`.
+    """
 
     architecture = "BertForSequenceClassification"
 
@@ -56,6 +57,10 @@ class TextTask(Task[LabelledExamples]):
     def targets(self, labels: Sequence[object], place: Callable[[int], str]) -> Tensor:
         """Labels as a table holds them to a tensor (N,); `InputError` names `place(index)` of a bad one."""
 
+    def head(self, config: BertConfig) -> nn.Module:
+        """Dropout and a linear layer: an output a class, or one where there are no classes."""
+        return ClassificationHead(config, len(self.classes or ("score",)))
+
     def encode(
         self, examples: LabelledExamples, tokenizer: Tokenizer, *, labelled: bool = True
     ) -> TaskInstances[LabelledExamples]:
@@ -75,7 +80,7 @@ class Classification(TextTask):
     kind = "classification"
     problem_type = SINGLE_LABEL
     known_metrics = tuple(CLASSIFICATION_METRICS)
-    smooths_labels = True
+    known_loss_options = ("label_smoothing", "class_weights")
 
     classes: tuple[str, ...]
     metric_names: tuple[str, ...] = ("accuracy", "macro_f1")
@@ -87,41 +92,12 @@ class Classification(TextTask):
             raise InputError(f"classification needs at least 2 labels, there is only {only!r}: check the label column")
 
     @classmethod
-    def define(
-        cls,
-        train: LabelledExamples,
-        options: TaskOptions,
-        *,
-        max_length: int,
-        metric_names: tuple[str, ...] | None,
-        columns: Columns,
-        benchmark: str | None,
-    ) -> Self:
+    def define(cls, train: LabelledExamples, given: Definition) -> Self:
         """The classes are those of the training labels."""
-        return cls(
-            classes=classes_of(train.labels, train.place),
-            max_length=max_length,
-            metric_names=metric_names or cls.metric_names,
-            columns=columns,
-            benchmark=benchmark,
-        )
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes."""
-        return self.classes
-
-    @property
-    def summary(self) -> str:
-        """Their number."""
-        return f"{len(self.classes)} classes"
-
-    def head(self, config: BertConfig) -> nn.Module:
-        """Dropout and a linear layer."""
-        return ClassificationHead(config, len(self.classes))
+        return cls.of(given, classes=classes_of(train.labels, train.place))
 
     def targets(self, labels: Sequence[object], place: Callable[[int], str]) -> Tensor:
-        """Places in `classes`, int64 (B,)."""
+        """Places in `classes`, int64 (N,)."""
         places = {name: index for index, name in enumerate(self.classes)}
         targets = torch.empty(len(labels), dtype=torch.int64)
         for index, label in enumerate(labels):
@@ -144,10 +120,6 @@ class Classification(TextTask):
             reduction="sum",
         )
 
-    def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
-        """How many classes are right."""
-        return (logits.argmax(-1) == targets).sum()
-
     def decode(self, logits: Tensor, instances: TaskInstances[LabelledExamples]) -> list[Prediction]:
         """Softmax; of equal classes the first."""
         rows = logits.float().softmax(-1).tolist()
@@ -157,24 +129,22 @@ class Classification(TextTask):
             for place, row in zip(best, rows, strict=True)
         ]
 
-    def metrics(self, logits: Tensor, instances: TaskInstances[LabelledExamples]) -> dict[str, float]:
-        """Scores of the likeliest classes."""
-        assert instances.targets is not None
-        predictions, labels = logits.argmax(-1).numpy(), instances.targets.numpy()
-        return {name: CLASSIFICATION_METRICS[name](predictions, labels) for name in self.metric_names}
-
-    def chance(self, instances: TaskInstances[LabelledExamples]) -> dict[str, float]:
-        """Of one class for all."""
-        return best_constant(self, instances, len(self.classes))
-
-    def perfect(self, instances: TaskInstances[LabelledExamples]) -> dict[str, float]:
-        """Of the right class."""
-        return all_right(self, instances, len(self.classes))
+    @property
+    def scorer(self) -> Scorer[Classification]:
+        """By the likeliest class."""
+        return _ClassScorer(self)
 
     def strata(self, examples: LabelledExamples) -> Sequence[int]:
         """The classes."""
         places: list[int] = self.targets(examples.labels, examples.place).tolist()
         return places
+
+
+class _ClassScorer(Scorer[Classification]):
+    def figures(self, logits: Tensor, instances: TaskInstances[Any]) -> dict[str, float]:
+        assert instances.targets is not None
+        predictions, labels = logits.argmax(-1).numpy(), instances.targets.numpy()
+        return {name: CLASSIFICATION_METRICS[name](predictions, labels) for name in self.task.metric_names}
 
 
 def class_name(label: object, place: str) -> str:
@@ -226,7 +196,7 @@ BALANCED = "balanced"
 def class_weights(wanted: Sequence[str], classes: Sequence[str], targets: Tensor) -> Tensor:
     """Weights (C,) from `balanced`, or from `CLASS=NUMBER` for some classes, the others having 1.
 
-    Balanced, all classes weigh alike in sum (scikit-learn's rule). Either way the mean over `targets` (B,) is 1, those
+    Balanced, all classes weigh alike in sum (scikit-learn's rule). Either way the mean over `targets` (N,) is 1, those
     below 0 left out, so that weights change what is learnt from and not the size of a step. Raises `InputError`.
     """
     counts = torch.bincount(targets[targets >= 0], minlength=len(classes)).double()

@@ -1,12 +1,10 @@
-"""- Task (5 to 8 abstract members), LossOptions, TaskInstances."""
-# N examples, I instances, S sequences, R rows of the model's output.
-# C classes.
+"""What a kind of task must say, and the values that pass between it, training, evaluation and inference."""
 # N examples, I instances, S sequences, T tokens, R rows of output (S or T), C outputs, H hidden.
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +25,9 @@ from bertkit.text.sequences import EncodedExample
 from bertkit.text.tokenizer import Tokenizer
 
 ExamplesT = TypeVar("ExamplesT", bound=Examples)
+
+IGNORED = -100
+"""Target of what the loss does not count: pieces within a word, questions whose answers are not in the context."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,16 +114,75 @@ class LossShape:
 PLAIN = LossShape()
 
 
+TaskT = TypeVar("TaskT", bound="Task[Any]")
+
+
+class Scorer(ABC, Generic[TaskT]):
+    """What predictions are worth, and what those are worth that need no model: the measure of having learnt anything.
+
+    By default a prediction is the highest output of each row, and a target its place.
+    """
+
+    def __init__(self, task: TaskT) -> None:
+        self.task = task
+
+    @abstractmethod
+    def figures(self, logits: Tensor, instances: TaskInstances[Any]) -> Mapping[str, float]:
+        """The task's `metric_names` of logits (R, C), and others that come with them."""
+
+    def scores(self, logits: Tensor, instances: TaskInstances[Any]) -> dict[str, float]:
+        """The task's `metric_names`, in their order."""
+        figures = self.figures(logits, instances)
+        return {name: figures[name] for name in self.task.metric_names}
+
+    def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor | None:
+        """How many terms of the loss are right, None where that has no meaning."""
+        return (logits.argmax(-1) == targets).sum()
+
+    def constants(self, instances: TaskInstances[Any]) -> Iterable[Tensor]:
+        """Logits (R, C) of predictions that do not depend on the texts: every output for all rows."""
+        rows, outputs = int(instances.row_bounds[-1]), len(self.task.classes or ())
+        return (one_hot.expand(rows, outputs) for one_hot in torch.eye(outputs))
+
+    def right(self, instances: TaskInstances[Any]) -> Tensor:
+        """Logits (R, C) of predictions that are all right; rows without a target have any."""
+        assert instances.targets is not None
+        return torch.eye(len(self.task.classes or ()))[instances.targets.clamp(min=0)]
+
+    def chance(self, instances: TaskInstances[Any]) -> dict[str, float]:
+        """The highest of each figure over the `constants`; no higher, a model has learnt nothing."""
+        found = [self.scores(logits, instances) for logits in self.constants(instances)]
+        return {name: max(scores[name] for scores in found) for name in self.task.metric_names}
+
+    def perfect(self, instances: TaskInstances[Any]) -> dict[str, float]:
+        """The figures of predictions that are all right."""
+        return self.scores(self.right(instances), instances)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """What a task is defined by beside its training examples, whatever its kind."""
+
+    max_length: int
+    """Tokens of the longest sequence, special ones counted."""
+    columns: Columns
+    options: TaskOptions = field(default_factory=TaskOptions)
+    metric_names: tuple[str, ...] | None = None
+    """None takes the kind's own."""
+    benchmark: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task(ABC, Generic[ExamplesT]):
-    """How examples become sequences with targets, and what the model's outputs (R, C) mean.
+    """A kind of task: how examples become sequences with targets, and what the model's outputs (R, C) mean.
 
-    An instance of the task owns a run of rows: one where it is a sequence and the head reads the pooled output, one a
-    choice, or one a token.
+    A kind says seven things: `read`, `examples`, `encode`, `head`, `loss`, `decode` and `scorer`; everything else has a
+    default. Kinds on a table of texts derive from `classification.TextTask`, which leaves four. An instance of the task
+    owns a run of rows: one where it is a sequence and the head reads the pooled output, one a choice, or one a token.
     """
 
     kind: ClassVar[str]
-    """Name of the family, in `task.json` and on the command line."""
+    """Its name in `task.json`, on the command line and in the table of `kinds.py`."""
     architecture: ClassVar[str]
     """Hugging Face's class for the model folder."""
     problem_type: ClassVar[str | None] = None
@@ -135,9 +195,9 @@ class Task(ABC, Generic[ExamplesT]):
     known_columns: ClassVar[tuple[str, ...]] = ("text", "text_pair", "label")
     """Those of `Columns` that it reads."""
     known_options: ClassVar[tuple[str, ...]] = ()
-    """Those of `TaskOptions` that it heeds."""
-    smooths_labels: ClassVar[bool] = False
-    """Whether the loss is a cross-entropy whose targets can be smoothed."""
+    """Those of `TaskOptions` that it heeds, each a field of the task's."""
+    known_loss_options: ClassVar[tuple[str, ...]] = ()
+    """What may change its loss: `label_smoothing`, `class_weights`."""
 
     max_length: int
     """Tokens of the longest sequence, special ones counted."""
@@ -147,11 +207,15 @@ class Task(ABC, Generic[ExamplesT]):
     """Where the training table had its texts and labels."""
     benchmark: str | None = None
     """Row of the benchmark table that the task came from."""
+    classes: tuple[str, ...] | None = None
+    """Names of the outputs, None where they have none."""
 
     def __post_init__(self) -> None:
         for name in self.metric_names:
             if name not in self.known_metrics:
                 raise InputError(f"{self.kind} has no metric {name!r}: use one of {', '.join(self.known_metrics)}")
+
+    # What a kind must say.
 
     @classmethod
     @abstractmethod
@@ -164,71 +228,10 @@ class Task(ABC, Generic[ExamplesT]):
         where: tuple[str, str] | None = None,
         labelled: bool = True,
     ) -> ExamplesT:
-        """Read a file in one of the family's layouts; `split` is for hub data sets, `where` keeps some rows.
+        """Read a file in one of the kind's layouts; `split` is for hub data sets, `where` keeps some rows.
 
         Raises `InputError` for what cannot be read and, if `labelled`, for a file without labels.
         """
-
-    @classmethod
-    def has_own_layout(cls, path: Path) -> bool:
-        """Whether a file is neither a table nor a text a line, but in a layout that only `read` knows."""
-        return False
-
-    @classmethod
-    @abstractmethod
-    def define(
-        cls,
-        train: ExamplesT,
-        options: TaskOptions,
-        *,
-        max_length: int,
-        metric_names: tuple[str, ...] | None,
-        columns: Columns,
-        benchmark: str | None,
-    ) -> Self:
-        """The task that training examples define; `metric_names` None takes the family's own."""
-
-    @classmethod
-    def restore(cls, description: Mapping[str, Any], labels: tuple[str, ...] | None) -> Self:
-        """The task of a `task.json` and of a `config.json`'s labels; `KeyError` or `TypeError` for something else."""
-        known = {entry.name: description[entry.name] for entry in fields(cls) if entry.name in description}
-        known["max_length"] = description["max_length"]
-        if "metrics" in description:
-            known["metric_names"] = tuple(description["metrics"])
-        if "columns" in description:
-            known["columns"] = Columns.restore(description["columns"])
-        if labels is not None:
-            known["classes"] = labels
-        return cls(**known)
-
-    def description(self) -> dict[str, Any]:
-        """What `task.json` says; labels stand in `config.json`."""
-        described = {"kind": self.kind, **asdict(self), "metrics": list(self.metric_names)}
-        del described["metric_names"]
-        described.pop("classes", None)
-        return described
-
-    @property
-    @abstractmethod
-    def labels(self) -> tuple[str, ...] | None:
-        """Names of the outputs, None where they have none."""
-
-    @property
-    @abstractmethod
-    def summary(self) -> str:
-        """What is predicted, in two words."""
-
-    @abstractmethod
-    def head(self, config: BertConfig) -> nn.Module:
-        """Make the module from pooled outputs (S, H), or from all tokens (T, H), to logits (R, C)."""
-
-    def is_one(self, given: object) -> bool:
-        """Whether `given` is a single thing to predict from, and not several."""
-        return isinstance(given, str)
-
-    def parse_line(self, line: str) -> object:
-        """What a line of text hands over: the line, or what its tabs part."""
-        return line
 
     @abstractmethod
     def examples(self, given: Sequence[Any]) -> ExamplesT:
@@ -239,35 +242,62 @@ class Task(ABC, Generic[ExamplesT]):
         """Sequences and, if `labelled`, targets; `InputError` names the place of a bad label."""
 
     @abstractmethod
+    def head(self, config: BertConfig) -> nn.Module:
+        """Make the module from pooled outputs (S, H), or from all tokens (T, H), to logits (R, C)."""
+
+    @abstractmethod
     def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
         """Sum over what `count` counts, in float32; instance b owns rows `bounds[b]` (B + 1,) up to the next.
 
-        `shape` may differ from the plain one as far as the family has `labels` to weigh and `smooths_labels`.
+        `shape` differs from the plain one only in `known_loss_options`.
         """
-
-    def count(self, targets: Tensor) -> int:
-        """Terms of the loss."""
-        return len(targets)
-
-    @abstractmethod
-    def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor | None:
-        """How many terms are right, None where that has no meaning."""
 
     @abstractmethod
     def decode(self, logits: Tensor, instances: TaskInstances[ExamplesT]) -> list[Prediction]:
         """Logits (R, C) to a prediction for each of the N examples."""
 
+    @property
     @abstractmethod
-    def metrics(self, logits: Tensor, instances: TaskInstances[ExamplesT]) -> dict[str, float]:
-        """The figures of `metric_names`, in their order."""
+    def scorer(self) -> Scorer[Any]:
+        """Measures `metric_names`."""
 
-    @abstractmethod
-    def chance(self, instances: TaskInstances[ExamplesT]) -> dict[str, float]:
-        """The highest figures of predictions that do not depend on the texts; no higher, a model has learnt nothing."""
+    # What a kind may say.
 
-    @abstractmethod
-    def perfect(self, instances: TaskInstances[ExamplesT]) -> dict[str, float]:
-        """The figures of predictions that are all right."""
+    @classmethod
+    def define(cls, train: ExamplesT, given: Definition) -> Self:
+        """The task that training examples define; a kind with classes finds them here."""
+        return cls.of(given)
+
+    @classmethod
+    def of(cls, given: Definition, **own: Any) -> Self:
+        """A task with what `given` says for its kind, and fields of the kind's `own`, which override it."""
+        shared: dict[str, Any] = {name: getattr(given, name) for name in ("max_length", "columns", "benchmark")}
+        if given.metric_names is not None:
+            shared["metric_names"] = given.metric_names
+        shared |= {name: getattr(given.options, name) for name in cls.known_options}
+        return cls(**{**shared, **own})
+
+    @classmethod
+    def has_own_layout(cls, path: Path) -> bool:
+        """Whether a file is neither a table nor a text a line, but in a layout that only `read` knows."""
+        return False
+
+    @property
+    def summary(self) -> str:
+        """What is predicted, in two words."""
+        return self.kind if self.classes is None else f"{len(self.classes)} classes"
+
+    def is_one(self, given: object) -> bool:
+        """Whether `given` is a single thing to predict from, and not several."""
+        return isinstance(given, str)
+
+    def parse_line(self, line: str) -> object:
+        """What a line of text hands over: the line, or its parts between tabs."""
+        return line
+
+    def count(self, targets: Tensor) -> int:
+        """Terms of the loss."""
+        return len(targets)
 
     @property
     def is_tunable(self) -> bool:
@@ -285,3 +315,23 @@ class Task(ABC, Generic[ExamplesT]):
     def strata(self, examples: ExamplesT) -> Sequence[int]:
         """(N,) numbers; what is held out has its share of each."""
         return [0] * len(examples)
+
+    # What `task.json` says.
+
+    @classmethod
+    def restore(cls, description: Mapping[str, Any], classes: tuple[str, ...] | None) -> Self:
+        """The task of a `task.json` and of a `config.json`'s labels; `KeyError` or `TypeError` for something else."""
+        known = {entry.name: description[entry.name] for entry in fields(cls) if entry.name in description}
+        known = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+        known["max_length"] = description["max_length"]
+        if "metrics" in description:
+            known["metric_names"] = tuple(description["metrics"])
+        if "columns" in description:
+            known["columns"] = Columns.restore(description["columns"])
+        return cls(**known, classes=classes)
+
+    def description(self) -> dict[str, Any]:
+        """What `task.json` says; the classes are in `config.json`."""
+        described = {"kind": self.kind, **asdict(self), "metrics": list(self.metric_names)}
+        del described["metric_names"], described["classes"]
+        return described

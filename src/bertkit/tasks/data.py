@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.tasks.classification import Classification
-from bertkit.tasks.contract import Task
+from bertkit.tasks.contract import Definition, Task
 from bertkit.tasks.examples import Examples
 from bertkit.tasks.options import Columns, TaskOptions
 
@@ -35,14 +35,14 @@ class TaskData:
 
     def task(self, max_length: int) -> Task[Any]:
         """The task that the training examples define."""
-        return self.family.define(
-            self.train,
-            self.options,
+        given = Definition(
             max_length=max_length,
-            metric_names=self.metric_names,
             columns=self.columns,
+            options=self.options,
+            metric_names=self.metric_names,
             benchmark=self.benchmark,
         )
+        return self.family.define(self.train, given)
 
 
 def read_task_data(

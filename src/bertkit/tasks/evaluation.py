@@ -1,4 +1,4 @@
-"""- logits and metrics of a whole set."""
+"""Logits and figures of a whole set."""
 # S sequences, R rows of output, C outputs.
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def measure(task: Task[Any], logits: Tensor, instances: TaskInstances[Any]) -> d
     """The same of logits (R, C) that are there."""
     assert instances.targets is not None
     loss = task.loss(logits, instances.targets, torch.from_numpy(instances.row_bounds))
-    return {**task.metrics(logits, instances), LOSS: float(loss) / max(1, task.count(instances.targets))}
+    return {**task.scorer.scores(logits, instances), LOSS: float(loss) / max(1, task.count(instances.targets))}
 
 
 def tune(

@@ -1,6 +1,8 @@
-"""- scores by name, chance and constant baselines."""
+"""Scores by name, and the correlation that chance gives.
+
+scikit-learn and SciPy are imported where a score is computed: a model that only predicts does not wait for them.
+"""
 # N examples.
-# N examples, R rows of output, C outputs.
 
 from __future__ import annotations
 
@@ -8,12 +10,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy import stats
-from sklearn.metrics import f1_score, matthews_corrcoef
-
-from bertkit.tasks.contract import ExamplesT, Task, TaskInstances
 
 Metric = Callable[[NDArray[np.generic], NDArray[np.generic]], float]
 """(predictions (N,), labels (N,)) -> score."""
@@ -26,26 +23,36 @@ def accuracy(predictions: NDArray[np.generic], labels: NDArray[np.generic]) -> f
 
 def f1(predictions: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
     """F1 of class 1 against all others, as GLUE scores MRPC and QQP; 0 where class 1 is never predicted."""
+    from sklearn.metrics import f1_score
+
     return float(f1_score(labels == 1, predictions == 1, zero_division=0.0))
 
 
 def macro_f1(predictions: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
     """Mean over the classes, each counted alike, of their F1."""
+    from sklearn.metrics import f1_score
+
     return float(f1_score(labels, predictions, average="macro", zero_division=0.0))
 
 
 def matthews(predictions: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
     """Matthews correlation; 0 where all predictions, or all labels, are one class."""
+    from sklearn.metrics import matthews_corrcoef
+
     return 0.0 if _is_constant(predictions, labels) else float(matthews_corrcoef(labels, predictions))
 
 
 def pearson(predictions: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
     """Pearson correlation; 0 where either side is constant."""
+    from scipy import stats
+
     return 0.0 if _is_constant(predictions, labels) else _finite(stats.pearsonr(predictions, labels).statistic)
 
 
 def spearman(predictions: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
     """Spearman rank correlation; 0 where either side is constant."""
+    from scipy import stats
+
     return 0.0 if _is_constant(predictions, labels) else _finite(stats.spearmanr(predictions, labels).statistic)
 
 
@@ -67,25 +74,11 @@ CLASSIFICATION_METRICS: dict[str, Metric] = {
 REGRESSION_METRICS: dict[str, Metric] = {"pearson": pearson, "spearman": spearman}
 
 
-_CONFIDENCE = 0.975
-
-
-def best_constant(task: Task[ExamplesT], instances: TaskInstances[ExamplesT], outputs: int) -> dict[str, float]:
-    """The highest of each figure over always choosing one of C `outputs`, as the majority class for accuracy."""
-    rows = int(instances.row_bounds[-1])
-    figures = [task.metrics(one_hot.expand(rows, outputs), instances) for one_hot in torch.eye(outputs)]
-    return {name: max(figure[name] for figure in figures) for name in task.metric_names}
-
-
-def all_right(task: Task[ExamplesT], instances: TaskInstances[ExamplesT], outputs: int) -> dict[str, float]:
-    """The figures where the right one of C `outputs` is chosen in every row that has one."""
-    assert instances.targets is not None
-    return task.metrics(torch.eye(outputs)[instances.targets.clamp(min=0)], instances)
-
-
 def correlation_by_chance(count: int) -> float:
     """The correlation of N independent pairs that one in forty is above, by Student's t; 1 where N says nothing."""
+    from scipy import stats
+
     if count < 3:
         return 1.0
-    quantile = float(stats.t.ppf(_CONFIDENCE, count - 2))
+    quantile = float(stats.t.ppf(0.975, count - 2))
     return quantile / math.sqrt(count - 2 + quantile**2)

@@ -1,4 +1,4 @@
-"""- TaskModel and its folder (task.json)."""
+"""The model of a task, and its folder: `task.json` beside what every model folder has."""
 # S sequences, T tokens, R rows of output (S or T), C outputs.
 
 from __future__ import annotations
@@ -15,12 +15,8 @@ from bertkit.model.config import BertConfig
 from bertkit.model.encoder import Encoder, EncoderOutput
 from bertkit.pretrained.card import ModelCard
 from bertkit.pretrained.folder import TASK_FILE, ModelFolder, write_model_folder
-from bertkit.tasks.choice import MultipleChoice
-from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task
-from bertkit.tasks.questions.task import SpanExtraction
-from bertkit.tasks.regression import Regression
-from bertkit.tasks.tagging.task import Tagging
+from bertkit.tasks.kinds import KINDS, task_family
 from bertkit.text.tokenizer import Tokenizer
 
 
@@ -49,11 +45,6 @@ def head_outputs(head: nn.Module, output: EncoderOutput, *, reads_tokens: bool) 
     return head(output.last_hidden_state if reads_tokens else output.pooler_output)  # type: ignore[no-any-return]
 
 
-FAMILIES: dict[str, type[Task[Any]]] = {
-    family.kind: family for family in (Classification, Regression, SpanExtraction, MultipleChoice, Tagging)
-}
-
-
 def save_task_model(
     folder: Path, model: TaskModel, task: Task[Any], tokenizer: Tokenizer, card: ModelCard | None = None
 ) -> None:
@@ -64,7 +55,7 @@ def save_task_model(
             model,
             model.bert.config,
             architecture=task.architecture,
-            labels=task.labels,
+            labels=task.classes,
             problem_type=task.problem_type,
             card=card,
         )
@@ -89,7 +80,7 @@ def load_task(folder: ModelFolder) -> Task[Any]:
     if description is None:
         description = {"kind": _kind(folder), "max_length": folder.config.max_length}
     try:
-        task: Task[Any] = FAMILIES[description["kind"]].restore(description, folder.labels)
+        task: Task[Any] = task_family(description["kind"]).restore(description, folder.labels)
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder.path / TASK_FILE} is not what bertkit wrote ({error}): fine-tune again") from None
     return task
@@ -97,8 +88,11 @@ def load_task(folder: ModelFolder) -> Task[Any]:
 
 def _kind(folder: ModelFolder) -> str | None:
     """The first kind with the folder's head, None where no kind has it."""
-    heads = {(family.architecture, family.problem_type): kind for kind, family in FAMILIES.items()}
-    return heads.get((folder.architecture, folder.problem_type))
+    for kind in KINDS:
+        family = task_family(kind)
+        if (family.architecture, family.problem_type) == (folder.architecture, folder.problem_type):
+            return kind
+    return None
 
 
 def new_task_model(task: Task[Any], config: BertConfig) -> TaskModel:

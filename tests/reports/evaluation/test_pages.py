@@ -19,8 +19,8 @@ from bertkit.reports.page import write_report
 from bertkit.tasks.choice import ChoiceQuestion, ChoiceQuestions, MultipleChoice
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task, TaskInstances
+from bertkit.tasks.kinds import KINDS, task_family
 from bertkit.tasks.labelled import LabelledExamples
-from bertkit.tasks.model import FAMILIES
 from bertkit.tasks.questions.answers import AnswerEvaluation
 from bertkit.tasks.questions.files import Question, Questions, find_answer
 from bertkit.tasks.questions.task import SpanExtraction
@@ -78,8 +78,35 @@ def _texts(labels: Sequence[object]) -> LabelledExamples:
     return LabelledExamples(texts=texts, text_pairs=None, labels=tuple(labels), places=places)
 
 
-def test_every_family_has_its_sections():
-    assert set(SECTIONS) == set(FAMILIES.values())
+def test_every_kind_in_the_table_has_its_sections():
+    assert set(SECTIONS) == set(map(task_family, KINDS))
+
+
+class Guess(Task[LabelledExamples]):
+    """A kind that no page knows."""
+
+    kind, known_metrics = "guess", ("accuracy",)
+    read = examples = None  # type: ignore[assignment]
+    encode, head = Classification.encode, Classification.head
+    targets = Classification.targets
+    loss, decode, scorer = Classification.loss, Classification.decode, Classification.scorer
+
+
+def test_a_kind_without_sections_of_its_own_shows_predictions(show: Callable[..., Text]):
+    task = Guess(classes=("bad", "good"), max_length=16, metric_names=("accuracy",))
+    page = show(task, _texts(["good"] * 30), lambda instances: torch.tensor([[0.0, 2.0]] * 30))
+    assert "good  0.8808" in page.text
+    assert "20 of 30" in page.text
+    assert "dev.tsv, row 29" in page.text
+
+
+def test_a_kind_that_derives_from_another_has_its_sections(show: Callable[..., Text]):
+    class Derived(Classification):
+        kind = "derived"
+
+    task = Derived(classes=("bad", "good"), max_length=16)
+    page = show(task, _texts(["good", "bad"]), lambda instances: torch.tensor([[0.0, 2.0]] * 2))
+    assert "How far to trust the probabilities" in page.text
 
 
 @pytest.mark.parametrize("count", [1, 9])

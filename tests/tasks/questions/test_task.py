@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,11 @@ from torch.nn import functional as F
 
 from bertkit.core.errors import InputError
 from bertkit.tasks.benchmarks import find_benchmark
-from bertkit.tasks.contract import TaskInstances
+from bertkit.tasks.contract import IGNORED, Definition, TaskInstances
 from bertkit.tasks.options import TaskOptions
 from bertkit.tasks.predictions import AnswerPrediction
 from bertkit.tasks.questions.files import Answer, Question, Questions, read_questions
 from bertkit.tasks.questions.task import SpanExtraction
-from bertkit.tasks.questions.windows import IGNORED
 from bertkit.text.tokenizer import Tokenizer
 
 TASK = SpanExtraction(max_length=16, doc_stride=4)
@@ -55,7 +55,7 @@ def test_an_answer_in_any_window_is_given_in_its_own_characters(tokenizer: Token
 def test_metrics_are_means_over_the_questions_whatever_their_windows(tokenizer: Tokenizer):
     questions = Questions((_question("two  three"), _question("two", "two"), _question("nine")))
     instances = TASK.encode(questions, tokenizer)
-    figures = TASK.metrics(_logits(instances, tokenizer, "two", "three"), instances)
+    figures = TASK.scorer.scores(_logits(instances, tokenizer, "two", "three"), instances)
     assert figures["exact"] == pytest.approx(2 / 3)
     assert figures["f1"] == pytest.approx(2 / 3)
     assert list(figures) == list(TASK.metric_names)
@@ -71,8 +71,8 @@ def test_the_threshold_is_tuned_and_decides(tokenizer: Tokenizer):
     tuned = task.tuned(logits, instances)
     assert tuned.threshold is not None
     assert -12 <= tuned.threshold < 6
-    assert tuned.metrics(logits, instances) == {"f1": 1.0, "answerable_f1": 1.0, "unanswerable_accuracy": 1.0}
-    assert task.metrics(logits, instances) == tuned.metrics(logits, instances)
+    assert tuned.scorer.scores(logits, instances) == {"f1": 1.0, "answerable_f1": 1.0, "unanswerable_accuracy": 1.0}
+    assert task.scorer.scores(logits, instances) == tuned.scorer.scores(logits, instances)
     answers = [prediction.answer for prediction in tuned.decode(logits, instances)]  # type: ignore[union-attr]
     assert answers == ["two", ""]
 
@@ -90,12 +90,12 @@ def test_the_loss_is_the_mean_of_start_and_end_without_questions_that_are_not_tr
 
 def test_training_without_any_answer_is_refused():
     questions = Questions((Question(id="1", question="?", context="a", answers=(Answer("b", None),), place="row 1"),))
-    settings = {"max_length": 16, "metric_names": None, "columns": SpanExtraction.usual_columns, "benchmark": None}
+    given = Definition(max_length=16, columns=SpanExtraction.usual_columns)
     with pytest.raises(InputError, match="no training question has an answer"):
-        SpanExtraction.define(questions, TaskOptions(), **settings)
+        SpanExtraction.define(questions, given)
     both = Questions((*questions.items, _question("two"), _question(None)))
-    assert SpanExtraction.define(both, TaskOptions(joint=True), **settings).joint
-    assert SpanExtraction.define(both, TaskOptions(), **settings).impossible
+    assert SpanExtraction.define(both, replace(given, options=TaskOptions(joint=True))).joint
+    assert SpanExtraction.define(both, given).impossible
 
 
 def test_a_context_of_a_megabyte_is_windows_like_any_other(tokenizer: Tokenizer):

@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertkit.core.errors import InputError
+from bertkit.tasks.contract import IGNORED
 from bertkit.tasks.questions.files import Answer, Question, Questions
-from bertkit.tasks.questions.windows import IGNORED, encode_questions
+from bertkit.tasks.questions.windows import encode_questions
 from bertkit.text.tokenizer import Tokenizer
 
 WORDS = ("Fox", "café", "the", "İstanbul", "(fox)", "naïve", "中文", "1,000", "\u0301", "x" * 3)

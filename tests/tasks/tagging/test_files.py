@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from bertkit.core.errors import InputError
-from bertkit.tasks.options import Columns, TaskOptions
+from bertkit.tasks.contract import Definition
+from bertkit.tasks.options import Columns
 from bertkit.tasks.tagging.files import read_sentences
 from bertkit.tasks.tagging.task import Tagging
 
@@ -139,7 +140,7 @@ def test_a_few_tags_that_are_no_iob_tags_are_counted_and_read_as_o(tmp_path: Pat
     assert strange.startswith("2 words have tags that are neither O nor B-TYPE or I-TYPE (X-PER, per): read as O")
     assert strange.endswith(f"(the first: X-PER of 'd', {tmp_path / 'a.conll'}, row 5)")
     assert broken.startswith("1 tags break IOB2")
-    task = Tagging.define(sentences, TaskOptions(), max_length=8, metric_names=None, columns=COLUMNS, benchmark=None)
+    task = Tagging.define(sentences, Definition(max_length=8, columns=COLUMNS))
     assert task.metric_names[0] == "f1"
     assert task.classes == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
 

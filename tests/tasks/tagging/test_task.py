@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertkit.core.errors import InputError
+from bertkit.tasks.contract import IGNORED, Definition
 from bertkit.tasks.options import Columns, TaskOptions
 from bertkit.tasks.predictions import EntitySpan, TagsPrediction
 from bertkit.tasks.tagging.files import Document, Sentence, Sentences, joined
 from bertkit.tasks.tagging.task import Tagging
-from bertkit.tasks.tagging.windows import IGNORED
 from bertkit.text.tokenizer import Tokenizer
 
 CLASSES = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
@@ -81,7 +81,7 @@ def test_every_word_is_scored_once_at_its_first_piece(
     for prediction, sentence in zip(predictions, examples.items, strict=True):
         assert isinstance(prediction, TagsPrediction)
         assert prediction.words == sentence.words
-    figures = task.metrics(logits, instances)
+    figures = task.scorer.scores(logits, instances)
     assert figures["accuracy"] == 1.0
     assert figures["f1"] in (0.0, 1.0)
 
@@ -144,7 +144,7 @@ def test_tags_that_training_lacks_are_counted_and_missed(tokenizer: Tokenizer):
     assert TASK.count(instances.targets) == 1
     logits = torch.zeros(4, len(CLASSES))
     logits[2, 1] = 1.0
-    assert TASK.metrics(logits, instances) == {
+    assert TASK.scorer.scores(logits, instances) == {
         "f1": pytest.approx(2 / 3),
         "precision": 1.0,
         "recall": 0.5,
@@ -154,9 +154,8 @@ def test_tags_that_training_lacks_are_counted_and_missed(tokenizer: Tokenizer):
 
 def _define(*tags: str) -> Tagging:
     train = _document([("fox", tag) for tag in tags])
-    return Tagging.define(
-        train, TaskOptions(context="document"), max_length=9, metric_names=None, columns=Columns(), benchmark=None
-    )
+    options = TaskOptions(context="document")
+    return Tagging.define(train, Definition(max_length=9, columns=Columns(), options=options))
 
 
 def test_the_tags_of_training_are_completed_for_entities_and_taken_as_they_are_otherwise():
@@ -172,6 +171,6 @@ def test_the_tags_of_training_are_completed_for_entities_and_taken_as_they_are_o
 
 def test_tags_by_chance_are_one_for_all_words(tokenizer: Tokenizer):
     examples = _document([("fox", "B-PER"), ("the", "O"), ("zoo", "B-LOC")], [("zoo", "B-LOC")])
-    chance = TASK.chance(TASK.encode(examples, tokenizer))
+    chance = TASK.scorer.chance(TASK.encode(examples, tokenizer))
     # Always B-LOC finds four entities, of which two are right.
     assert chance == pytest.approx({"f1": 4 / 7, "precision": 0.5, "recall": 2 / 3, "accuracy": 0.5})

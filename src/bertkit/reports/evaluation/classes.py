@@ -104,7 +104,7 @@ def class_sections(found: Evaluated) -> list[Section]:
     """Classes, calibration, for two classes the threshold, and the surest errors."""
     chances = found.logits.double().softmax(-1).numpy()  # (N, C)
     said, labels = chances.argmax(-1), found.targets.numpy()  # (N,)
-    names = found.task.labels or ()
+    names = found.task.classes or ()
     sections = [
         class_table_section(said, labels, names, "class"),
         calibration_section(chances.max(-1), said == labels, "examples"),

@@ -1,4 +1,5 @@
-"""- pages of runs, grids and evaluations; sections by family."""
+"""The pages of runs, grids and evaluations."""
+# N examples.
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bertkit.core.devices import default_device, describe_machine, token_budget
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.recipes.finetune_result import FinetuneResult, deviation, metric_interval
@@ -16,9 +19,20 @@ from bertkit.recipes.options import FinetuneOptions
 from bertkit.reports.evaluation.answers import answer_sections
 from bertkit.reports.evaluation.choices import choice_sections
 from bertkit.reports.evaluation.classes import class_sections, score_sections
-from bertkit.reports.evaluation.evaluated import Evaluated
+from bertkit.reports.evaluation.evaluated import Evaluated, excerpt
 from bertkit.reports.evaluation.tags import tag_sections
-from bertkit.reports.page import Commands, Fact, Plots, Report, Section, Table, settings_section, write_report
+from bertkit.reports.page import (
+    Commands,
+    Fact,
+    Passage,
+    Passages,
+    Plots,
+    Report,
+    Section,
+    Table,
+    settings_section,
+    write_report,
+)
 from bertkit.reports.plots import Axis, Series, plot
 from bertkit.tasks.choice import MultipleChoice
 from bertkit.tasks.classification import Classification
@@ -30,15 +44,6 @@ from bertkit.tasks.regression import Regression
 from bertkit.tasks.tagging.task import Tagging
 from bertkit.training.metrics import read_metrics
 from bertkit.training.run_folder import read_config
-
-SECTIONS: Mapping[type[Task[Any]], Callable[[Evaluated], list[Section]]] = {
-    Classification: class_sections,
-    Regression: score_sections,
-    SpanExtraction: answer_sections,
-    MultipleChoice: choice_sections,
-    Tagging: tag_sections,
-}
-
 
 _Lines = Sequence[Mapping[str, float]]
 
@@ -68,6 +73,7 @@ def _curves(lines: Mapping[str, _Lines], kind: str, figure: str, label: str) -> 
 
 REPORT_FILE = "report.html"
 _MOST_FACTS = 4
+_MOST_PREDICTIONS = 20
 _MORE_SEEDS = "The command that made this run, with a larger `--seeds`, adds seeds to those that are done."
 
 
@@ -121,7 +127,7 @@ def run_page(found: Evaluated, result: FinetuneResult, run: Path, further: Seque
             _seeds(result),
             *further,
             training_curves(runs, found.task.kind, result.select_by),
-            *SECTIONS[type(found.task)](found),
+            *task_sections(found),
             _next(result, run, "" if further else _MORE_SEEDS),
             settings_section(config),
         ],
@@ -177,6 +183,37 @@ def write_grid_report(out: Path, found: GridResult, options: FinetuneOptions) ->
     return write_run_report(out, found.best, options, run=found.run, further=[tried])
 
 
+SECTIONS: Mapping[type[Task[Any]], Callable[[Evaluated], list[Section]]] = {
+    Classification: class_sections,
+    Regression: score_sections,
+    SpanExtraction: answer_sections,
+    MultipleChoice: choice_sections,
+    Tagging: tag_sections,
+}
+"""What a page says of a kind of task, and of those that derive from it; other kinds have `prediction_sections`."""
+
+
+def task_sections(found: Evaluated) -> list[Section]:
+    """What there is to say of the task's kind."""
+    made = next((SECTIONS[one] for one in type(found.task).__mro__ if one in SECTIONS), prediction_sections)
+    return made(found)
+
+
+def prediction_sections(found: Evaluated) -> list[Section]:
+    """What a page says of any kind: predictions on examples from all over the data."""
+    examples = found.instances.examples
+    passages = [
+        Passage(
+            head="  ".join(found.predictions[index].fields()),
+            pieces=excerpt(examples.marked_text(index)),
+            note=examples.place(index),
+        )
+        for index in np.unique(np.linspace(0, len(examples) - 1, _MOST_PREDICTIONS).astype(np.int64)).tolist()
+    ]
+    caption = f"{len(passages)} of {len(examples):,}, evenly over the data."
+    return [Section(title="Predictions", blocks=[Passages(passages=passages, caption=caption)])]
+
+
 def evaluation_page(found: Evaluated, *, model: Path, data: str) -> Report:
     """Lay out what `bertkit evaluate` found."""
     figures = {name: value for name, value in found.figures.items() if name != LOSS}
@@ -196,7 +233,7 @@ def evaluation_page(found: Evaluated, *, model: Path, data: str) -> Report:
         ],
         sections=[
             Section(title="All figures", blocks=[Table(head=("figure", "value"), rows=rows)]),
-            *SECTIONS[type(found.task)](found),
+            *task_sections(found),
             Section(title="What to type next", blocks=[Commands(text=commands)]),
         ],
         footer="Written by `bertkit evaluate --report`.",

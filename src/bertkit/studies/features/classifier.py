@@ -125,7 +125,7 @@ class TextBench:
         classifier = TextClassifier(
             [layer[trained_on] for layer in places["train"]],
             _targets(train)[trained_on],
-            len(self._data.task.labels or ()),
+            len(self._data.task.classes or ()),
             features.combination,
             self._options.inverse_penalty,
         )
@@ -133,7 +133,7 @@ class TextBench:
         def measure(part: str, chosen: _Indices | None = None) -> dict[str, float]:
             instances = self._data.parts[part]
             vectors = [np.asarray(layer if chosen is None else layer[chosen]) for layer in places[part]]
-            return self._data.task.metrics(
+            return self._data.task.scorer.scores(
                 classifier.logits(vectors), instances if chosen is None else _taken(instances, chosen)
             )
 
@@ -147,11 +147,11 @@ class TextBench:
 
     def largest_class(self, metric: str) -> dict[str, float]:
         """The metric of always saying training's largest class; on held-out texts the mean over the seeds."""
-        counts = np.bincount(_targets(self._data.parts["train"]), minlength=len(self._data.task.labels or ()))
+        counts = np.bincount(_targets(self._data.parts["train"]), minlength=len(self._data.task.classes or ()))
 
         def measure(instances: TaskInstances[Any]) -> float:
             logits = torch.from_numpy(np.tile(counts.astype(np.float32), (len(instances), 1)))
-            return self._data.task.metrics(logits, instances)[metric]
+            return self._data.task.scorer.scores(logits, instances)[metric]
 
         found = {name: measure(part) for name, part in self._data.parts.items() if name != "train"}
         if self._options.hold_out is not None:

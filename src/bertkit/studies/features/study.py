@@ -155,7 +155,7 @@ def _config(model: LoadedModel, data: StudyData, options: FeatureStudyOptions) -
     return {
         "model": str(model.path.resolve()),
         "weights": [sha256(part) for part in model.folder.weight_files],
-        "task": {"name": data.name, **data.task.description(), "labels": data.task.labels},
+        "task": {"name": data.name, **data.task.description(), "labels": data.task.classes},
         "data": digest.hexdigest(),
         **chosen,
     }

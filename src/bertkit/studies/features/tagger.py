@@ -99,7 +99,7 @@ class _Objective:
         """Loss and right tags."""
         logits, targets = model(micro_batch.features, micro_batch.batch_sizes), micro_batch.targets
         bounds = torch.tensor([0, len(targets)])
-        correct = self.task.correct(logits.detach(), targets, bounds)
+        correct = self.task.scorer.correct(logits.detach(), targets, bounds)
         return {self.task.kind: LossTerm(self.task.loss(logits, targets, bounds), correct)}
 
 
@@ -166,7 +166,7 @@ class TaggerTraining:
         of_words = self._logits(tagger, words)
         logits = of_words.new_zeros(len(scored), of_words.shape[1])
         logits[torch.from_numpy(scored)] = of_words
-        return self._task.metrics(logits, instances)
+        return self._task.scorer.scores(logits, instances)
 
     @torch.no_grad()
     def _logits(self, tagger: BiLstmTagger, words: TaggedWords) -> Tensor:

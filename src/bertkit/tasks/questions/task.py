@@ -19,13 +19,13 @@ from bertkit.core.errors import InputError
 from bertkit.data.readers.tables import TableSource
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import SpanHead
-from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
+from bertkit.tasks.contract import IGNORED, PLAIN, Definition, LossShape, Scorer, Task, TaskInstances
 from bertkit.tasks.labelled import checked_pairs, is_pair, shortened
-from bertkit.tasks.options import Columns, TaskOptions
+from bertkit.tasks.options import Columns
 from bertkit.tasks.predictions import AnswerPrediction, Prediction
 from bertkit.tasks.questions.answers import AnswerEvaluation, SpanChoice, WindowScores, independent_choice, joint_choice
 from bertkit.tasks.questions.files import Question, Questions, is_squad_file, read_questions
-from bertkit.tasks.questions.windows import IGNORED, encode_questions
+from bertkit.tasks.questions.windows import encode_questions
 from bertkit.text.tokenizer import Tokenizer
 
 _METRICS = ("f1", "exact", "joint_f1", "joint_exact")
@@ -78,37 +78,13 @@ class SpanExtraction(Task[Questions]):
         return is_squad_file(path)
 
     @classmethod
-    def define(
-        cls,
-        train: Questions,
-        options: TaskOptions,
-        *,
-        max_length: int,
-        metric_names: tuple[str, ...] | None,
-        columns: Columns,
-        benchmark: str | None,
-    ) -> Self:
+    def define(cls, train: Questions, given: Definition) -> Self:
         """Answers may be impossible where some training question has none."""
         if all(answer.start is None for question in train.items for answer in question.answers):
             raise InputError(f"no training question has an answer in its context: check {train.place(0)}")
         impossible = any(not question.answers for question in train.items)
-        return cls(
-            max_length=max_length,
-            metric_names=metric_names or (_METRICS_WITH_IMPOSSIBLE if impossible else _METRICS),
-            columns=columns,
-            benchmark=benchmark,
-            doc_stride=options.doc_stride,
-            max_question_length=options.max_question_length,
-            max_answer_length=options.max_answer_length,
-            n_best=options.n_best,
-            joint=options.joint,
-            impossible=impossible,
-        )
-
-    @property
-    def labels(self) -> None:
-        """Starts and ends have no names."""
-        return
+        names = given.metric_names or (_METRICS_WITH_IMPOSSIBLE if impossible else _METRICS)
+        return cls.of(given, metric_names=names, impossible=impossible)
 
     @property
     def summary(self) -> str:
@@ -171,11 +147,6 @@ class SpanExtraction(Task[Questions]):
         """Windows that are trained on."""
         return int((targets[:, 0] != IGNORED).sum())
 
-    def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
-        """Windows whose likeliest start and end are right."""
-        found = torch.stack([side_by_side(logits[:, side], bounds).argmax(-1) for side in (0, 1)], -1)
-        return (found == targets).all(-1).sum()
-
     def decode(self, logits: Tensor, instances: TaskInstances[Questions]) -> list[Prediction]:
         """The likeliest answers, or none."""
         threshold = self.used_threshold
@@ -192,30 +163,10 @@ class SpanExtraction(Task[Questions]):
         best = choice.answers[0]
         return AnswerPrediction(best.text, best.start, best.end, best.probability, choice.answers)
 
-    def metrics(self, logits: Tensor, instances: TaskInstances[Questions]) -> dict[str, float]:
-        """Means over the questions, by the usual and by the joint choice."""
-        figures: dict[str, float] = {}
-        for joint, threshold in ((False, self.threshold), (True, self.joint_threshold)):
-            found = self.evaluation(logits, instances, joint=joint)
-            used = found.threshold() if self.impossible and threshold is None else threshold
-            prefix = "joint_" if joint else ""
-            figures |= {prefix + name: value for name, value in found.figures(used).items()}
-        return {name: figures[name] for name in self.metric_names}
-
-    def chance(self, instances: TaskInstances[Questions]) -> dict[str, float]:
-        """Of never an answer."""
-        none = sum(not question.answers for question in instances.examples.items) / len(instances.examples)
-        figures = dict.fromkeys(_METRICS, none)
-        figures |= {"answerable_f1": 0.0, "answerable_exact": 0.0, "unanswerable_accuracy": 1.0}
-        return {name: figures[name] for name in self.metric_names}
-
-    def perfect(self, instances: TaskInstances[Questions]) -> dict[str, float]:
-        """Of every answer; what is measured on no question is 0."""
-        has_answer = {bool(question.answers) for question in instances.examples.items}
-        answerable, impossible = float(True in has_answer), float(False in has_answer)
-        figures = dict.fromkeys(_METRICS, 1.0)
-        figures |= {"answerable_f1": answerable, "answerable_exact": answerable, "unanswerable_accuracy": impossible}
-        return {name: figures[name] for name in self.metric_names}
+    @property
+    def scorer(self) -> Scorer[SpanExtraction]:
+        """By SQuAD's exact match and F1."""
+        return _AnswerScorer(self)
 
     def groups(self, examples: Questions) -> Sequence[int]:
         """The contexts."""
@@ -254,6 +205,38 @@ class SpanExtraction(Task[Questions]):
                     max_tokens=self.max_answer_length,
                     may_be_impossible=self.impossible,
                 )
+
+
+class _AnswerScorer(Scorer[SpanExtraction]):
+    def figures(self, logits: Tensor, instances: TaskInstances[Any]) -> dict[str, float]:
+        """Means over the questions, by the usual and by the joint choice."""
+        task, figures = self.task, dict[str, float]()
+        for joint, threshold in ((False, task.threshold), (True, task.joint_threshold)):
+            found = task.evaluation(logits, instances, joint=joint)
+            used = found.threshold() if task.impossible and threshold is None else threshold
+            prefix = "joint_" if joint else ""
+            figures |= {prefix + name: value for name, value in found.figures(used).items()}
+        return figures
+
+    def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
+        """Windows whose likeliest start and end are right."""
+        found = torch.stack([side_by_side(logits[:, side], bounds).argmax(-1) for side in (0, 1)], -1)
+        return (found == targets).all(-1).sum()
+
+    def chance(self, instances: TaskInstances[Any]) -> dict[str, float]:
+        """Of never an answer."""
+        none = sum(not question.answers for question in instances.examples.items) / len(instances.examples)
+        return self._scores(none, answerable=0.0, impossible=1.0)
+
+    def perfect(self, instances: TaskInstances[Any]) -> dict[str, float]:
+        """Of every answer; what is measured on no question is 0."""
+        has_answer = {bool(question.answers) for question in instances.examples.items}
+        return self._scores(1.0, answerable=float(True in has_answer), impossible=float(False in has_answer))
+
+    def _scores(self, over_all: float, *, answerable: float, impossible: float) -> dict[str, float]:
+        figures = dict.fromkeys(_METRICS, over_all)
+        figures |= {"answerable_f1": answerable, "answerable_exact": answerable, "unanswerable_accuracy": impossible}
+        return {name: figures[name] for name in self.task.metric_names}
 
 
 def _window(scores: NDArray[np.float64], instances: TaskInstances[Questions], index: int) -> WindowScores:

@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 
 from bertkit.core.arrays import run_starts
 from bertkit.core.errors import InputError
-from bertkit.tasks.contract import TaskInstances
+from bertkit.tasks.contract import IGNORED, TaskInstances
 from bertkit.tasks.questions.files import Question, Questions
 from bertkit.text.pieces import Pieces
 from bertkit.text.sequences import maximum_context, window_starts
 from bertkit.text.tokenizer import Tokenizer
 
-IGNORED = -100
-"""Target of a question that is not trained on."""
 _Integers = NDArray[np.int64]
 
 

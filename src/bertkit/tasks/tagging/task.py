@@ -17,14 +17,13 @@ from bertkit.core.errors import InputError
 from bertkit.data.readers.tables import TableSource
 from bertkit.model.config import BertConfig
 from bertkit.model.heads import TokenClassificationHead
-from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
+from bertkit.tasks.contract import IGNORED, PLAIN, Definition, LossShape, Scorer, Task, TaskInstances
 from bertkit.tasks.labelled import shortened
-from bertkit.tasks.metrics import all_right, best_constant
-from bertkit.tasks.options import Columns, Context, TaskOptions
+from bertkit.tasks.options import Columns, Context
 from bertkit.tasks.predictions import EntitySpan, Prediction, TagsPrediction
 from bertkit.tasks.tagging.files import Sentence, Sentences, is_column_file, joined, read_sentences
 from bertkit.tasks.tagging.iob import OUTSIDE, entities, entity_scores, is_entity_tags, to_iob2
-from bertkit.tasks.tagging.windows import IGNORED, encode_sentences
+from bertkit.tasks.tagging.windows import encode_sentences
 from bertkit.text.plain_text import split_words
 from bertkit.text.tokenizer import Tokenizer
 
@@ -41,7 +40,7 @@ class Tagging(Task[Sentences]):
     kind = "tagging"
     architecture = "BertForTokenClassification"
     known_metrics = _ENTITY_METRICS
-    smooths_labels = True
+    known_loss_options = ("label_smoothing", "class_weights")
     reads_tokens = True
     usual_columns = Columns(text="text", label="spans")
     known_columns = ("text", "label")
@@ -77,44 +76,20 @@ class Tagging(Task[Sentences]):
         return is_column_file(path)
 
     @classmethod
-    def define(
-        cls,
-        train: Sentences,
-        options: TaskOptions,
-        *,
-        max_length: int,
-        metric_names: tuple[str, ...] | None,
-        columns: Columns,
-        benchmark: str | None,
-    ) -> Self:
+    def define(cls, train: Sentences, given: Definition) -> Self:
         """The tags are those of the training words, entities with both their prefixes."""
         tags = {tag for sentence in train.items for tag in sentence.tags or ()}
-        names = metric_names or cls.metric_names
-        if is_entity_tags(tags):
-            kinds = sorted({tag[1:] for tag in tags if tag != OUTSIDE})
-            classes = (OUTSIDE, *(prefix + kind for kind in kinds for prefix in "BI"))
-        else:
-            classes, names = tuple(sorted(tags)), metric_names or ("accuracy",)
-        return cls(
-            classes=classes,
-            max_length=max_length,
-            metric_names=names,
-            columns=columns,
-            benchmark=benchmark,
-            context=options.context,
-        )
+        if not is_entity_tags(tags):
+            return cls.of(given, classes=tuple(sorted(tags)), metric_names=given.metric_names or ("accuracy",))
+        types = sorted({tag[1:] for tag in tags if tag != OUTSIDE})
+        return cls.of(given, classes=(OUTSIDE, *(prefix + name for name in types for prefix in "BI")))
 
     @classmethod
-    def restore(cls, description: Mapping[str, Any], labels: tuple[str, ...] | None) -> Self:
+    def restore(cls, description: Mapping[str, Any], classes: tuple[str, ...] | None) -> Self:
         """The task of a `task.json`; without one, labels that mean no entities are measured as tags."""
-        if "metrics" not in description and labels is not None and not is_entity_tags(labels):
+        if "metrics" not in description and classes is not None and not is_entity_tags(classes):
             description = {**description, "metrics": ["accuracy"]}
-        return super().restore(description, labels)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The tags."""
-        return self.classes
+        return super().restore(description, classes)
 
     @property
     def summary(self) -> str:
@@ -155,10 +130,6 @@ class Tagging(Task[Sentences]):
         """Words."""
         return int((targets != IGNORED).sum())
 
-    def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
-        """Words whose tag is right."""
-        return (logits.argmax(-1) == targets).sum()
-
     def decode(self, logits: Tensor, instances: TaskInstances[Sentences]) -> list[Prediction]:
         """The likeliest tag of each word, and the entities that they mean."""
         chances, places = self.word_logits(logits, instances).float().softmax(-1).max(-1)
@@ -172,32 +143,10 @@ class Tagging(Task[Sentences]):
             first = last
         return predictions
 
-    def metrics(self, logits: Tensor, instances: TaskInstances[Sentences]) -> dict[str, float]:
-        """Of all words and, where tags mean them, of entities."""
-        places = self.word_logits(logits, instances).argmax(-1).tolist()
-        gold = [sentence.tags or () for sentence in instances.examples.items]
-        found: list[list[str]] = []
-        first = 0
-        for tags in gold:
-            found.append([self.classes[place] for place in places[first : first + len(tags)]])
-            first += len(tags)
-        right = sum(
-            ours == theirs
-            for one, other in zip(found, gold, strict=True)
-            for ours, theirs in zip(one, other, strict=True)
-        )
-        figures = {"accuracy": right / max(1, len(places))}
-        if self.means_entities:
-            figures |= entity_scores(found, gold)
-        return {name: figures[name] for name in self.metric_names}
-
-    def chance(self, instances: TaskInstances[Sentences]) -> dict[str, float]:
-        """Of one tag for all words."""
-        return best_constant(self, instances, len(self.classes))
-
-    def perfect(self, instances: TaskInstances[Sentences]) -> dict[str, float]:
-        """Of the right tags."""
-        return all_right(self, instances, len(self.classes))
+    @property
+    def scorer(self) -> Scorer[Tagging]:
+        """By words and, where tags mean them, by entities."""
+        return _TagScorer(self)
 
     def groups(self, examples: Sentences) -> Sequence[int]:
         """The documents."""
@@ -215,6 +164,25 @@ class Tagging(Task[Sentences]):
         """Logits of all words' first pieces, in the words' order."""
         assert instances.scored is not None
         return logits[torch.from_numpy(np.flatnonzero(instances.scored))]
+
+
+class _TagScorer(Scorer[Tagging]):
+    def figures(self, logits: Tensor, instances: TaskInstances[Any]) -> dict[str, float]:
+        task = self.task
+        places = task.word_logits(logits, instances).argmax(-1).tolist()
+        gold = [sentence.tags or () for sentence in instances.examples.items]
+        found: list[list[str]] = []
+        first = 0
+        for tags in gold:
+            found.append([task.classes[place] for place in places[first : first + len(tags)]])
+            first += len(tags)
+        right = sum(
+            ours == theirs
+            for one, other in zip(found, gold, strict=True)
+            for ours, theirs in zip(one, other, strict=True)
+        )
+        figures = {"accuracy": right / max(1, len(places))}
+        return figures | entity_scores(found, gold) if task.means_entities else figures
 
 
 def _sentence(given: Any, place: str) -> Sentence:

@@ -11,15 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from bertkit.core.arrays import run_positions, run_starts
-from bertkit.tasks.contract import TaskInstances
+from bertkit.tasks.contract import IGNORED, TaskInstances
 from bertkit.tasks.options import Context
 from bertkit.tasks.tagging.files import Sentence, Sentences
 from bertkit.text.pieces import Pieces
 from bertkit.text.sequences import maximum_context, window_starts
 from bertkit.text.tokenizer import Tokenizer
 
-IGNORED = -100
-"""Target of every piece but the first of a word."""
 _Integers = NDArray[np.int64]
 
 
