@@ -16,7 +16,7 @@ from bertkit.core.files import read_json, write_json
 from bertkit.text.bulk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.text.wordpiece import ROBERTA
-from byte_pairs import LINES as STORED_LINES
+from byte_pairs import LINES as MODERN_LINES
 from byte_pairs import save_byte_pairs
 
 LINES = ["hello world, the quick brown fox don't stop", "Übung macht den Meister 12345", "naïve café — 東京 🙂"]
@@ -90,7 +90,7 @@ def test_pairs_are_cut_as_theirs(ours: Tokenizer, theirs, max_length: int):
         _assert_same(ours, theirs, text, max_length=max_length)
 
 
-def test_two_separators_stand_between_segments(ours: Tokenizer):
+def test_there_are_two_separators_between_segments(ours: Tokenizer):
     first, second = (ours.encode(text).input_ids[1:-1].tolist() for text in LINES[:2])
     cls, sep = ours.cls_token_id, ours.sep_token_id
     assert ours.encode(*LINES[:2]).input_ids.tolist() == [cls, *first, sep, sep, *second, sep]
@@ -183,65 +183,67 @@ def test_a_tokenizer_of_another_model_is_refused(saved: Path, tmp_path: Path, pa
 
 
 @pytest.fixture(scope="module")
-def saved_of_stored_byte_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved_modern(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pairs")
     save_byte_pairs(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def ours_of_stored_byte_pairs(saved_of_stored_byte_pairs: Path) -> Tokenizer:
-    return Tokenizer.from_pretrained(saved_of_stored_byte_pairs)
+def our_modern(saved_modern: Path) -> Tokenizer:
+    return Tokenizer.from_pretrained(saved_modern)
 
 
-def test_texts_and_pairs_have_the_ids_of_hugging_face(ours_of_stored_byte_pairs: Tokenizer, theirs):
-    for first, second in zip(STORED_LINES, reversed(STORED_LINES), strict=True):
-        assert ours_of_stored_byte_pairs.encode(first).input_ids.tolist() == theirs(first)["input_ids"]
+@pytest.fixture(scope="module")
+def their_modern(saved_modern: Path):
+    return transformers.AutoTokenizer.from_pretrained(saved_modern)
+
+
+def test_texts_and_pairs_have_the_ids_of_hugging_face(our_modern: Tokenizer, their_modern):
+    for first, second in zip(MODERN_LINES, reversed(MODERN_LINES), strict=True):
+        assert our_modern.encode(first).input_ids.tolist() == their_modern(first)["input_ids"]
         if second:  # Transformers takes an empty second text for none
-            assert (
-                ours_of_stored_byte_pairs.encode(first, second).input_ids.tolist() == theirs(first, second)["input_ids"]
-            )
+            assert our_modern.encode(first, second).input_ids.tolist() == their_modern(first, second)["input_ids"]
 
 
 @settings(max_examples=60)
 @given(text=st.text(st.characters(codec="utf-8"), max_size=40))
-def test_any_text_has_the_ids_of_hugging_face_and_pieces_lie_in_it(
-    ours_of_stored_byte_pairs: Tokenizer, theirs, text: str
+def test_any_text_has_the_ids_of_hugging_face_and_pieces_are_spans_of_it(
+    our_modern: Tokenizer, their_modern, text: str
 ):
-    found = ours_of_stored_byte_pairs.encode(text)
-    assert found.input_ids.tolist() == theirs(text)["input_ids"]
+    found = our_modern.encode(text)
+    assert found.input_ids.tolist() == their_modern(text)["input_ids"]
     for start, end in found.offsets[1:-1].tolist():
         assert 0 <= start <= end <= len(text)
 
 
-def test_offsets_leave_out_the_space_before_a_word(ours_of_stored_byte_pairs: Tokenizer):
+def test_offsets_leave_out_the_space_before_a_word(our_modern: Tokenizer):
     text = "the river falls"
-    starts = {text[start:end] for start, end in ours_of_stored_byte_pairs.encode(text).offsets.tolist()}
+    starts = {text[start:end] for start, end in our_modern.encode(text).offsets.tolist()}
     assert not any(piece.startswith(" ") for piece in starts)
 
 
-def test_a_special_token_can_be_read_as_text_stored_byte_pairs(ours_of_stored_byte_pairs: Tokenizer):
-    found = ours_of_stored_byte_pairs.encode("a [MASK]", split_special_tokens=True)
-    assert ours_of_stored_byte_pairs.mask_token_id not in found.input_ids
-    assert ours_of_stored_byte_pairs.decode(found.input_ids) == "a [MASK]"
+def test_a_special_token_of_modernbert_can_be_read_as_text(our_modern: Tokenizer):
+    found = our_modern.encode("a [MASK]", split_special_tokens=True)
+    assert our_modern.mask_token_id not in found.input_ids
+    assert our_modern.decode(found.input_ids) == "a [MASK]"
 
 
-def test_saved_and_read_again_it_is_the_same(ours_of_stored_byte_pairs: Tokenizer, theirs, tmp_path: Path):
-    ours_of_stored_byte_pairs.save_pretrained(tmp_path, max_length=8192, token_types=False)
+def test_saved_and_read_again_it_is_the_same(our_modern: Tokenizer, their_modern, tmp_path: Path):
+    our_modern.save_pretrained(tmp_path, max_length=8192, token_types=False)
     again, back = Tokenizer.from_pretrained(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
-    assert (
-        again.fingerprint == ours_of_stored_byte_pairs.fingerprint
-        and again.vocab_size == ours_of_stored_byte_pairs.vocab_size == len(theirs)
+    assert again.fingerprint == our_modern.fingerprint and again.vocab_size == our_modern.vocab_size == len(
+        their_modern
     )
     assert back.model_max_length == 8192 and back.mask_token == "[MASK]"
     assert list(back("a")) == ["input_ids", "attention_mask"]
-    for line in STORED_LINES:
-        np.testing.assert_array_equal(again.encode(line).input_ids, ours_of_stored_byte_pairs.encode(line).input_ids)
-        assert back(line, STORED_LINES[0])["input_ids"] == theirs(line, STORED_LINES[0])["input_ids"]
+    for line in MODERN_LINES:
+        np.testing.assert_array_equal(again.encode(line).input_ids, our_modern.encode(line).input_ids)
+        assert back(line, MODERN_LINES[0])["input_ids"] == their_modern(line, MODERN_LINES[0])["input_ids"]
 
 
-def test_a_vocabulary_without_a_mask_is_refused(saved_of_stored_byte_pairs: Path, tmp_path: Path):
-    content = read_json(saved_of_stored_byte_pairs / "tokenizer.json")
+def test_a_vocabulary_without_a_mask_is_refused(saved_modern: Path, tmp_path: Path):
+    content = read_json(saved_modern / "tokenizer.json")
     content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] != "[MASK]"]
     write_json(tmp_path / "tokenizer.json", content)
     with pytest.raises(InputError, match=r"tokenizer\.json: the vocabulary has no \[MASK\]"):

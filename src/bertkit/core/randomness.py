@@ -7,7 +7,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+GAMMA = np.uint64(0x9E3779B97F4A7C15)
+"""SplitMix64's step from one state to the next: 2**64 over the golden ratio, odd."""
 
 
 def derive_key(*parts: int | str) -> int:
@@ -22,11 +23,18 @@ def uniforms(key: int, counters: NDArray[np.uint64]) -> NDArray[np.float64]:
     SplitMix64 (Steele, Lea and Flood 2014) evaluated at any position of its sequence.
     """
     with np.errstate(over="ignore"):
-        state = np.uint64(key) + (counters + np.uint64(1)) * _GAMMA
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        state ^= state >> np.uint64(31)
-    return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        bits = mix64(np.uint64(key) + (counters + np.uint64(1)) * GAMMA)
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def mix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's bijection, which spreads every bit over all 64; in place."""
+    values ^= values >> np.uint64(30)
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    return values
 
 
 def generator(key: int) -> np.random.Generator:

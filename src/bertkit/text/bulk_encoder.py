@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import count, islice
@@ -12,7 +13,7 @@ import tokenizers
 from numpy.typing import NDArray
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from bertkit.core.arrays import GrowingArray, run_positions, run_starts
+from bertkit.core.arrays import run_positions, run_starts
 from bertkit.text.pieces import distinct_chunks
 from bertkit.text.plain_text import checked_utf8
 from bertkit.text.tokenizer import Tokenizer
@@ -48,9 +49,8 @@ class ChunkEncoder:
         # K distinct chunks, P pieces
         self._numbers: defaultdict[str, int] = defaultdict(count().__next__)  # (K,) a new chunk gets the next number
         self._chars = 0
-        self._pieces = GrowingArray(np.uint32)  # (P,) of all chunks end to end
-        self._bounds = GrowingArray(np.int32)  # (K+1,) bytes of the pieces of all chunks before
-        self._bounds.extend(np.zeros(1, np.int32))
+        self._pieces = array("I")  # (P,) of all chunks end to end
+        self._bounds = array("i", [0])  # (K+1,) bytes of the pieces of all chunks before
 
     def encode_lines(self, lines: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
         """Ids of all lines end to end (N,) and tokens of each line (len(lines),), without [CLS] and [SEP].
@@ -81,7 +81,7 @@ class ChunkEncoder:
 
     def _known_chunks(self) -> pa.BinaryArray:
         """The pieces of every chunk (K,)."""
-        buffers = (pa.py_buffer(self._bounds.values), pa.py_buffer(self._pieces.values))
+        buffers = (pa.py_buffer(self._bounds), pa.py_buffer(self._pieces))
         return pa.BinaryArray.from_buffers(pa.binary(), len(self._bounds) - 1, [None, *buffers])
 
     def _encode_new_chunks(self) -> None:
@@ -98,8 +98,8 @@ class ChunkEncoder:
                 encoded.append(encode([chunks[place] for place in places[first : first + _CHUNKS_PER_CALL].tolist()]))
         ids, lengths = (np.concatenate(parts) for parts in zip(*encoded, strict=True))
         back = np.argsort(order)
-        self._pieces.extend(ids[run_positions(run_starts(lengths)[back], lengths[back])])
-        self._bounds.extend(self._bounds.values[-1] + _ID_BYTES * np.cumsum(lengths[back]))
+        self._pieces.frombytes(ids[run_positions(run_starts(lengths)[back], lengths[back])].tobytes())
+        self._bounds.frombytes((self._bounds[-1] + _ID_BYTES * np.cumsum(lengths[back])).astype(np.int32).tobytes())
 
     def _encode_plain(self, chunks: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Pieces of all chunks (P,) and of each (K,), for chunks of ASCII letters and digits."""

@@ -1,10 +1,16 @@
-"""- EncodedExample, SequenceBuilder, windows: the only [CLS]/[SEP] and truncation (also for drawn instances)."""
-# S sequences, T tokens.
+"""Sequences as a model reads them: special tokens around segments, truncation, windows of long texts.
+
+The one place where [CLS] and [SEP] are put around token ids, for texts that are encoded and for a corpus's instances.
+"""
+# B sequences, S segments, T tokens.
 # n pieces, W windows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,14 +41,73 @@ class EncodedExample:
 _Lengths = NDArray[np.int64]
 
 
+@dataclass(frozen=True, eq=False)
+class SequenceLayout:
+    """Where segments lie in sequences end to end: each has a [CLS] in front and a [SEP] behind every segment.
+
+    Each of the B sequences has `counts` (B,) segments, one at least; `segments` (S,) are the lengths of all of them.
+    `between` [SEP] stand between two segments.
+    """
+
+    segments: _Lengths
+    counts: _Lengths
+    between: int = 1
+
+    @classmethod
+    def of(cls, parts: Sequence[_Lengths], between: int = 1) -> SequenceLayout:
+        """Every sequence with a segment of each part, (B,) lengths each: one part for texts, two for pairs."""
+        return cls(np.stack(parts, 1).ravel(), np.full(len(parts[0]), len(parts)), between)
+
+    @cached_property
+    def lengths(self) -> _Lengths:
+        """(B,) tokens of each sequence."""
+        ends = np.cumsum(self.segments)[np.cumsum(self.counts) - 1]
+        return np.diff(ends, prepend=0) + 2 + (self.counts - 1) * self.between
+
+    @cached_property
+    def starts(self) -> _Lengths:
+        """(B,) where each sequence starts, and so its [CLS]."""
+        return run_starts(self.lengths)
+
+    @cached_property
+    def segment_starts(self) -> _Lengths:
+        """(S,) where each segment starts."""
+        # Before a segment stand a [CLS] for each sequence up to its own and what follows every earlier segment.
+        behind = np.full(len(self.segments), self.between)
+        behind[np.cumsum(self.counts) - 1] = 1
+        return run_starts(self.segments + behind) + np.repeat(np.arange(1, len(self.counts) + 1), self.counts)
+
+    def special_ids(self, cls_token_id: int, sep_token_id: int, dtype: type[np.signedinteger]) -> NDArray[Any]:
+        """(T,) with [CLS] in its places and [SEP] everywhere else, for the segments to be written into."""
+        input_ids = np.full(self.lengths.sum(), sep_token_id, dtype)
+        input_ids[self.starts] = cls_token_id
+        return input_ids
+
+    def token_types(self, second_type: int, dtype: type[np.signedinteger]) -> NDArray[Any]:
+        """(T,) token types of pairs, or of single segments: `second_type` in a second segment and its [SEP], else 0."""
+        token_type_ids = np.zeros(self.lengths.sum(), dtype)
+        if len(self.segments) > len(self.counts) and second_type:
+            token_type_ids[run_positions(self.segment_starts[1::2], self.segments[1::2] + 1)] = second_type
+        return token_type_ids
+
+
 def longest_first(first: _Lengths, second: _Lengths, room: int) -> tuple[_Lengths, _Lengths]:
-    """Lengths (S,) of two segments that fit into `room` tokens, cutting the longer one first, as `tokenizers` does."""
+    """Lengths (B,) of two segments that fit into `room` tokens, cutting the longer one first, as `tokenizers` does."""
     shorter, longer = np.minimum(first, second), np.maximum(first, second)
     fits, is_short = first + second <= room, 2 * shorter <= room
     shorter = np.where(fits | is_short, shorter, room // 2)
     longer = np.where(fits, longer, np.where(is_short, room - shorter, room - room // 2))
     first_is_shorter = first <= second
     return np.where(first_is_shorter, shorter, longer), np.where(first_is_shorter, longer, shorter)
+
+
+def longest_first_by_token(first: _Lengths, second: _Lengths, room: int) -> tuple[_Lengths, _Lengths]:
+    """The same as google-research/bert does it: one token at a time, off the second where both are equally long."""
+    excess = np.maximum(first + second - room, 0)
+    first_levelled = np.minimum(excess, np.maximum(first - second, 0))
+    second_levelled = np.minimum(excess, np.maximum(second - first, 0))
+    both = excess - first_levelled - second_levelled  # taken in turn, off the second first
+    return first - first_levelled - both // 2, second - second_levelled - (both + 1) // 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +119,7 @@ class SequenceBuilder:
     special_tokens: SpecialTokens = BERT
 
     def build(self, first: Pieces, second: Pieces | None, max_length: int | None) -> list[EncodedExample]:
-        """Join S segments, or pairs of them, cut to `max_length` tokens with [CLS] and [SEP]. Raises `InputError`."""
+        """Join B segments, or pairs of them, cut to `max_length` tokens with [CLS] and [SEP]. Raises `InputError`."""
         if max_length is None:
             return self.join(first, second)
         names = self.special_tokens
@@ -70,28 +135,20 @@ class SequenceBuilder:
         return self.join(first.cut(lengths[0]), second.cut(lengths[1]))
 
     def join(self, first: Pieces, second: Pieces | None = None) -> list[EncodedExample]:
-        """Join S segments, or pairs of segments, as they are."""
-        between = self.special_tokens.between
-        lengths = first.lengths + 2 if second is None else first.lengths + second.lengths + 2 + between
-        starts = run_starts(lengths)  # (S,)
-        total = int(lengths.sum())  # T
-        input_ids = np.full(total, self.sep_token_id, np.int32)
-        token_type_ids = np.zeros(total, np.int8)
-        offsets = np.zeros((total, 2), np.int32)
-        input_ids[starts] = self.cls_token_id
-        second_starts = starts + first.lengths + 1 + between
-        segments = [(first, starts + 1)] if second is None else [(first, starts + 1), (second, second_starts)]
-        for segment, places in segments:
-            here = run_positions(places, segment.lengths)
-            there = run_positions(segment.starts, segment.lengths)
-            input_ids[here] = segment.ids[there]
-            offsets[here] = segment.offsets[there]
-        if second is not None:
-            token_type_ids[run_positions(second_starts, second.lengths + 1)] = self.special_tokens.second_type
-        stops = (starts + lengths).tolist()
+        """Join B segments, or pairs of segments, as they are."""
+        parts = [first] if second is None else [first, second]
+        layout = SequenceLayout.of([part.lengths for part in parts], self.special_tokens.between)
+        input_ids = layout.special_ids(self.cls_token_id, self.sep_token_id, np.int32)
+        offsets = np.zeros((len(input_ids), 2), np.int32)
+        for number, part in enumerate(parts):
+            here = run_positions(layout.segment_starts[number :: len(parts)], part.lengths)
+            there = run_positions(part.starts, part.lengths)
+            input_ids[here] = part.ids[there]
+            offsets[here] = part.offsets[there]
+        token_type_ids = layout.token_types(self.special_tokens.second_type, np.int8)
         return [
             EncodedExample(input_ids[start:stop], token_type_ids[start:stop], offsets[start:stop])
-            for start, stop in zip(starts.tolist(), stops, strict=True)
+            for start, stop in zip(layout.starts.tolist(), (layout.starts + layout.lengths).tolist(), strict=True)
         ]
 
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-import bertkit.data.corpus.hashing as buckets_module
+from bertkit.core.randomness import mix64
 from bertkit.core.workers import process_engine
 from bertkit.data.corpus import hashing as module
 from bertkit.data.corpus.hashing import HashBuckets, run_hashes, window_hashes
@@ -27,7 +27,7 @@ def test_runs_have_equal_hashes_exactly_where_they_are_equal(runs):
 def test_blocks_and_types_do_not_change_hashes(monkeypatch):
     values, bounds = laid_out([[number % 7, number % 5, number] for number in range(100)])
     hashes = run_hashes(values, bounds)
-    monkeypatch.setattr(module, "_BLOCK", 5)
+    monkeypatch.setattr(module, "_BLOCK_NUMBERS", 5)
     assert run_hashes(values.astype(np.uint32), bounds).tolist() == hashes.tolist()
 
 
@@ -43,8 +43,8 @@ def test_windows_have_equal_hashes_exactly_where_they_are_equal(values, width):
 def test_buckets_tell_repeated_entries_with_their_first(tmp_path_factory, blocks):
     folder = tmp_path_factory.mktemp("buckets")
     entries = [value for block in blocks for value in block]
-    spread = module.mixed(np.arange(31, dtype=np.uint64))
-    original, buckets_module._BUCKET_ENTRIES = buckets_module._BUCKET_ENTRIES, 8
+    spread = mix64(np.arange(31, dtype=np.uint64))
+    original, module._BUCKET_ENTRIES = module._BUCKET_ENTRIES, 8
     try:
         with HashBuckets(folder, len(entries)) as buckets, process_engine(1) as engine:
             start = 0
@@ -53,7 +53,7 @@ def test_buckets_tell_repeated_entries_with_their_first(tmp_path_factory, blocks
                 start += len(block)
             found = {n: f for part in buckets.repeats(engine) for n, f in zip(*(a.tolist() for a in part), strict=True)}
     finally:
-        buckets_module._BUCKET_ENTRIES = original
+        module._BUCKET_ENTRIES = original
     first = {value: entries.index(value) for value in entries}
     assert found == {n: first[value] for n, value in enumerate(entries) if first[value] < n}
     assert not any(folder.iterdir())

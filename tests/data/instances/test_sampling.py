@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bertkit.core.errors import InputError
-from bertkit.data.instances.sampling import InstanceOptions, plan_epoch, removed_tokens
+from bertkit.data.instances.sampling import InstanceOptions, plan_epoch
 from tiny_corpora import lay_out
 
 DOCUMENTS = st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=12), min_size=2, max_size=8)
@@ -65,18 +65,6 @@ def test_single_segments_end_with_a_sentence_where_one_fits(make_corpus):
         (22, 10),
         (32, 5),
     ]
-
-
-@given(st.integers(1, 60), st.integers(1, 60), st.integers(2, 60))
-def test_a_pair_is_truncated_longest_first(a_length, b_length, max_num_tokens):
-    a, b = a_length, b_length
-    while a + b > max_num_tokens:
-        if a > b:
-            a -= 1
-        else:
-            b -= 1
-    removed = removed_tokens(np.array([a_length]), np.array([b_length]), max_num_tokens)
-    assert (a_length - removed[0][0], b_length - removed[1][0]) == (a, b)
 
 
 def literal_pairs(documents, max_num_tokens, short_seq_prob, rng):

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.core.files import atomic_path
+from bertkit.core.randomness import GAMMA, mix64
 from bertkit.core.workers import Engine
 from bertkit.data.corpus.shards import DOCUMENTS, SENTENCES, TOKENS, shard_file
 
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_BLOCK = 1 << 18
+_BLOCK_NUMBERS = 1 << 18
 """Numbers that are hashed at a time."""
 
 
@@ -32,20 +32,10 @@ def run_hashes(values: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.int6
     hashes = np.empty(len(bounds) - 1, np.uint64)
     first = 0
     while first < len(hashes):
-        stop = max(first + 1, int(np.searchsorted(bounds, bounds[first] + _BLOCK, side="right")) - 1)
+        stop = max(first + 1, int(np.searchsorted(bounds, bounds[first] + _BLOCK_NUMBERS, side="right")) - 1)
         hashes[first:stop] = _block_hashes(values[bounds[first] : bounds[stop]], bounds[first : stop + 1])
         first = stop
     return hashes
-
-
-def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """A bijection that spreads every bit over all, in place: the end of SplitMix64 (Steele, Lea and Flood 2014)."""
-    values ^= values >> np.uint64(30)
-    values *= np.uint64(0xBF58476D1CE4E5B9)
-    values ^= values >> np.uint64(27)
-    values *= np.uint64(0x94D049BB133111EB)
-    values ^= values >> np.uint64(31)
-    return values
 
 
 def _spread(values: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.uint64]:
@@ -53,12 +43,12 @@ def _spread(values: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.uint64]:
     if values.dtype == np.uint16:
         spread: NDArray[np.uint64] = _spread_table()[values]
         return spread
-    return mixed(values.astype(np.uint64) + _GAMMA)
+    return mix64(values.astype(np.uint64) + GAMMA)
 
 
 @lru_cache(maxsize=1)
 def _spread_table() -> NDArray[np.uint64]:
-    return mixed(np.arange(1 << 16, dtype=np.uint64) + _GAMMA)
+    return mix64(np.arange(1 << 16, dtype=np.uint64) + GAMMA)
 
 
 def _block_hashes(values: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -67,13 +57,13 @@ def _block_hashes(values: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.i
     starts = bounds[:-1] - bounds[0]
     places = np.arange(1, len(values) + 1, dtype=np.uint64)
     places -= np.repeat(starts.astype(np.uint64), lengths)
-    places *= _GAMMA
+    places *= GAMMA
     sums = np.zeros(len(values) + 1, np.uint64)
     # Mixed twice: a number and a place that are exchanged give something else.
     places += _spread(values)
-    np.cumsum(mixed(places), out=sums[1:])
+    np.cumsum(mix64(places), out=sums[1:])
     stops = bounds[1:] - bounds[0]
-    return mixed(sums[stops] - sums[starts] + lengths.astype(np.uint64))
+    return mix64(sums[stops] - sums[starts] + lengths.astype(np.uint64))
 
 
 def window_hashes(values: NDArray[np.unsignedinteger[Any]], width: int) -> NDArray[np.uint64]:
@@ -82,9 +72,9 @@ def window_hashes(values: NDArray[np.unsignedinteger[Any]], width: int) -> NDArr
     spread = _spread(values)
     hashes = np.zeros(count, np.uint64)
     for place in range(width):
-        hashes *= _GAMMA
+        hashes *= GAMMA
         hashes += spread[place : place + count]
-    return mixed(hashes)
+    return mix64(hashes)
 
 
 PERMUTATIONS = 128
@@ -92,7 +82,7 @@ PERMUTATIONS = 128
 
 SHINGLE_TOKENS = 5
 _FOUND = 0.95
-_MINHASH_BLOCK = 2048
+_BLOCK_WINDOWS = 2048
 """Windows that are permuted at a time: what the library makes of them stays in the cache."""
 
 
@@ -109,8 +99,8 @@ def signatures(ids: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.int64])
         width = min(SHINGLE_TOKENS, stop - start)
         windows = np.unique(window_hashes(ids[start:stop], width) >> np.uint64(32))  # (W,) the library takes 32 bits
         signature = empty.copy()
-        for first in range(0, len(windows), _MINHASH_BLOCK):
-            signature.update_batch(windows[first : first + _MINHASH_BLOCK])
+        for first in range(0, len(windows), _BLOCK_WINDOWS):
+            signature.update_batch(windows[first : first + _BLOCK_WINDOWS])
         result[document] = signature.hashvalues
     return result
 
@@ -127,7 +117,7 @@ def band_hashes(signature: NDArray[np.uint32], rows: int) -> NDArray[np.uint64]:
     used = np.ascontiguousarray(signature[:, : bands * rows])
     hashes = run_hashes(used.ravel(), np.arange(0, used.size + 1, rows)).reshape(len(signature), bands)
     hashes += np.arange(bands, dtype=np.uint64)
-    return mixed(hashes)
+    return mix64(hashes)
 
 
 def similarities(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> NDArray[np.float64]:

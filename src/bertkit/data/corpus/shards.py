@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bertkit.core.arrays import run_bounds
 from bertkit.core.files import atomic_path
 from bertkit.data.corpus.manifest import ShardRecord, file_record
 
@@ -38,7 +39,7 @@ def write_shard(
     The offsets in the files are int64 (S+1,) and (D+1,), counted from the shard's start.
     """
     assert sentence_lengths.sum() == len(ids) and document_lengths.sum() == len(sentence_lengths)
-    arrays = {TOKENS: ids, SENTENCES: offsets(sentence_lengths), DOCUMENTS: offsets(document_lengths)}
+    arrays = {TOKENS: ids, SENTENCES: run_bounds(sentence_lengths), DOCUMENTS: run_bounds(document_lengths)}
     files = {}
     for part, array in arrays.items():
         path = folder / shard_file(name, part)
@@ -61,10 +62,3 @@ def record_error(folder: Path, record: ShardRecord) -> str | None:
         if found != count:
             return f"{record.name} has {found:,} {part}, not {count:,}"
     return None
-
-
-def offsets(lengths: NDArray[Any]) -> NDArray[np.int64]:
-    """Where each part starts, and the end of the last: (n,) -> (n+1,)."""
-    result = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=result[1:])
-    return result

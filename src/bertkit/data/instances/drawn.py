@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from bertkit.core.arrays import run_bounds, run_positions, run_starts
 from bertkit.core.batch import token_budget_batches
 from bertkit.core.errors import InputError
 from bertkit.core.randomness import derive_key, generator
@@ -17,6 +18,7 @@ from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.data.instances.batches import MaskedSequences, PretrainingBatch
 from bertkit.data.instances.masking import MaskingOptions, MaskingVocabulary, mask_tokens
 from bertkit.data.instances.sampling import InstanceOptions, InstancePlan, plan_epoch
+from bertkit.text.sequences import SequenceLayout
 
 
 class DrawnInstances:
@@ -54,26 +56,19 @@ class DrawnInstances:
         groups = token_budget_batches(plan.a_length[rows] + plan.b_length[rows] + added, micro_batch_tokens)
         order = np.concatenate(groups)
         rows = rows[order]
-        a_length, b_length = plan.a_length[rows], plan.b_length[rows]
-
-        lengths = a_length + b_length + added
-        ends = np.cumsum(lengths)
-        starts = ends - lengths
-        input_ids = np.empty(ends[-1], np.int64)
-        self._corpus.copy_tokens(plan.a_start[rows], a_length, input_ids, starts + 1)
-        if next_sentence:
-            self._corpus.copy_tokens(plan.b_start[rows], b_length, input_ids, starts + 2 + a_length)
-        is_special = np.zeros(len(input_ids), bool)
-        input_ids[starts] = self._cls_token_id
-        input_ids[ends - 1] = input_ids[starts + 1 + a_length] = self._sep_token_id
-        is_special[starts] = is_special[ends - 1] = is_special[starts + 1 + a_length] = True
-        first_part = a_length + 2
-        token_type_ids = np.repeat(
-            np.tile(np.array([0, 1], np.int64), len(rows)), np.stack([first_part, lengths - first_part], 1).ravel()
-        )
+        segments = [(plan.a_start[rows], plan.a_length[rows]), (plan.b_start[rows], plan.b_length[rows])]
+        if not next_sentence:
+            del segments[1]
+        layout = SequenceLayout.of([length for _, length in segments])
+        input_ids = layout.special_ids(self._cls_token_id, self._sep_token_id, np.int64)
+        is_special = np.ones(len(input_ids), bool)
+        for number, (start, length) in enumerate(segments):
+            places = layout.segment_starts[number :: len(segments)]
+            self._corpus.copy_tokens(start, length, input_ids, places)
+            is_special[run_positions(places, length)] = False
         masked = mask_tokens(
             input_ids,
-            lengths,
+            layout.lengths,
             is_special,
             numbers=numbers[order],
             key=derive_key(self._seed, self._purpose, epoch),
@@ -82,8 +77,8 @@ class DrawnInstances:
         )
         sequences = MaskedSequences(
             input_ids=masked.input_ids,
-            token_type_ids=token_type_ids,
-            lengths=lengths,
+            token_type_ids=layout.token_types(1, np.int64),
+            lengths=layout.lengths,
             masked_positions=masked.positions,
             masked_labels=masked.labels,
             next_sentence_labels=plan.is_random[rows].astype(np.int64) if next_sentence else None,
@@ -103,14 +98,13 @@ class _Plan:
     """Token ranges of every instance, one for each document in it.
 
     `first_range` (I+1,) says which are an instance's, `lengths` (I,) how long it is with its special tokens. A range
-    (R,) starts at `start` in the corpus and lies at `place` in its instance.
+    (R,) has `length` tokens from `start` on in the corpus.
     """
 
     first_range: NDArray[np.int64]
     lengths: NDArray[np.int64]
     start: NDArray[np.int64]
     length: NDArray[np.int64]
-    place: NDArray[np.int64]
 
 
 class FullSentences:
@@ -141,20 +135,16 @@ class FullSentences:
         groups = token_budget_batches(plan.lengths[rows], micro_batch_tokens)
         order = np.concatenate(groups)
         rows = rows[order]
-        lengths = plan.lengths[rows]
-        starts = np.cumsum(lengths) - lengths
         counts = plan.first_range[rows + 1] - plan.first_range[rows]
-        ranges = _places(plan.first_range[rows], counts)
-        range_length = plan.length[ranges]
-        range_place = np.repeat(starts, counts) + plan.place[ranges]
-        input_ids = np.empty(lengths.sum(), np.int64)
-        is_special = np.zeros(len(input_ids), bool)
-        self._corpus.copy_tokens(plan.start[ranges], range_length, input_ids, range_place)
-        input_ids[starts], input_ids[range_place + range_length] = self._cls_token_id, self._sep_token_id
-        is_special[starts] = is_special[range_place + range_length] = True
+        ranges = run_positions(plan.first_range[rows], counts)
+        layout = SequenceLayout(plan.length[ranges], counts)
+        input_ids = layout.special_ids(self._cls_token_id, self._sep_token_id, np.int64)
+        self._corpus.copy_tokens(plan.start[ranges], layout.segments, input_ids, layout.segment_starts)
+        is_special = np.ones(len(input_ids), bool)
+        is_special[run_positions(layout.segment_starts, layout.segments)] = False
         masked = mask_tokens(
             input_ids,
-            lengths,
+            layout.lengths,
             is_special,
             numbers=numbers[order],
             key=derive_key(self._seed, "masking", epoch),
@@ -163,8 +153,8 @@ class FullSentences:
         )
         sequences = MaskedSequences(
             input_ids=masked.input_ids,
-            token_type_ids=np.zeros(len(input_ids), np.int64),
-            lengths=lengths,
+            token_type_ids=layout.token_types(0, np.int64),
+            lengths=layout.lengths,
             masked_positions=masked.positions,
             masked_labels=masked.labels,
             next_sentence_labels=None,
@@ -176,13 +166,13 @@ class FullSentences:
         order = generator(derive_key(self._seed, "document order", epoch)).permutation(corpus.num_documents)
         documents = corpus.documents[order]
         sentences = corpus.document_sentences[documents + 1] - corpus.document_sentences[documents]
-        sentence = _places(corpus.document_sentences[documents], sentences)
+        sentence = run_positions(corpus.document_sentences[documents], sentences)
         opens = np.zeros(len(sentence), bool)
-        opens[np.cumsum(sentences) - sentences] = True
+        opens[run_starts(sentences)] = True
 
         tokens = corpus.sentence_tokens[sentence + 1] - corpus.sentence_tokens[sentence]
         parts = np.maximum(-(-tokens // most), 1)
-        part = _places(np.zeros(len(parts), np.int64), parts)
+        part = run_positions(0, parts)
         piece_start = np.repeat(corpus.sentence_tokens[sentence], parts) + part * most
         piece_length = np.minimum(np.repeat(tokens, parts) - part * most, most)
         separators = np.where(part == 0, np.repeat(opens, parts), False).astype(np.int64)  # before the piece
@@ -193,20 +183,13 @@ class FullSentences:
         range_pieces = np.flatnonzero(begins)
         first_range = np.searchsorted(range_pieces, [*first_piece, len(begins)])
         length = np.add.reduceat(piece_length, range_pieces)
-        ends = np.cumsum(length + 1)  # a [SEP] behind every range
-        before = np.concatenate(([0], ends))[first_range]
-        return _Plan(
-            first_range=first_range,
-            lengths=1 + np.diff(before),
-            start=piece_start[range_pieces],
-            length=length,
-            place=ends - length - np.repeat(before[:-1], np.diff(first_range)),
-        )
+        layout = SequenceLayout(length, np.diff(first_range))
+        return _Plan(first_range=first_range, lengths=layout.lengths, start=piece_start[range_pieces], length=length)
 
 
 def _cut(lengths: NDArray[np.int64], separators: NDArray[np.int64], most: int) -> list[int]:
     """The first piece of every instance, of as many as `most` tokens hold; a separator needs one, but not in front."""
-    ends = np.concatenate(([0], np.cumsum(lengths + separators)))
+    ends = run_bounds(lengths + separators)
     following = np.searchsorted(ends, ends[:-1] + separators + most, side="right") - 1
     following = np.maximum(following, np.arange(1, len(lengths) + 1)).tolist()
     firsts, piece = [], 0
@@ -214,10 +197,3 @@ def _cut(lengths: NDArray[np.int64], separators: NDArray[np.int64], most: int) -
         firsts.append(piece)
         piece = following[piece]
     return firsts
-
-
-def _places(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Every place of the ranges, end to end."""
-    ends = np.cumsum(lengths)
-    places: NDArray[np.int64] = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
-    return places

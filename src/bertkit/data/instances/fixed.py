@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bertkit.core.arrays import run_positions, run_starts
 from bertkit.core.batch import token_budget_batches
 from bertkit.core.console import counted
 from bertkit.core.errors import InputError
@@ -94,14 +95,13 @@ class FixedInstances:
         order = np.concatenate(groups)
         rows, starts, lengths = rows[order], starts[order], lengths[order]
         prediction_starts, predictions = _ranges(self.arrays[PREDICTION_STARTS], rows)
-        tokens = _places(starts, lengths)  # (T,) in the N tokens
-        masked = _places(prediction_starts, predictions)
-        sequence_starts = np.cumsum(lengths) - lengths
+        tokens = run_positions(starts, lengths)  # (T,) in the N tokens
+        masked = run_positions(prediction_starts, predictions)
         sequences = MaskedSequences(
             input_ids=self.arrays[IDS][tokens],
             token_type_ids=self.arrays[SEGMENTS][tokens],
             lengths=lengths,
-            masked_positions=self.arrays[POSITIONS][masked] + np.repeat(sequence_starts, predictions),
+            masked_positions=self.arrays[POSITIONS][masked] + np.repeat(run_starts(lengths), predictions),
             masked_labels=self.arrays[LABELS][masked].astype(np.int64),
             next_sentence_labels=self.arrays[RANDOM][rows].astype(np.int64),
         )
@@ -111,13 +111,6 @@ class FixedInstances:
 def _ranges(bounds: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Starts and lengths of ranges that follow one another, (n+1,) -> 2 x (len(rows),)."""
     return bounds[rows], bounds[rows + 1] - bounds[rows]
-
-
-def _places(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Every place of the ranges, end to end."""
-    ends = np.cumsum(lengths)
-    places: NDArray[np.int64] = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
-    return places
 
 
 Prepared = PreparedCorpus | FixedInstances

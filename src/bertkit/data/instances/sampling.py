@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bertkit.core.arrays import run_positions
 from bertkit.core.errors import InputError
 from bertkit.core.randomness import derive_key, uniforms
 from bertkit.data.corpus.prepared import PreparedCorpus
+from bertkit.text.sequences import longest_first_by_token
 
-_COINS = 53
+_WORD_BITS = 53
 """Random bits of one uniform number."""
 
 
@@ -45,15 +47,15 @@ class InstanceDraws:
         short = 2 + (self.uniform("short length", documents, 0) * (max_num_tokens - 1)).astype(np.int64)
         return np.where(self.uniform("short", documents, 0) < short_seq_prob, short, max_num_tokens)
 
-    def heads(self, purpose: str, tosses: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many of `tosses` (n,) fair coins show heads, for each; counts the bits of as many random numbers."""
-        numbers = -(-tosses // _COINS)
-        owner = np.repeat(np.arange(len(tosses)), numbers)
-        rank = np.arange(len(owner)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
-        coins = np.minimum(tosses[owner] - rank * _COINS, _COINS).astype(np.uint64)
-        bits = (self.uniform(purpose, owner, rank) * 2.0**_COINS).astype(np.uint64)
-        ones = np.bitwise_count(bits & ((np.uint64(1) << coins) - np.uint64(1)))
-        return np.bincount(owner, weights=ones, minlength=len(tosses)).astype(np.int64)
+    def binomial(self, purpose: str, trials: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Draws (n,) from Binomial(`trials`, 1/2): the one bits among as many random bits."""
+        words = -(-trials // _WORD_BITS)
+        owner = np.repeat(np.arange(len(trials)), words)
+        rank = run_positions(0, words)
+        width = np.minimum(trials[owner] - rank * _WORD_BITS, _WORD_BITS).astype(np.uint64)
+        bits = (self.uniform(purpose, owner, rank) * 2.0**_WORD_BITS).astype(np.uint64)
+        ones = np.bitwise_count(bits & ((np.uint64(1) << width) - np.uint64(1)))
+        return np.bincount(owner, weights=ones, minlength=len(trials)).astype(np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,12 +105,13 @@ def plan_pairs(
         sentence_tokens=sentence_tokens,
         draws=draws,
     )
-    a_removed, b_removed = removed_tokens(a_length, b_length, max_num_tokens)
+    a_kept, b_kept = longest_first_by_token(a_length, b_length, max_num_tokens)
+    # Each token is cut off the front or the end, by a fair coin.
     return InstancePlan(
-        a_start=a_start + draws.heads("front of a", a_removed),
-        a_length=a_length - a_removed,
-        b_start=b_start + draws.heads("front of b", b_removed),
-        b_length=b_length - b_removed,
+        a_start=a_start + draws.binomial("front of a", a_length - a_kept),
+        a_length=a_kept,
+        b_start=b_start + draws.binomial("front of b", b_length - b_kept),
+        b_length=b_kept,
         is_random=is_random,
     )
 
@@ -165,17 +168,6 @@ def _random_segments(
     start = sentence_tokens[sentence]
     reached = np.searchsorted(sentence_tokens, start + np.maximum(wanted, 1))
     return start, sentence_tokens[np.minimum(reached, end)] - start
-
-
-def removed_tokens(
-    a_length: NDArray[np.int64], b_length: NDArray[np.int64], max_num_tokens: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many tokens each segment loses when one at a time comes off the longer, or off B where both are equal."""
-    excess = np.maximum(a_length + b_length - max_num_tokens, 0)
-    a_levelled = np.minimum(excess, np.maximum(a_length - b_length, 0))
-    b_levelled = np.minimum(excess, np.maximum(b_length - a_length, 0))
-    both = excess - a_levelled - b_levelled  # taken in turn, B first
-    return a_levelled + both // 2, b_levelled + (both + 1) // 2
 
 
 def plan_segments(
