@@ -16,7 +16,7 @@ from bertkit.cli.main import USER_ERROR, run
 from bertkit.core.errors import InputError
 from bertkit.core.files import read_json, write_json
 from bertkit.inference.convert import convert, write_tensorflow_folder
-from bertkit.inference.engine import check_vocabulary_size
+from bertkit.inference.loaded_model import check_vocabulary_size
 from bertkit.model.config import BertConfig
 from bertkit.model.initialization import initialize
 from bertkit.pretrained.config_json import ModelDescription

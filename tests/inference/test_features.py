@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bertkit.core.batch import pack
 from bertkit.core.errors import InputError
+from bertkit.inference.backends.base import LayerStates
 from bertkit.inference.feature_layers import find_layers, last_layers
 from bertkit.inference.load import load
 from bertkit.inference.predictor import Predictor
@@ -23,12 +24,9 @@ def encoder(pretrained: Path) -> Predictor:
 @pytest.fixture(scope="module")
 def states(encoder: Predictor) -> list[np.ndarray]:
     """Of each text all hidden states (3, n, H), the text alone in its batch."""
-    with torch.no_grad():
-        outputs = [
-            encoder.model.bert(pack([encoder.model.tokenizer.encode(text)]), output_hidden_states=True)
-            for text in TEXTS
-        ]
-    return [torch.stack(output.hidden_states).numpy() for output in outputs]
+    tokenizer, engine = encoder.model.tokenizer, encoder.model.engine
+    outputs = [engine.run(pack([tokenizer.encode(text)]), LayerStates((0, 1, 2))) for text in TEXTS]
+    return [torch.stack(output).numpy() for output in outputs]
 
 
 LAYERS = st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True)

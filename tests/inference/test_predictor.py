@@ -1,4 +1,3 @@
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bertkit.core.batch import pack
 from bertkit.core.errors import InputError
-from bertkit.inference import engine as text_batches
-from bertkit.inference import predictor as predictor_module
+from bertkit.inference import engine
+from bertkit.inference.backends.base import LayerStates, PooledStates
 from bertkit.inference.load import load
 from bertkit.inference.predictor import Predictor
 
@@ -32,23 +32,15 @@ def test_vectors_come_in_order_and_do_not_depend_on_the_neighbours(encoder: Pred
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_small_chunks_and_batches_change_nothing(encoder: Predictor, monkeypatch: pytest.MonkeyPatch):
+def test_small_chunks_change_nothing(encoder: Predictor, monkeypatch: pytest.MonkeyPatch):
     texts = [" ".join(WORDS[: 1 + index % 4]) for index in range(11)]
-    expected = encoder.embed(texts)
-    monkeypatch.setattr(predictor_module, "CHUNK_TEXTS", 5)
-    monkeypatch.setattr(text_batches, "_MAX_TOKENS", {"cpu": 17})
+    masked = [f"{text} [MASK]" for text in texts]
+    expected, filled = encoder.embed(texts), encoder.fill_mask(masked)
+    monkeypatch.setattr(engine, "CHUNK_TEXTS", 5)
     np.testing.assert_allclose(encoder.embed(texts), expected, atol=1e-5)
-
-
-def test_threads_that_others_start_keep_their_number_of_cores(encoder: Predictor, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(text_batches, "_MAX_TOKENS", {"cpu": 4})
-    before = torch.get_num_threads()
-    encoder.embed(["the cat"] * 8 * before)
-    seen = []
-    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
-    thread.start()
-    thread.join()
-    assert [torch.get_num_threads(), *seen] == [before, before]
+    assert [[entry for entry, _ in mask] for one in encoder.fill_mask(masked) for mask in one] == [
+        [entry for entry, _ in mask] for one in filled for mask in one
+    ]
 
 
 def test_no_texts_give_no_vectors(encoder: Predictor):
@@ -58,15 +50,13 @@ def test_no_texts_give_no_vectors(encoder: Predictor):
 def test_mean_cls_and_pooler_are_what_their_names_say(encoder: Predictor):
     text = "the cat sat"
     ids = encoder.model.tokenizer.encode(text)
-    from bertkit.core.batch import pack
-
-    with torch.no_grad():
-        output = encoder.model.bert(pack([ids]), output_hidden_states=True)
-    np.testing.assert_allclose(encoder.embed(text), output.last_hidden_state.mean(0), atol=1e-6)
-    np.testing.assert_allclose(encoder.embed(text, "cls"), output.last_hidden_state[0], atol=1e-6)
-    np.testing.assert_allclose(encoder.embed(text, "pooler"), output.pooler_output[0], atol=1e-6)
+    states = encoder.model.engine.run(pack([ids]), LayerStates((0, 1, 2)))
+    (pooled,) = encoder.model.engine.run(pack([ids]), PooledStates())
+    np.testing.assert_allclose(encoder.embed(text), states[-1].mean(0), atol=1e-6)
+    np.testing.assert_allclose(encoder.embed(text, "cls"), states[-1][0], atol=1e-6)
+    np.testing.assert_allclose(encoder.embed(text, "pooler"), pooled[0], atol=1e-6)
     for layer in (0, 1, -2, 2):
-        np.testing.assert_allclose(encoder.embed(text, layer=layer), output.hidden_states[layer].mean(0), atol=1e-6)
+        np.testing.assert_allclose(encoder.embed(text, layer=layer), states[layer].mean(0), atol=1e-6)
 
 
 def test_normalized_vectors_have_length_one(encoder: Predictor):

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import load_file
 
 from bertkit.core.errors import InputError
+from bertkit.inference.evaluation import evaluate
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.recipes import finetune_seed
 from bertkit.recipes.finetune import finetune
 from bertkit.recipes.finetune_setup import FinetuneSetup
 from bertkit.recipes.options import FinetuneOptions
 from bertkit.tasks.data import TaskData, read_task_data
-from bertkit.tasks.evaluation import evaluate
 from bertkit.tasks.labelled import LabelledExamples
 from bertkit.tasks.model import load_task_model
 from bertkit.tasks.options import Columns

@@ -7,13 +7,13 @@ import torch
 
 from bertkit.core.errors import InputError
 from bertkit.core.files import write_json
+from bertkit.inference.evaluation import compute_logits
 from bertkit.model.config import BertConfig
 from bertkit.model.encoder import Encoder
 from bertkit.model.initialization import initialize
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task
-from bertkit.tasks.evaluation import compute_logits
 from bertkit.tasks.model import TaskModel, load_task, load_task_model, save_task_model
 from bertkit.tasks.options import Columns
 from bertkit.tasks.regression import Regression

@@ -7,12 +7,12 @@ import pytest
 import torch
 import transformers
 
+from bertkit.inference.evaluation import compute_logits
 from bertkit.model.config import BertConfig
 from bertkit.model.initialization import initialize
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.tasks.choice import MultipleChoice
 from bertkit.tasks.contract import Task
-from bertkit.tasks.evaluation import compute_logits
 from bertkit.tasks.model import load_task, load_task_model, new_task_model, save_task_model
 from bertkit.tasks.options import Columns
 from bertkit.tasks.questions.task import SpanExtraction

@@ -121,7 +121,7 @@ def features(
     loaded = load(model, precision=precision).model
     plan = FeaturePlan.of(
         loaded,
-        layers=last_layers(loaded.bert.config.num_hidden_layers) if layers is None else layers,
+        layers=last_layers(loaded.config.num_hidden_layers) if layers is None else layers,
         combination=combine,
         weights=numbers,
         pooling=pooling,

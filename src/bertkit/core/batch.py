@@ -125,11 +125,14 @@ def pack(sequences: Sequence[EncodedSequence]) -> PackedBatch:
     )
 
 
-def token_budget_batches(lengths: NDArray[np.integer] | Sequence[int], max_tokens: int) -> list[NDArray[np.int64]]:
+def token_budget_batches(
+    lengths: NDArray[np.integer] | Sequence[int], max_tokens: int, *, is_padded: bool = False
+) -> list[NDArray[np.int64]]:
     """Group sequences of the given lengths (B,) into batches of at most `max_tokens` tokens.
 
     Returns index arrays. Sequences come longest first (equal lengths in their order), so that a batch holds like
-    lengths; a sequence longer than `max_tokens` is a batch of its own.
+    lengths; a sequence longer than `max_tokens` is a batch of its own. With `is_padded` every sequence counts as much
+    as the longest of its batch.
     """
     lengths = np.asarray(lengths, np.int64)
     order = np.argsort(-lengths, kind="stable")
@@ -137,7 +140,10 @@ def token_budget_batches(lengths: NDArray[np.integer] | Sequence[int], max_token
     batches = []
     start = used = 0
     while start < len(order):
-        stop = max(start + 1, int(np.searchsorted(ends, used + max_tokens, side="right")))
+        if is_padded:
+            stop = start + max(1, max_tokens // max(1, int(lengths[order[start]])))
+        else:
+            stop = max(start + 1, int(np.searchsorted(ends, used + max_tokens, side="right")))
         batches.append(order[start:stop])
         start, used = stop, int(ends[stop - 1])
     return batches

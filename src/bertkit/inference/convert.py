@@ -1,4 +1,4 @@
-"""- from one folder format to another."""
+"""Conversion of a model folder from one format to another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder, write_json
-from bertkit.inference.engine import check_vocabulary_size
+from bertkit.inference.loaded_model import check_vocabulary_size
 from bertkit.pretrained.card import CARD_FILE, ModelCard, how_to_load_checkpoint
 from bertkit.pretrained.config_json import CONFIG_FILE
 from bertkit.pretrained.folder import TASK_FILE, LoadReport, ModelFolder
@@ -67,7 +67,7 @@ def convert(
     card = ModelCard(
         title=f"{folder.path.resolve().name}, converted",
         summary=f"Converted by bertkit from {folder.weights.name}"
-        + (f"; how it came about stands in `{_SOURCE_CARD}`." if source_card.is_file() else "."),
+        + (f"; how it was made is told in `{_SOURCE_CARD}`." if source_card.is_file() else "."),
     )
     with atomic_folder(target) as temporary:
         if to == "tensorflow":

@@ -1,6 +1,5 @@
-"""- from texts to a file of vectors, resumable."""
+"""A file of vectors of any number of texts, part by part, so that a run that was stopped is resumed."""
 # N texts.
-# F features.
 
 from __future__ import annotations
 
@@ -19,8 +18,8 @@ import pyarrow as pa
 from bertkit.core.console import progress
 from bertkit.core.files import atomic_path, exclusive, remove_leftovers
 from bertkit.data.readers.text import TextRow
-from bertkit.inference.engine import LoadedModel, Streams
 from bertkit.inference.features import FeaturePlan, extract_features
+from bertkit.inference.loaded_model import LoadedModel
 from bertkit.inference.vector_files import ID, check_vector_path, empty_and_cut, vector_table, vector_writer
 
 
@@ -74,7 +73,7 @@ def write_features(
     """Carry out `plan` on every text and write `output`, .npy or .parquet; see `vector_writer`.
 
     Memory does not grow with the number of texts. Parts are kept in a hidden folder beside `output` until it is whole,
-    each known by its texts, the model and the plan: a call that was killed goes on when it is made again, and ends with
+    each named by its texts, the model and the plan: a call that was killed resumes when it is made again, and ends with
     the same bytes. `share_read` says how much of all texts has been read, None where nobody knows.
     """
     check_vector_path(output)
@@ -114,7 +113,6 @@ def _make_parts(
     share_read: Callable[[], float | None],
 ) -> Iterator[Path]:
     """Yield the parts in order, made where they are not there already."""
-    streams = Streams(model.device)
     vocabulary = model.tokenizer.subwords.vocabulary if plan.is_per_token else None
     made_by = _fingerprint(model, plan)
     done = 0
@@ -127,7 +125,7 @@ def _make_parts(
             if path.is_file():
                 bar.advance(len(chunk))
             else:
-                features = extract_features(model, streams, [row.text for row in chunk], plan, bar.advance)
+                features = extract_features(model, [row.text for row in chunk], plan, bar.advance)
                 _write(path, vector_table(chunk, features, vocabulary))
             done += len(chunk)
             yield path
@@ -154,8 +152,8 @@ def _fingerprint(model: LoadedModel, plan: FeaturePlan) -> bytes:
     """What decides the vectors of a text; files of weights count by path, size and time of change."""
     files = [path.resolve() for path in model.folder.weight_files]
     weights = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    precision = str(model.bert.embeddings.word_embeddings.weight.dtype)
-    described = [_FORMAT, weights, model.tokenizer.fingerprint, precision, model.device.type, asdict(plan)]
+    backend = model.engine.backend
+    described = [_FORMAT, weights, model.tokenizer.fingerprint, backend.precision, backend.device.type, asdict(plan)]
     return json.dumps(described).encode()
 
 

@@ -1,7 +1,5 @@
-"""- layers, pooling, vectors of texts and tokens."""
-# T tokens, B sequences, H hidden.
-# T tokens, B sequences, H hidden, F features.
-# N texts, R rows of vectors (N, or all tokens), F features.
+"""Vectors of texts or of their tokens: which layers they are made of, and how those are pooled and combined."""
+# N texts, B of them in a batch, T tokens, R rows of vectors (N, or all tokens), H hidden, F features.
 
 from __future__ import annotations
 
@@ -16,12 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from bertkit.core.arrays import run_positions, run_starts
 from bertkit.core.batch import PackedBatch
 from bertkit.core.errors import InputError
-from bertkit.inference.engine import LoadedModel, Streams, run_sequences
+from bertkit.inference.backends.base import LayerStates, Output, PooledStates, TokenStates, Want
 from bertkit.inference.feature_layers import Layers, find_layers
-from bertkit.model.encoder import EncoderOutput
+from bertkit.inference.loaded_model import LoadedModel
 from bertkit.pretrained.sentence_settings import Pooling
 from bertkit.text.sequences import EncodedExample
 
@@ -33,20 +30,20 @@ def mean_of_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
 
 
 def first_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
-    """Hidden states of [CLS]: (T, H) to float32 (B, H)."""
-    return hidden[batch.cu_seqlens[:-1]].float()
+    """Hidden states of [CLS]: (T, H), or (B, H) where no others were read, to float32 (B, H)."""
+    return (hidden if len(hidden) == batch.num_sequences else hidden[batch.cu_seqlens[:-1]]).float()
 
 
-def all_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
-    """Every token's own: (T, H) to float32 (T, H)."""
-    return hidden.float()
+def every_row(states: Tensor, batch: PackedBatch) -> Tensor:
+    """Every token's own (T, H), or what the pooler made (B, H), in float32."""
+    return states.float()
 
 
 Combination = Literal["concat", "sum", "mean", "weighted"]
 FeaturePooling = Literal["mean", "cls", "tokens"]
 """Mean of all tokens with the special ones, hidden state of [CLS], or every token's own."""
 
-_POOLINGS = {"mean": mean_of_tokens, "cls": first_tokens, "tokens": all_tokens}
+_POOLINGS = {"mean": mean_of_tokens, "cls": first_tokens, "pooler": every_row, "tokens": every_row}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,14 +76,14 @@ class FeaturePlan:
         max_length: int | None = None,
     ) -> FeaturePlan:
         """Check every choice; raises `InputError`."""
-        config = model.bert.config
+        config = model.config
         found = find_layers(layers, config.num_hidden_layers)
         if combination not in get_args(Combination):
             raise InputError(f"combination {combination!r} is unknown: use one of {', '.join(get_args(Combination))}")
-        if pooling == "pooler" and model.bert.pooler is None:
+        if pooling == "pooler" and not model.engine.backend.has_pooler:
             raise InputError(f"{model.path} has no pooler: use pooling mean or cls")
         if pooling == "pooler" and found != (config.num_hidden_layers,):
-            raise InputError(f"the pooler stands on the last layer, not on layer {layers}: use pooling mean or cls")
+            raise InputError(f"the pooler reads the last layer, not layer {layers}: use pooling mean or cls")
         return cls(
             layers=found,
             combination=combination,
@@ -108,23 +105,19 @@ class FeaturePlan:
         """Whether every token has a vector, and not every text."""
         return self.pooling == "tokens"
 
-    def tokens_read(self, batch: PackedBatch) -> Tensor | None:
-        """The tokens whose last hidden states become vectors; None for all."""
+    @property
+    def want(self) -> Want:
+        """What the vectors are made of."""
         if self.pooling == "pooler":
-            return batch.cu_seqlens.new_empty(0)
-        return batch.cu_seqlens[:-1] if self.pooling == "cls" and not self.needs_hidden_states else None
+            return PooledStates()
+        if self.needs_hidden_states:
+            return LayerStates(self.layers)
+        return TokenStates("first" if self.pooling == "cls" else "all")
 
-    def vectors(self, batch: PackedBatch, output: EncoderOutput) -> Tensor:
-        """Float32 (B, F), or (T, F) of tokens, of an encoder that read `tokens_read`."""
-        states = output.hidden_states
-        if self.pooling == "pooler":
-            made = output.pooler_output.float()
-        else:
-            # Where [CLS] alone was read, every token that there is.
-            pool = all_tokens if states is None and self.pooling == "cls" else _POOLINGS[self.pooling]
-            chosen = [output.last_hidden_state] if states is None else [states[layer] for layer in self.layers]
-            # Pooling first: both are linear, and there are fewer sequences than tokens.
-            made = self._combined([pool(hidden, batch) for hidden in chosen])
+    def vectors(self, batch: PackedBatch, output: Output) -> Tensor:
+        """Float32 (B, F), or (T, F) of tokens: of what `want` gives, or of the hidden states of `layers`."""
+        # Pooling first: both are linear, and there are fewer sequences than tokens.
+        made = self._combined([_POOLINGS[self.pooling](states, batch) for states in output])
         return F.normalize(made) if self.normalize else made
 
     def _combined(self, parts: Sequence[Tensor]) -> Tensor:
@@ -146,7 +139,7 @@ def _checked_weights(weights: Sequence[float] | None, combination: Combination, 
         raise InputError(f"a weighted sum of {count} layers needs {count} weights, there are {given}: give one a layer")
     for weight in weights:
         if not math.isfinite(weight):
-            raise InputError(f"weight {weight} is no number to multiply with: give finite weights")
+            raise InputError(f"weight {weight} is not finite: give finite weights")
     return tuple(float(weight) for weight in weights)
 
 
@@ -182,7 +175,6 @@ class TextFeatures:
 
 def extract_features(
     model: LoadedModel,
-    streams: Streams,
     texts: Sequence[str],
     plan: FeaturePlan,
     advance: Callable[[int], None] = lambda count: None,
@@ -192,18 +184,8 @@ def extract_features(
     room = plan.max_length - 2  # beside [CLS] and [SEP]
     examples = model.tokenizer.join(pieces.cut(room))
     lengths = np.array([len(example) for example in examples], np.int64)
-    rows = lengths if plan.is_per_token else np.ones_like(lengths)
-    starts = run_starts(rows)
-    vectors = np.empty((int(rows.sum()), plan.width), np.float32)
-
-    def answer(batch: PackedBatch, output: EncoderOutput) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = plan.vectors(batch, output).cpu().numpy()
-        return found
-
-    batches = run_sequences(
-        model, streams, examples, answer, read=plan.tokens_read, output_hidden_states=plan.needs_hidden_states
+    counts = lengths if plan.is_per_token else np.ones_like(lengths)
+    vectors = model.engine.rows(
+        examples, plan.want, counts, lambda batch, output: plan.vectors(batch, output).cpu(), advance
     )
-    for indices, found in batches:
-        vectors[run_positions(starts[indices], rows[indices])] = found
-        advance(len(indices))
-    return TextFeatures(vectors, examples, pieces.lengths > room)
+    return TextFeatures(vectors.numpy(), examples, pieces.lengths > room)

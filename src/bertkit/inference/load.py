@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from bertkit.core.devices import default_device, resolve_precision
+from bertkit.core.devices import default_device
 from bertkit.core.machine import Precision, tune_allocator
-from bertkit.inference.backends.torch_packed import can_prepack, prepack
-from bertkit.inference.engine import LoadedModel
+from bertkit.inference.backends.torch_packed import TorchPacked
+from bertkit.inference.engine import Engine
+from bertkit.inference.loaded_model import LoadedModel
 from bertkit.inference.predictor import Predictor
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.pretrained.models import BertWithHeads
@@ -29,13 +30,12 @@ def load(
     """Load a folder, or a hub name where there is a network, in Hugging Face's format.
 
     `precision` "bf16" holds the weights in bf16, which halves memory and, where the device multiplies it in hardware,
-    time; "auto" takes it there. `device` None is the first CUDA device, else the processor. On the processor, with
-    `keep_freed_memory` the C library keeps what this process frees for what it takes next, instead of handing it back
+    time; "auto" takes it there. `device` None is the first CUDA device, else the CPU. On the CPU, with
+    `keep_freed_memory`, the C library keeps what this process frees for what it takes next, instead of handing it back
     to the system after every batch, which costs a third of the time. Raises `InputError`.
     """
     folder = ModelFolder.open(path)
     place = default_device() if device is None else torch.device(device)
-    low = resolve_precision(precision, place) == "bf16"
     if keep_freed_memory and place.type == "cpu":
         tune_allocator()
     tokenizer = Tokenizer.from_pretrained(folder.path)
@@ -44,25 +44,15 @@ def load(
     module: TaskModel | BertWithHeads
     if has_task(folder):
         module, task = load_task_model(folder)
-        masked_lm = None
     else:
         module, report = BertWithHeads.from_folder(folder)
-        masked_lm = module.masked_lm
         report.show()
 
-    module.eval().requires_grad_(False).to(place)
-    if low:
-        module.to(torch.bfloat16)
-        if can_prepack(place):
-            prepack(module)
     return Predictor(
         LoadedModel(
             folder=folder,
-            device=place,
             tokenizer=tokenizer,
-            bert=module.bert,
-            masked_lm=masked_lm,
+            engine=Engine(TorchPacked.frozen(module, place, precision)),
             task=task,
-            head=None if task is None else module.head,
         )
     )

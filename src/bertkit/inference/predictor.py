@@ -11,11 +11,11 @@ from typing import Any, Literal, get_args, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bertkit.core.batch import PackedBatch
 from bertkit.core.errors import InputError
-from bertkit.inference.engine import CHUNK_TEXTS, LoadedModel, Streams, run_sequences, run_texts
+from bertkit.inference.backends.base import MASKED_LM, TASK, HeadLogits, Output, TokensWithId, find_positions
+from bertkit.inference.engine import chunks
 from bertkit.inference.feature_layers import Layers
 from bertkit.inference.features import (
     Combination,
@@ -25,13 +25,11 @@ from bertkit.inference.features import (
     TokenFeatures,
     extract_features,
 )
-from bertkit.model.encoder import EncoderOutput
+from bertkit.inference.loaded_model import LoadedModel
 from bertkit.pretrained.sentence_settings import Pooling
 from bertkit.tasks.contract import Task
-from bertkit.tasks.evaluation import in_order
 from bertkit.tasks.examples import Examples
 from bertkit.tasks.labelled import checked_texts, shortened
-from bertkit.tasks.model import head_outputs, tokens_read
 from bertkit.tasks.predictions import Prediction
 
 Filling = tuple[str, float]
@@ -50,7 +48,6 @@ class Predictor:
 
     def __init__(self, model: LoadedModel) -> None:
         self.model = model
-        self._streams = Streams(model.device)
 
     @overload
     def fill_mask(  # type: ignore[overload-overlap]  # a string is a sequence of strings, too
@@ -69,8 +66,8 @@ class Predictor:
         """
         if isinstance(texts, str):
             return self.fill_mask([texts], top_k, max_length=max_length)[0]
-        masked_lm, tokenizer = self.model.masked_lm, self.model.tokenizer
-        if masked_lm is None:
+        engine, tokenizer = self.model.engine, self.model.tokenizer
+        if MASKED_LM not in engine.backend.heads:
             raise InputError(
                 f"{self.model.path} holds {self.model.architecture}, which has no masked-LM head: "
                 "give a pre-trained model, such as RUN/model of bertkit pretrain"
@@ -78,16 +75,15 @@ class Predictor:
         if not 1 <= top_k <= tokenizer.vocab_size:
             raise InputError(f"top_k must lie in 1 to {tokenizer.vocab_size}, the vocabulary's size, got {top_k}")
         texts = checked_texts(texts)
-        word_embeddings = self.model.bert.embeddings.word_embeddings.weight
+        masks = TokensWithId(tokenizer.mask_token_id)
 
-        def masks(batch: PackedBatch) -> Tensor:
-            return (batch.input_ids == tokenizer.mask_token_id).nonzero().squeeze(-1)  # (M,)
-
-        def answer(batch: PackedBatch, output: EncoderOutput) -> list[list[list[Filling]]]:
-            logits = masked_lm(output.last_hidden_state, word_embeddings)  # (M, V)
+        def likeliest(batch: PackedBatch, output: Output) -> list[list[list[Filling]]]:
+            (logits,) = output  # (M, V)
             # A model's table may be longer than its vocabulary.
             best = logits[:, : tokenizer.vocab_size].float().softmax(-1).topk(top_k)
-            owners = torch.searchsorted(batch.cu_seqlens, masks(batch), right=True) - 1
+            positions = find_positions(batch, masks)
+            assert positions is not None
+            owners = torch.searchsorted(batch.cu_seqlens, positions, right=True) - 1
             found: list[list[list[Filling]]] = [[] for _ in range(batch.num_sequences)]
             for owner, chances, entries in zip(
                 owners.tolist(), best.values.tolist(), best.indices.tolist(), strict=True
@@ -98,9 +94,11 @@ class Predictor:
 
         fillings: list[list[list[Filling]]] = [[] for _ in texts]
         longest = self.model.longest(max_length)
-        for indices, found in run_texts(self.model, self._streams, texts, longest, answer, read=masks):
-            for index, filled in zip(indices, found, strict=True):
-                fillings[index] = filled
+        for chunk in chunks(len(texts)):
+            sequences = tokenizer.encode_batch(texts[chunk.start : chunk.stop], max_length=longest)
+            for places, found in engine.map(sequences, HeadLogits(MASKED_LM, masks), likeliest):
+                for place, filled in zip(places, found, strict=True):
+                    fillings[chunk[place]] = filled
         for index, filled in enumerate(fillings):
             if not filled:
                 mask = tokenizer.special_tokens.mask
@@ -150,26 +148,20 @@ class Predictor:
         advance: Callable[[float], None] = lambda count: None,
     ) -> Iterator[Prediction]:
         """The same one after another; `say` is told what was found odd on encoding, `advance` of how many are done."""
-        head = self.model.head
-        assert head is not None
         task = replace(self.task, max_length=self.model.longest(max_length, self.task.max_length))
-
-        read = partial(tokens_read, reads_tokens=task.reads_tokens)
-
-        def answer(batch: PackedBatch, output: EncoderOutput) -> Tensor:
-            return head_outputs(head, output, reads_tokens=task.reads_tokens).float().cpu()
-
-        for first in range(0, len(examples), CHUNK_TEXTS):
-            chunk = examples.take(range(first, min(first + CHUNK_TEXTS, len(examples))))
+        for numbers in chunks(len(examples)):
+            chunk = examples.take(numbers)
             instances = task.encode(chunk, self.model.tokenizer, labelled=False)
             for warning in instances.warnings:
                 say(warning)
-            batches, parts = [], []
-            for batch, part in run_sequences(self.model, self._streams, instances.sequences, answer, read=read):
-                batches.append(batch)
-                parts.append(part)
-                advance(len(chunk) * len(batch) / len(instances.sequences))
-            yield from task.decode(in_order(batches, parts, instances.sequence_rows), instances)
+            share = len(chunk) / len(instances.sequences)
+            logits = self.model.engine.rows(
+                instances.sequences,
+                HeadLogits(TASK),
+                instances.sequence_rows,
+                advance=partial(_advance, advance, share),
+            )
+            yield from task.decode(logits, instances)
 
     def embed(
         self,
@@ -272,14 +264,18 @@ class Predictor:
     def _text_vectors(self, texts: Sequence[str], plan: FeaturePlan) -> NDArray[np.float32]:
         """One row a text, (N, F)."""
         vectors = np.empty((len(texts), plan.width), np.float32)
-        for first, features in self._feature_chunks(texts, plan):
-            vectors[first : first + CHUNK_TEXTS] = features.vectors
+        for chunk, features in self._feature_chunks(texts, plan):
+            vectors[chunk.start : chunk.stop] = features.vectors
         return vectors
 
-    def _feature_chunks(self, texts: Sequence[str], plan: FeaturePlan) -> Iterator[tuple[int, TextFeatures]]:
-        """Chunks of texts with the number of their first."""
-        for first in range(0, len(texts), CHUNK_TEXTS):
-            yield first, extract_features(self.model, self._streams, texts[first : first + CHUNK_TEXTS], plan)
+    def _feature_chunks(self, texts: Sequence[str], plan: FeaturePlan) -> Iterator[tuple[range, TextFeatures]]:
+        """The features of a chunk of texts, with their numbers."""
+        for chunk in chunks(len(texts)):
+            yield chunk, extract_features(self.model, texts[chunk.start : chunk.stop], plan)
+
+
+def _advance(advance: Callable[[float], None], share: float, count: int) -> None:
+    advance(share * count)
 
 
 def _check_pooling(pooling: str, known: Sequence[str]) -> None:

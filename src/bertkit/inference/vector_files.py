@@ -1,4 +1,4 @@
-"""- .npy, Parquet and Arrow tables of vectors."""
+"""Tables of vectors and the files that they are written to: .npy or Parquet."""
 # N texts, T tokens, F features.
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class VectorWriter(ABC):
 
 
 class _NpyWriter(VectorWriter):
-    """The array (N, F), or (T, F) of tokens, alone; what belongs to its rows lies in files of its own beside it."""
+    """The array (N, F), or (T, F) of tokens; what belongs to its rows is in other files beside it."""
 
     def __init__(self, path: Path, output: Path, sides: ExitStack, *, with_ids: bool) -> None:
         self._path, self._output, self._sides = path, output, sides

@@ -19,12 +19,12 @@ from bertkit.core.arrays import run_positions
 from bertkit.core.batch import PackedBatch, pack, token_budget_batches
 from bertkit.core.files import read_json, write_json
 from bertkit.core.randomness import derive_key, generator
+from bertkit.inference.evaluation import evaluate, tune
 from bertkit.model.size import training_flops
 from bertkit.recipes.cards import finetuning_card
 from bertkit.recipes.finetune_result import SeedResult
 from bertkit.recipes.finetune_setup import FinetuneSetup, starting_model
 from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
-from bertkit.tasks.evaluation import evaluate, tune
 from bertkit.tasks.model import TaskModel, save_task_model
 from bertkit.training.layerwise import layerwise_schedules
 from bertkit.training.loop import BEST_FILE, train

@@ -18,12 +18,12 @@ from sklearn.pipeline import FeatureUnion
 from torch import Tensor, nn
 
 from bertkit.core.devices import default_device, token_budget
+from bertkit.inference.evaluation import compute_logits
 from bertkit.model.initialization import initialize
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.recipes.finetune_seed import FinetuneLoader, FinetuneObjective
 from bertkit.tasks.classification import Classification, classes_of
 from bertkit.tasks.contract import Task, TaskInstances
-from bertkit.tasks.evaluation import compute_logits
 from bertkit.tasks.labelled import LabelledExamples
 from bertkit.tasks.model import new_task_model, save_task_model
 from bertkit.text.sequences import EncodedExample

@@ -16,6 +16,7 @@ from bertkit.core.devices import default_device, token_budget
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_path, exclusive, write_json
 from bertkit.data.readers.text import EncodingErrors
+from bertkit.inference.evaluation import evaluate
 from bertkit.inference.load import load
 from bertkit.inference.predictor import Predictor
 from bertkit.pretrained.folder import ModelFolder
@@ -26,7 +27,6 @@ from bertkit.recipes.options import FinetuneOptions, GridOptions
 from bertkit.reports.evaluation.pages import REPORT_FILE, write_grid_report, write_run_report
 from bertkit.tasks.benchmarks import find_benchmark
 from bertkit.tasks.data import TaskData
-from bertkit.tasks.evaluation import evaluate
 from bertkit.tasks.examples import Examples
 from bertkit.tasks.glue import GLUE, GlueEntry
 from bertkit.tasks.model import load_task_model

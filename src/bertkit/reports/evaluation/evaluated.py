@@ -12,9 +12,10 @@ from typing import Any
 from torch import Tensor
 
 from bertkit.core.machine import Precision
+from bertkit.inference.evaluation import compute_logits
 from bertkit.reports.page import Piece
 from bertkit.tasks.contract import Task, TaskInstances
-from bertkit.tasks.evaluation import compute_logits, measure
+from bertkit.tasks.evaluation import measure
 from bertkit.tasks.model import TaskModel
 from bertkit.tasks.predictions import Prediction
 

@@ -24,9 +24,9 @@ from bertkit.core.console import progress
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder
 from bertkit.core.randomness import derive_key, generator
-from bertkit.inference.engine import LoadedModel, Streams, run_sequences
+from bertkit.inference.backends.base import LayerStates, Output
 from bertkit.inference.features import FeaturePlan
-from bertkit.model.encoder import EncoderOutput
+from bertkit.inference.loaded_model import LoadedModel
 from bertkit.studies.features.plan import FeatureStudyOptions
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task, TaskInstances
@@ -84,11 +84,17 @@ def _fill(
         for layer in plan.layers
     }
 
-    def answer(batch: PackedBatch, output: EncoderOutput) -> dict[str, NDArray[np.float32]]:
-        return {pooling: plan.vectors(batch, output).cpu().numpy() for pooling, plan in plans.items()}
+    layers = tuple(sorted({layer for plan in plans.values() for layer in plan.layers}))
+
+    def vectors_of_plans(batch: PackedBatch, output: Output) -> dict[str, NDArray[np.float32]]:
+        states = dict(zip(layers, output, strict=True))
+        return {
+            pooling: plan.vectors(batch, tuple(states[layer] for layer in plan.layers)).cpu().numpy()
+            for pooling, plan in plans.items()
+        }
 
     with progress("encoding", len(sequences), "sequences") as bar:
-        for indices, found in run_sequences(model, Streams(model.device), sequences, answer, output_hidden_states=True):
+        for indices, found in model.engine.map(sequences, LayerStates(layers), vectors_of_plans):
             for pooling, vectors in found.items():
                 if kept is None or places is None:
                     _put(arrays, pooling, plans[pooling], indices, vectors)
@@ -222,7 +228,7 @@ class StudyData:
             raise InputError(f"{data.name} is {data.family.kind}: features are studied on classification and tagging")
         if options.hold_out is not None and issubclass(data.family, Tagging):
             raise InputError("hold_out is for texts with labels: tags are measured on dev")
-        longest = model.bert.config.max_length
+        longest = model.config.max_length
         task = data.task(
             min(data.family.usual_max_length, longest)
             if options.max_length is None

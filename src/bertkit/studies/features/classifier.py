@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertkit.core.errors import InputError
-from bertkit.inference.engine import LoadedModel
 from bertkit.inference.features import FeaturePlan
+from bertkit.inference.loaded_model import LoadedModel
 from bertkit.studies.features.cache import FeatureCache, LayerMix, StudyData, cache_features
 from bertkit.studies.features.plan import Combination, FeatureSet, FeatureStudyOptions
 from bertkit.studies.features.result import SeedFigures

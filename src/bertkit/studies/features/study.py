@@ -12,8 +12,8 @@ from bertkit.core.console import note
 from bertkit.core.devices import describe_machine
 from bertkit.core.errors import InputError
 from bertkit.core.files import exclusive, read_json, sha256, write_json
-from bertkit.inference.engine import LoadedModel
 from bertkit.inference.load import load
+from bertkit.inference.loaded_model import LoadedModel
 from bertkit.reports.page import write_report
 from bertkit.studies.features.cache import StudyData
 from bertkit.studies.features.classifier import TextBench
@@ -84,7 +84,7 @@ def _sets(
     options: FeatureStudyOptions, model: LoadedModel
 ) -> tuple[dict[FeatureSet, tuple[int, ...]], tuple[str, ...]]:
     """The kinds of features that the model has layers for, and the names of the others."""
-    num_layers = model.bert.config.num_hidden_layers
+    num_layers = model.config.num_hidden_layers
     found = {one: one.find(num_layers) for one in find_feature_sets(options.features)}
     skipped = tuple(one.name for one, layers in found.items() if layers is None)
     chosen = {one: layers for one, layers in found.items() if layers is not None}
@@ -108,7 +108,7 @@ def _row(
         _seed(bench, features, layers, pooling, seed, out / "runs" / f"{pooling}-{features.name}-{seed}")
         for seed in range(bench.seeds)
     )
-    width = model.bert.config.hidden_size * (len(layers) if features.combination == "concat" else 1)
+    width = model.config.hidden_size * (len(layers) if features.combination == "concat" else 1)
     return FeatureRow(
         features=features.name,
         pooling=pooling,

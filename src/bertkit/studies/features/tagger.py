@@ -17,8 +17,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from bertkit.core.devices import seed_torch
 from bertkit.core.randomness import derive_key
-from bertkit.inference.engine import LoadedModel
 from bertkit.inference.features import FeaturePlan
+from bertkit.inference.loaded_model import LoadedModel
 from bertkit.model.dropout import Dropout
 from bertkit.studies.features.cache import FeatureCache, LayerMix, StudyData, TaggedWords, WordBatch, cache_features
 from bertkit.studies.features.plan import Combination, FeatureSet, FeatureStudyOptions
@@ -189,13 +189,13 @@ class TagBench:
         self, model: LoadedModel, data: StudyData, layers: Sequence[int], options: FeatureStudyOptions, folder: Path
     ) -> None:
         assert isinstance(data.task, Tagging)
-        self._data, self._options, self._device = data, options, model.device
+        self._data, self._options, self._device = data, options, model.engine.device
         plan = FeaturePlan.of(model, layers=layers, pooling="tokens", max_length=data.task.max_length)
         self._caches: Mapping[str, FeatureCache] = {
             name: cache_features(model, part.sequences, {_POOLING: plan}, folder / name, kept=_speaking(part))
             for name, part in data.parts.items()
         }
-        self._training = TaggerTraining(data.task, data.parts, plan.hidden_size, model.device)
+        self._training = TaggerTraining(data.task, data.parts, plan.hidden_size, model.engine.device)
 
     @property
     def seeds(self) -> int:
