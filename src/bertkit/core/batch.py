@@ -141,7 +141,7 @@ def token_budget_batches(
     start = used = 0
     while start < len(order):
         if is_padded:
-            stop = start + max(1, max_tokens // max(1, int(lengths[order[start]])))
+            stop = min(len(order), start + max(1, max_tokens // max(1, int(lengths[order[start]]))))
         else:
             stop = max(start + 1, int(np.searchsorted(ends, used + max_tokens, side="right")))
         batches.append(order[start:stop])
