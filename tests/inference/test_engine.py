@@ -25,6 +25,7 @@ from bertkit.inference.backends.torch_packed import TorchPacked
 from bertkit.inference.engine import Engine, float_rows
 from bertkit.inference.load import load
 from bertkit.inference.predictor import Predictor
+from bertkit.pretrained.folder import ModelFolder
 from bertkit.pretrained.models import BertWithHeads
 from bertkit.tasks.model import load_task_model
 from bertkit.text.sequences import EncodedExample
@@ -140,7 +141,7 @@ def test_an_engine_gives_of_a_batch_what_is_wanted(encoder: Predictor, pretraine
 
 
 def test_a_live_module_is_run_as_it_is(classifier: Path):
-    module, _ = load_task_model(classifier)
+    module, _ = load_task_model(ModelFolder.open(classifier))
     module.train()
     engine = Engine(TorchPacked(module))
     assert not module.training
