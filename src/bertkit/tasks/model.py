@@ -12,7 +12,7 @@ from bertkit.core.batch import PackedBatch
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder, write_json
 from bertkit.model.config import BertConfig
-from bertkit.model.encoder import Encoder, EncoderOutput
+from bertkit.model.encoder import Encoder
 from bertkit.pretrained.card import ModelCard
 from bertkit.pretrained.folder import TASK_FILE, ModelFolder, write_model_folder
 from bertkit.tasks.contract import Task
@@ -31,18 +31,10 @@ class TaskModel(nn.Module):
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """Logits (R, C)."""
-        output = self.bert(batch, output_positions=tokens_read(batch, reads_tokens=self.reads_tokens))
-        return head_outputs(self.head, output, reads_tokens=self.reads_tokens)
-
-
-def tokens_read(batch: PackedBatch, *, reads_tokens: bool) -> Tensor | None:
-    """The tokens whose last hidden states a head reads: None for all, none where it reads the pooled output."""
-    return None if reads_tokens else batch.cu_seqlens.new_empty(0)
-
-
-def head_outputs(head: nn.Module, output: EncoderOutput, *, reads_tokens: bool) -> Tensor:
-    """Logits (R, C) of a head on an encoder's output."""
-    return head(output.last_hidden_state if reads_tokens else output.pooler_output)  # type: ignore[no-any-return]
+        if self.reads_tokens:
+            return self.head(self.bert(batch).last_hidden_state)  # type: ignore[no-any-return]
+        no_tokens = batch.cu_seqlens.new_empty(0)
+        return self.head(self.bert(batch, output_positions=no_tokens).pooler_output)  # type: ignore[no-any-return]
 
 
 def save_task_model(
