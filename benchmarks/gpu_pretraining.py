@@ -123,10 +123,10 @@ def _bertkit(size: str, length: int, contender: str) -> Callable[[], None]:
     from bertkit.model.pretraining import PretrainingModel
     from bertkit.recipes.pretrain_objective import PretrainingObjective
     from bertkit.training.guard import StepGuard
+    from bertkit.training.loop import accumulate_gradients
     from bertkit.training.optimizers import new_optimizer
     from bertkit.training.options import TrainingOptions
     from bertkit.training.parallel import Replicas, compile_layers
-    from bertkit.training.step import StepFigures, accumulate_gradients
 
     config = replace(PRESETS[size], vocab_size=VOCABULARY, attention_probs_dropout_prob=0.0)
     model = PretrainingModel(config, next_sentence=False)
@@ -134,8 +134,8 @@ def _bertkit(size: str, length: int, contender: str) -> Callable[[], None]:
     model.cuda().train()
     if "compile" in contender:
         compile_layers(model.bert, torch.device("cuda"))
-    options, figures, replicas = TrainingOptions(steps=1, precision="bf16"), StepFigures(), Replicas(model)
-    objective, optimizer = PretrainingObjective(model), new_optimizer(model.named_parameters(), options.optimizer)
+    options, objective = TrainingOptions(steps=1, precision="bf16"), PretrainingObjective(model)
+    replicas, optimizer = Replicas(objective), new_optimizer(model.named_parameters(), options.optimizer)
     guard = StepGuard(ProcessGroup(), spike_deviations=6.0)
     ids, masked = _rows(size, length)
     positions = (masked + length * np.arange(len(ids))[:, None]).ravel()
@@ -147,8 +147,9 @@ def _bertkit(size: str, length: int, contender: str) -> Callable[[], None]:
     ).pin_memory()
 
     def step() -> None:
-        loss = accumulate_gradients(objective, [batch], options, figures, replicas).loss
-        optimizer.step(1e-4, lambda norm: guard.veto(0, loss, norm))
+        loss = accumulate_gradients(objective, [batch], options, replicas).loss
+        norm = optimizer.gradient_norm()
+        optimizer.update(1e-4, norm, guard.veto(0, loss, norm))
 
     return step
 

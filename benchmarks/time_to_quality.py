@@ -278,10 +278,10 @@ def _held_out_losses(arguments: argparse.Namespace, model: Path) -> dict[str, fl
     for path in arguments.held_out:
         instances = InstanceOptions(seq_length=LENGTH, next_sentence=False)
         source = DrawnInstances(PreparedCorpus.open(path), instances, MaskingOptions(), seed=1, purpose="benchmark")
-        figures = StepFigures()
+        figures = StepFigures(objective)
         with torch.no_grad():
             for batch in evaluation_batches(source, micro_batch_tokens=4096, seed=1, max_sequences=arguments.sequences):
-                figures.add(objective, batch, objective.terms(batch, module))
+                figures.add(batch, objective.terms(batch, objective.outputs(batch)))
         losses[path.name] = figures.take(ProcessGroup())["masked_lm_loss"]
     return losses
 

@@ -170,10 +170,10 @@ def _bertkit(arguments: argparse.Namespace) -> Callable[[], None]:
     from bertkit.model.initialization import initialize
     from bertkit.model.pretraining import PretrainingModel
     from bertkit.recipes.pretrain_objective import PretrainingObjective
+    from bertkit.training.loop import accumulate_gradients
     from bertkit.training.optimizers import AdamW
     from bertkit.training.options import OptimizerOptions, TrainingOptions
     from bertkit.training.parallel import Replicas
-    from bertkit.training.step import StepFigures, accumulate_gradients
 
     tune_allocator()
     size, attention_dropout = arguments.sizes[0], arguments.attention_dropout[0]
@@ -181,9 +181,9 @@ def _bertkit(arguments: argparse.Namespace) -> Callable[[], None]:
     model = PretrainingModel(config)
     initialize(model, config.initializer_range, seed=0)
     model.train()
-    replicas = Replicas(model)
     options = TrainingOptions(steps=1, precision=arguments.precision, optimizer=OptimizerOptions(bias_correction=True))
     objective, optimizer = PretrainingObjective(model), AdamW(model.named_parameters(), options.optimizer)
+    replicas = Replicas(objective)
     ids, masked, order = _rows(size)
     segments = np.broadcast_to(np.arange(LENGTH) >= LENGTH // 2, ids.shape)
     positions = (masked + LENGTH * np.arange(len(ids))[:, None]).ravel()
@@ -195,8 +195,8 @@ def _bertkit(arguments: argparse.Namespace) -> Callable[[], None]:
     )
 
     def step() -> None:
-        accumulate_gradients(objective, [batch], options, StepFigures(), replicas)
-        optimizer.step(1e-4)
+        accumulate_gradients(objective, [batch], options, replicas)
+        optimizer.update(1e-4, optimizer.gradient_norm())
 
     return step
 

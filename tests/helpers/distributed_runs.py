@@ -29,7 +29,7 @@ from bertkit.recipes.pretrain import pretrain
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.optimizers import new_optimizer
 from bertkit.training.options import OptimizerName, OptimizerOptions, TrainingOptions
-from bertkit.training.parallel import Replicas
+from bertkit.training.parallel import shard
 
 STEPS = 50
 WORDS = ["wind", "river", "stone", "light", "over", "under", "runs", "falls", "keeps", "green", "old", "quiet"]
@@ -114,7 +114,8 @@ def optimizer_differences(group: ProcessGroup) -> dict[str, float]:
         options = OptimizerOptions(optimizer=name, weight_decay=0.1)
         torch.manual_seed(0)
         whole = nn.Sequential(nn.Linear(5, 7), nn.Linear(7, 3)).double()
-        sharded = Replicas(copy.deepcopy(whole), group, "fsdp").module
+        sharded = copy.deepcopy(whole)
+        shard(sharded, group)
         optimizers = [new_optimizer(each.named_parameters(), options) for each in (whole, sharded)]
         for _ in range(5):
             for one, shards in zip(whole.parameters(), sharded.parameters(), strict=True):
@@ -122,7 +123,7 @@ def optimizer_differences(group: ProcessGroup) -> dict[str, float]:
                 one.grad = torch.randn_like(one) * 10
                 shards.grad = distribute_tensor(one.grad, shards.device_mesh, shards.placements)
             for optimizer in optimizers:
-                optimizer.step(0.1)
+                optimizer.update(0.1, optimizer.gradient_norm())
         pairs = zip(whole.parameters(), sharded.parameters(), strict=True)
         found[name] = max(float((one - shards.full_tensor()).detach().abs().max()) for one, shards in pairs)
     return found

@@ -3,16 +3,13 @@
 import json
 import math
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import get_args
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import InputError
@@ -21,6 +18,7 @@ from bertkit.data.instances.batches import PretrainingBatch
 from bertkit.data.instances.sampling import InstanceOptions
 from bertkit.data.instances.stages import StageOptions
 from bertkit.model.config import BertConfig
+from bertkit.model.pretraining import PretrainingOutput
 from bertkit.recipes import pretrain as pretrain_module
 from bertkit.recipes.estimate import plan_run
 from bertkit.recipes.options import MachineCost, PretrainOptions
@@ -31,12 +29,12 @@ from bertkit.recipes.step_cost import measure_step
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training import schedule as run_clock
 from bertkit.training.guard import StepGuard
+from bertkit.training.loop import accumulate_gradients
 from bertkit.training.metrics import read_metrics
 from bertkit.training.optimizers import AdamW, new_optimizer
 from bertkit.training.options import OptimizerName, OptimizerOptions, TrainingOptions
 from bertkit.training.parallel import Replicas
 from bertkit.training.run_folder import read_config
-from bertkit.training.step import LossTerm, StepFigures, accumulate_gradients
 
 WORDS = ["wind", "river", "stone", "light", "over", "under", "runs", "falls", "keeps", "green", "old", "quiet"]
 OPTIONS = PretrainOptions(
@@ -118,7 +116,7 @@ class _Ticks:
         return self.now
 
 
-def test_a_budget_is_kept_and_held_against_what_was_foretold(
+def test_a_budget_is_kept_and_compared_with_its_estimate(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
     ticks = _Ticks()
@@ -160,7 +158,8 @@ def test_layers_that_are_computed_twice_give_the_same_gradients(data: Path):
         module = setup.objective.module
         module.train()
         torch.manual_seed(3)
-        accumulate_gradients(setup.objective, setup.loader.batch(0), OPTIONS.training, StepFigures(), Replicas(module))
+        replicas = Replicas(setup.objective)
+        accumulate_gradients(setup.objective, setup.loader.batch(0), OPTIONS.training, replicas)
         gradients.append({name: p.grad for name, p in module.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
     assert all(torch.equal(gradient, gradients[1][name]) for name, gradient in gradients[0].items())
@@ -200,16 +199,14 @@ class _Memory:
     """Lets a model's pass through where it has at most so many tokens and the model at most so wide states."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, tokens: int, width: int = 16) -> None:
-        terms = PretrainingObjective.terms
+        outputs = PretrainingObjective.outputs
 
-        def limited(
-            objective: PretrainingObjective, micro_batch: PretrainingBatch, model: nn.Module
-        ) -> Mapping[str, LossTerm]:
+        def limited(objective: PretrainingObjective, micro_batch: PretrainingBatch) -> PretrainingOutput:
             if micro_batch.inputs.num_tokens > tokens or objective.module.bert.config.hidden_size > width:
                 raise torch.OutOfMemoryError
-            return terms(objective, micro_batch, model)
+            return outputs(objective, micro_batch)
 
-        monkeypatch.setattr(PretrainingObjective, "terms", limited)
+        monkeypatch.setattr(PretrainingObjective, "outputs", limited)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, math.nan, math.inf])
@@ -220,15 +217,13 @@ def test_a_weight_of_next_sentences_that_is_no_weight_is_refused(weight: float):
 
 def test_the_largest_and_the_smallest_batch_of_a_growing_run_are_measured(data: Path, monkeypatch: pytest.MonkeyPatch):
     sizes = []
-    terms = PretrainingObjective.terms
+    outputs = PretrainingObjective.outputs
 
-    def recorded(
-        objective: PretrainingObjective, micro_batch: PretrainingBatch, model: nn.Module
-    ) -> Mapping[str, LossTerm]:
+    def recorded(objective: PretrainingObjective, micro_batch: PretrainingBatch) -> PretrainingOutput:
         sizes.append(micro_batch.inputs.num_sequences)
-        return terms(objective, micro_batch, model)
+        return outputs(objective, micro_batch)
 
-    monkeypatch.setattr(PretrainingObjective, "terms", recorded)
+    monkeypatch.setattr(PretrainingObjective, "outputs", recorded)
     growing = replace(OPTIONS, stages=StageOptions(ramp_from=2), micro_batch_tokens=1024)
     cost = measure_step(PretrainSetup.of(data, growing, ProcessGroup()), 0.0)
     assert set(sizes) == {2, OPTIONS.batch_size}
@@ -241,16 +236,17 @@ def test_what_memory_does_not_hold_is_halved_where_a_step_is_measured(
     setup = PretrainSetup.of(data, OPTIONS, ProcessGroup())
     _Memory(monkeypatch, tokens=32)
     assert measure_step(setup, 0.0).tokens_per_sequence <= 16
-    assert capsys.readouterr().err.count("going on with half as many") == 1, "once for all"
+    assert capsys.readouterr().err.count("continuing with half as many") == 1, "once for all"
 
 
 def test_evaluations_that_memory_does_not_hold_are_halved(data: Path, monkeypatch: pytest.MonkeyPatch):
     setup = PretrainSetup.of(data, OPTIONS, ProcessGroup())
     setup.objective.module.eval()
+    replicas = Replicas(setup.objective)
     with torch.no_grad():
-        whole = setup.evaluate()
+        whole = setup.evaluate(replicas)
         _Memory(monkeypatch, tokens=32)
-        assert setup.evaluate() == pytest.approx(whole, rel=1e-5)
+        assert setup.evaluate(replicas) == pytest.approx(whole, rel=1e-5)
 
 
 def test_a_size_of_which_memory_does_not_hold_a_sequence_ends_the_climb(
@@ -270,7 +266,7 @@ def test_memory_that_does_not_hold_the_moments_is_one_line(data: Path, tmp_path:
     def too_large(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(AdamW, "step", too_large)
+    monkeypatch.setattr(AdamW, "update", too_large)
     for options in (OPTIONS, replace(OPTIONS, training=replace(OPTIONS.training, steps=None, budget_seconds=20.0))):
         with pytest.raises(InputError, match="does not hold the model"):
             pretrain(data, tmp_path / "run", options)
@@ -374,13 +370,14 @@ def test_a_step_on_a_gpu_waits_for_nothing(data: Path, optimizer: OptimizerName,
     setup = PretrainSetup.of(data, options, ProcessGroup())
     module = setup.objective.module.train()
     updates = new_optimizer(module.named_parameters(), training.optimizer)
-    guard, figures, replicas = StepGuard(setup.group, 6.0), StepFigures(), Replicas(module)
+    guard, replicas = StepGuard(setup.group, 6.0), Replicas(setup.objective)
     for step, micro_batches in enumerate(setup.loader.batches(0, 4)):
         assert all(micro_batch.masked_labels.is_pinned() for micro_batch in micro_batches)
         torch.cuda.set_sync_debug_mode("default" if step == 0 else "error")
         try:
-            loss = accumulate_gradients(setup.objective, micro_batches, training, figures, replicas).loss
-            updates.step(1e-3, partial(guard.veto, step, loss))
+            loss = accumulate_gradients(setup.objective, micro_batches, training, replicas).loss
+            norm = updates.gradient_norm()
+            updates.update(1e-3, norm, guard.veto(step, loss, norm))
         finally:
             torch.cuda.set_sync_debug_mode("default")
     assert guard.report(4, 1e-3)["steps_not_finite"] == 0

@@ -10,7 +10,9 @@ from bertkit.recipes.pretrain_objective import UnigramPlateau, unigram_entropy
 def _steps_told(losses: list[float]) -> list[int]:
     plateau = UnigramPlateau(6.9)
     return [
-        step for step, loss in zip(range(50, 50 * len(losses) + 1, 50), losses, strict=True) if plateau.see(step, loss)
+        step
+        for step, loss in zip(range(50, 50 * len(losses) + 1, 50), losses, strict=True)
+        if plateau(step, {"masked_lm_loss": loss})
     ]
 
 
@@ -40,6 +42,13 @@ def test_a_run_that_stands_still_far_below_is_not_disturbed():
 @pytest.mark.parametrize("gap", [None, math.nan, math.inf])
 def test_losses_that_are_not_finite_are_passed_over(gap: float | None):
     plateau = UnigramPlateau(6.9)
-    told = [step for step in range(50, 2001, 50) if plateau.see(step, gap if step % 200 == 0 else 6.9)]
+    told = [step for step in range(50, 2001, 50) if plateau(step, {"masked_lm_loss": gap if step % 200 == 0 else 6.9})]
     assert told
     assert not any(step % 200 == 0 for step in told)
+
+
+def test_the_advice_names_both_figures_and_is_recorded():
+    plateau = UnigramPlateau(6.9)
+    (advice,) = filter(None, (plateau(step, {"masked_lm_loss": 6.8}) for step in range(50, 401, 50)))
+    assert advice.message.startswith("the loss 6.80 stays near 6.90, the entropy of the words' frequencies")
+    assert (advice.kind, advice.figures) == ("stuck", {"masked_lm_loss": 6.8, "unigram_entropy": 6.9})

@@ -69,7 +69,7 @@ def test_frozen_weights_get_no_gradient_and_do_not_change():
     for name, parameter in bert.named_parameters():
         is_frozen = name.startswith(("embeddings", "layers.0", "layers.1"))
         assert (parameter.grad is None) == is_frozen, name
-    optimizer.step(0.1)
+    optimizer.update(0.1, optimizer.gradient_norm())
     for name, tensor in bert.state_dict().items():
         is_frozen = name.startswith(("embeddings", "layers.0", "layers.1"))
         assert torch.equal(tensor, before[name]) == is_frozen, name
@@ -121,10 +121,10 @@ def _learn(optimizer_name: OptimizerName, rate: float, pace: ParameterSchedule, 
     options = OptimizerOptions(optimizer=optimizer_name, bias_correction=True, weight_decay=0.1)
     optimizer = new_optimizer([("matrix", parameter)], options, {"matrix": pace})
     for _ in range(idle):
-        optimizer.step(rate)
+        optimizer.update(rate, optimizer.gradient_norm())
     for step in range(4):
         parameter.grad = torch.randn(3, 4, generator=torch.Generator().manual_seed(step))
-        optimizer.step(rate)
+        optimizer.update(rate, optimizer.gradient_norm())
     return parameter.detach()
 
 

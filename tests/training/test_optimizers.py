@@ -32,7 +32,7 @@ def test_frozen_parameters_are_left_alone():
     before = parameters[0][1].clone()
     optimizer = AdamW(parameters, OptimizerOptions())
     parameters[1][1].grad = torch.ones(4)
-    optimizer.step(0.1)
+    optimizer.update(0.1, optimizer.gradient_norm())
     assert torch.equal(parameters[0][1], before)
     assert "first.matrix" not in optimizer.state()
 
@@ -100,7 +100,7 @@ def test_every_step_is_that_of_the_paper(
         gradients = _gradients(expected.x, step)
         for name, parameter in parameters.items():
             parameter.grad = torch.from_numpy(gradients[name]).to(dtype)
-        found.step(rate)
+        found.update(rate, found.gradient_norm())
         expected.step(gradients, rate)
         for name, parameter in parameters.items():
             worst = max(worst, float(np.abs(parameter.detach().double().numpy() - expected.x[name]).max()))
@@ -122,7 +122,8 @@ def test_gradients_are_scaled_down_to_the_global_norm(optimizer: OptimizerName):
             for name, value in _gradients(_weights(), step).items():
                 parameters[name].grad = size * torch.from_numpy(value)
             norm = np.sqrt(sum((size * value**2 * size).sum() for value in _gradients(_weights(), step).values()))
-            assert float(found.step(0.1)) == pytest.approx(norm)
+            assert float(found.gradient_norm()) == pytest.approx(norm)
+            found.update(0.1, found.gradient_norm())
         ends.append(parameters)
     for name, parameter in ends[0].items():
         torch.testing.assert_close(parameter, ends[1][name], rtol=1e-6, atol=1e-7)
@@ -140,36 +141,36 @@ def test_another_goes_on_from_the_state_of_one(optimizer: OptimizerName):
         for parameters, used in ((whole, one), (half, first)):
             for name, value in _gradients(_weights(), step).items():
                 parameters[name].grad = torch.from_numpy(value).float()
-            used.step(0.1)
+            used.update(0.1, used.gradient_norm())
     for name, parameter in whole.items():
         assert torch.equal(parameter, half[name])
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, 1.0])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_vetoed_step_changes_no_bit_and_is_counted(optimizer: OptimizerName, broken: float):
+def test_a_skipped_update_changes_no_bit_and_is_counted(optimizer: OptimizerName, broken: float):
     parameters = _optimizers_parameters(torch.float32)
     found = new_optimizer(parameters.items(), _options(optimizer))
-    for step, vetoed in enumerate((True, False, False, True)):
+    for step, skipped in enumerate((True, False, False, True)):
         before = _bits(parameters, found.first_moments, found.second_moments)
         for name, value in _gradients(_weights(), step).items():
-            value.flat[0] = broken if vetoed else value.flat[0]
+            value.flat[0] = broken if skipped else value.flat[0]
             parameters[name].grad = torch.from_numpy(value).float()
-        found.step(0.1, lambda _, vetoed=vetoed: torch.tensor(float(vetoed)))
+        found.update(0.1, found.gradient_norm(), torch.tensor(float(skipped)))
         after = _bits(parameters, found.first_moments, found.second_moments)
-        assert (after == before) == vetoed
+        assert (after == before) == skipped
     assert found.updates == 4
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_veto_that_is_none_changes_no_bit_of_a_step(optimizer: OptimizerName):
+def test_an_update_that_might_have_been_skipped_has_the_bits_of_any_other(optimizer: OptimizerName):
     judged, unjudged = _optimizers_parameters(torch.float32), _optimizers_parameters(torch.float32)
-    for parameters, veto in ((judged, lambda _: torch.tensor(0.0)), (unjudged, None)):
+    for parameters, skip in ((judged, torch.tensor(0.0)), (unjudged, None)):
         found = new_optimizer(parameters.items(), _options(optimizer))
         for step in range(5):
             for name, value in _gradients(_weights(), step).items():
                 parameters[name].grad = torch.from_numpy(value).float()
-            found.step(0.1, veto)
+            found.update(0.1, found.gradient_norm(), skip)
     assert _bits(judged) == _bits(unjudged)
 
 
@@ -180,7 +181,8 @@ def test_a_step_reads_nothing_from_the_device(optimizer: OptimizerName):
     found = new_optimizer(parameters.items(), _options(optimizer))
     for parameter in parameters.values():
         parameter.grad = torch.empty_like(parameter)
-    norm = found.step(0.1, lambda norm: norm.isnan().float())
+    norm = found.gradient_norm()
+    found.update(0.1, norm, norm.isnan().float())
     assert norm.is_meta and found.updates == 1
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import InputError
 from bertkit.model.config import MODERN_PRESETS, PRESETS, BertConfig
 from bertkit.model.pretraining import PretrainingModel
-from bertkit.training import parallel as replicas
+from bertkit.training import parallel
 from bertkit.training.parallel import Replicas, compile_layers
 
 
@@ -29,7 +30,8 @@ def _gradients(model: PretrainingModel, lengths: list[int]) -> dict[str, torch.T
     device = next(model.parameters()).device
     batch = PackedBatch.from_arrays(ids, np.zeros_like(ids), np.array(lengths)).to(device)
     model.zero_grad()
-    model(batch, torch.tensor([1, 4, 7], device=device), torch.tensor([5, 6, 7], device=device))[0].backward()
+    output = model(batch, torch.tensor([1, 4, 7], device=device))
+    model.masked_loss(output.masked_states, torch.tensor([5, 6, 7], device=device))[0].backward()
     return {name: p.grad.cpu() for name, p in model.named_parameters() if p.grad is not None}
 
 
@@ -72,8 +74,10 @@ def test_compiled_layers_on_the_device_have_the_same_gradients(config):
 
 
 def test_all_that_is_replicated_lies_on_the_device_of_the_module(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(replicas, "DistributedDataParallel", lambda module, **_: module)
+    replicated = []
+    monkeypatch.setattr(parallel, "DistributedDataParallel", lambda module, **_: replicated.append(module))
     module = nn.Sequential(nn.Linear(2, 3, device="meta"), nn.Linear(3, 1, device="meta"))
-    model = Replicas(module, ProcessGroup(size=2, device=torch.device("meta"))).model
+    Replicas(SimpleNamespace(module=module), ProcessGroup(size=2, device=torch.device("meta")))
+    (model,) = replicated
     assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
     assert next(model.parameters()) is module[0].weight

@@ -66,7 +66,8 @@ def test_without_correction_a_thousand_steps_are_those_of_the_original(
     worst, clipped = 0.0, 0
     for step, (points, labels) in enumerate(examples()):
         backward(model, points, labels)
-        norm = optimizer.step(learning_rate(step, STEPS, options))
+        norm = optimizer.gradient_norm()
+        optimizer.update(learning_rate(step, STEPS, options), norm)
         expected = reference.step(
             gradients(reference.weights, points, labels), rate_of(step, STEPS, rate, warmup_steps=STEPS // 10)
         )
@@ -100,7 +101,7 @@ def test_with_correction_a_thousand_steps_are_torch_adamw(
         reference.zero_grad()
         for model in (ours, theirs):
             backward(model, points, labels)
-        optimizer.step(rate)
+        optimizer.update(rate, optimizer.gradient_norm())
         reference.step()
     difference = largest_difference(ours, {name: value.detach() for name, value in theirs.items()})
     kind = f"torch.optim.AdamW, {str(dtype).removeprefix('torch.')}"
@@ -124,7 +125,7 @@ def test_weight_decay_leaves_out_what_the_original_leaves_out_by_name():
     optimizer = AdamW(names.items(), OptimizerOptions())
     for parameter in names.values():
         parameter.grad = torch.zeros_like(parameter)
-    optimizer.step(0.5)
+    optimizer.update(0.5, optimizer.gradient_norm())
     for name, value in names.items():
         left_out = "bias" in name or "norm" in name  # the original's "bias" and "LayerNorm"
         kept = 1.0 if left_out else 1 - 0.5 * 0.01

@@ -1,11 +1,10 @@
-"""- encoder with the two heads of pre-training, cross-entropy without all logits."""
-# M masked positions, R rows (M and padding), C rows of a chunk, K of a block, H hidden, V vocabulary.
-# M masked positions, B sequences, V vocabulary.
+"""The model of pre-training, and the cross-entropy of its masked LM, which never holds all logits."""
+# B sequences, M masked positions, R rows (M and padding), C rows of a chunk, K of a block, H hidden, V vocabulary.
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ _CHUNK_BYTES = 1 << 26
 """Logits that are held at a time: few chunks are quick, for each adds to the gradient of the whole weight."""
 _CHUNK_STEP = 64
 _BLOCK_LOGITS = 1 << 19
-"""Logits that a processor takes from the product to their slopes at a time: 2 MiB in float32, which its cache holds."""
+"""Logits that a CPU takes from the product to their slopes at a time: 2 MiB in float32, which its cache holds."""
 
 
 def masked_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,9 +109,20 @@ def _losses(logits: Tensor, answers: Tensor, grad_bias: Tensor | None) -> tuple[
 def _right(logits: Tensor, answers: Tensor, reached: Tensor) -> Tensor:
     """How many rows (K, V) have their answer (K,) as the first of the highest, all of them among the `reached` (K,)."""
     if not logits.is_cuda:
-        # The processor finds a maximum several times as fast as its place, which few rows need then.
+        # A CPU finds a maximum several times as fast as its place, which few rows need then.
         logits, answers = logits[reached], answers[reached]
     return (logits.argmax(-1) == answers).sum()
+
+
+class PretrainingOutput(NamedTuple):
+    """What a batch comes to before any loss."""
+
+    masked_states: Tensor
+    """(M, H), the last layer's."""
+    pooled: Tensor | None
+    """(B, H), None of an encoder without pooler."""
+    next_sentence_logits: Tensor | None
+    """(B, 2), None without that head."""
 
 
 class PretrainingModel(nn.Module):
@@ -128,15 +138,20 @@ class PretrainingModel(nn.Module):
         self.masked_lm = MaskedLMHead(config)
         self.next_sentence = NextSentenceHead(config) if next_sentence else None
 
-    def forward(
-        self, batch: PackedBatch, masked_positions: Tensor, masked_labels: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Cross-entropy summed over the masked positions, how many of them are right, and next-sentence logits (B, 2).
+    def forward(self, batch: PackedBatch, masked_positions: Tensor) -> PretrainingOutput:
+        """Encode a batch of which the packed tokens at `masked_positions` (M,) are to be predicted."""
+        output = self.bert(batch, output_positions=masked_positions)
+        logits = None if self.next_sentence is None else self.next_sentence(output.pooler_output)
+        return PretrainingOutput(output.last_hidden_state, output.pooled, logits)
 
-        `masked_positions` (M,) index the packed tokens, `masked_labels` (M,) stood there.
+    def masked_logits(self, masked_states: Tensor) -> Tensor:
+        """All logits (M, V) of the masked positions' states (M, H)."""
+        return self.masked_lm(masked_states, self.bert.embeddings.word_embeddings.weight)  # type: ignore[no-any-return]
+
+    def masked_loss(self, masked_states: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy summed over the masked positions, and how many are right, without all logits at once.
+
+        `masked_states` are (M, H), `labels` (M,) the ids that are to be predicted there.
         """
-        output, head = self.bert(batch, output_positions=masked_positions), self.masked_lm
-        hidden = head.decoder_input(output.last_hidden_state)
         matrix = self.bert.embeddings.word_embeddings.weight
-        total, correct = masked_cross_entropy(hidden, matrix, head.bias, masked_labels)
-        return total, correct, self.next_sentence(output.pooler_output) if self.next_sentence is not None else None
+        return masked_cross_entropy(self.masked_lm.decoder_input(masked_states), matrix, self.masked_lm.bias, labels)

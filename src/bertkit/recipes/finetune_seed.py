@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from bertkit.core.arrays import run_positions
 from bertkit.core.batch import PackedBatch, pack, token_budget_batches
@@ -41,6 +41,10 @@ class TaskBatch:
     bounds: Tensor
     """(B + 1,)"""
 
+    def to(self, device: torch.device) -> TaskBatch:
+        """Copy to a device."""
+        return TaskBatch(self.inputs.to(device), self.targets.to(device), self.bounds.to(device))
+
 
 class FinetuneLoader:
     """Every epoch is a new permutation of the instances; its last batch may be smaller."""
@@ -52,10 +56,9 @@ class FinetuneLoader:
         batch_size: int,
         micro_batch_tokens: int,
         seed: int,
-        device: torch.device,
     ) -> None:
         assert instances.targets is not None
-        self._instances, self._targets, self._device = instances, instances.targets, device
+        self._instances, self._targets = instances, instances.targets
         self._tokens = np.diff(instances.token_bounds)  # (I,)
         self._batch_size, self._micro_batch_tokens, self._seed = batch_size, micro_batch_tokens, seed
         self.steps_per_epoch = math.ceil(len(instances) / batch_size)
@@ -78,14 +81,16 @@ class FinetuneLoader:
         row_counts = np.diff(instances.row_bounds)[chosen]
         targeted = run_positions(instances.row_bounds[chosen], row_counts) if instances.has_row_targets else chosen
         return TaskBatch(
-            pack([instances.sequences[index] for index in sequences]).to(self._device),
-            self._targets[torch.from_numpy(targeted)].to(self._device),
-            torch.from_numpy(np.concatenate([[0], np.cumsum(row_counts)])).to(self._device),
+            pack([instances.sequences[index] for index in sequences]),
+            self._targets[torch.from_numpy(targeted)],
+            torch.from_numpy(np.concatenate([[0], np.cumsum(row_counts)])),
         )
 
 
 class FinetuneObjective:
     """Mean loss over what the task counts in a batch."""
+
+    may_split = False
 
     def __init__(self, module: TaskModel, task: Task[Any], shape: LossShape = PLAIN) -> None:
         self.module, self.task, self.shape = module, task, shape
@@ -104,15 +109,16 @@ class FinetuneObjective:
         reads_all = self.module.reads_tokens or config.classifier_pooling == "mean"
         return training_flops(config, inputs.cu_seqlens, last_rows=None if reads_all else inputs.num_sequences)
 
-    def halves(self, micro_batch: TaskBatch) -> Sequence[TaskBatch]:
-        """Not cut."""
-        return [micro_batch]
+    def outputs(self, micro_batch: TaskBatch) -> Tensor:
+        """Logits, a row for each output of the task."""
+        logits: Tensor = self.module(micro_batch.inputs)
+        return logits
 
-    def terms(self, micro_batch: TaskBatch, model: nn.Module) -> Mapping[str, LossTerm]:
-        """Loss and right answers of one micro-batch."""
-        logits, targets, bounds = model(micro_batch.inputs), micro_batch.targets, micro_batch.bounds
-        correct = self.task.scorer.correct(logits.detach(), targets, bounds)
-        return {self.task.kind: LossTerm(self.task.loss(logits, targets, bounds, self.shape), correct)}
+    def terms(self, micro_batch: TaskBatch, outputs: Tensor) -> Mapping[str, LossTerm]:
+        """Loss and right answers."""
+        targets, bounds = micro_batch.targets, micro_batch.bounds
+        correct = self.task.scorer.correct(outputs.detach(), targets, bounds)
+        return {self.task.kind: LossTerm(self.task.loss(outputs, targets, bounds, self.shape), correct)}
 
 
 _RESULT = "result.json"
@@ -139,7 +145,6 @@ def _train(setup: FinetuneSetup, seed: int, run: Path) -> SeedResult:
         batch_size=options.batch_size,
         micro_batch_tokens=setup.micro_batch_tokens,
         seed=seed,
-        device=setup.device,
     )
     every = max(1, loader.steps_per_epoch // options.evaluations_per_epoch)
     training = TrainingOptions(

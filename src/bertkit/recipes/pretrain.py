@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,11 +23,12 @@ from bertkit.core.machine import tune_allocator
 from bertkit.core.records import from_json
 from bertkit.recipes.estimate import RunCost, RunOutcome, estimate_run
 from bertkit.recipes.options import MachineCost, PretrainOptions
+from bertkit.recipes.pretrain_objective import UnigramPlateau
 from bertkit.recipes.pretrain_setup import MAY_CHANGE, PretrainSetup
 from bertkit.recipes.step_cost import measure_step
 from bertkit.training.checkpoint import has_checkpoint
 from bertkit.training.loop import train
-from bertkit.training.metrics import Baselines, measure_matrix_peak
+from bertkit.training.metrics import measure_matrix_peak
 from bertkit.training.parallel import Replicas
 from bertkit.training.run_folder import flat, removed_where_refused, settle_config
 from bertkit.training.schedule import TrainingResult
@@ -89,16 +92,17 @@ def pretrain(
             setup.inform()
         baselines = _baselines(setup, out)
         estimated = _estimated(setup, baselines, out, started, machine)
-        replicas = Replicas(setup.objective.module, group, setup.options.parallel)
+        replicas = Replicas(setup.objective, group, setup.options.parallel)
         result = train(
             setup.objective,
             setup.loader.batches,
             setup.options.training,
             out,
             replicas=replicas,
-            evaluate=setup.evaluate,
+            evaluate=partial(setup.evaluate, replicas),
             clock=setup.clock,
-            baselines=baselines,
+            watch=UnigramPlateau(baselines.unigram_entropy),
+            matrix_peak=baselines.matrix_peak,
             profile=profile,
             description="pre-training",
         )
@@ -127,7 +131,6 @@ def _estimated(
         known = _read_foretold(path)
         return replace(known, kilowatt_hours=machine.kilowatt_hours(budget), price=machine.price(budget))
     cost = measure_step(setup, min(_MEASURED_SECONDS, _MEASURED_SHARE * budget))
-    assert baselines.unigram_entropy is not None
     prediction = estimate_run(setup, cost, baselines.unigram_entropy, used=time.perf_counter() - started)
     estimated = prediction.outcome(machine)
     write_json(path, {"estimated": asdict(estimated)})
@@ -159,6 +162,16 @@ def _compare(estimated: RunOutcome, actual: RunOutcome, run: Path) -> None:
     note(f"estimated: {estimated.describe()}\nactual: {actual.describe()}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Baselines:
+    """Measured before the run."""
+
+    unigram_entropy: float
+    """Of the corpus, in nats: the loss of a masked-LM run that learns nothing but the frequencies of words."""
+    matrix_peak: float
+    """Operations/s that all processes together reach in a large matrix product."""
+
+
 def _baselines(setup: PretrainSetup, run: Path) -> Baselines:
     """Measured once for a run and a set of machines, and kept in its folder."""
     group, precision = setup.group, setup.options.training.precision
@@ -176,7 +189,7 @@ def _baselines(setup: PretrainSetup, run: Path) -> Baselines:
     if known.get("on") == on:
         return Baselines(**known["baselines"])
     peak = group.sum({"peak": measure_matrix_peak(group.device, precision)})["peak"]
-    entropy = group.gather(setup.unigram_entropy() if group.is_main else None)[0]
+    entropy = group.gather(setup.unigram_entropy() if group.is_main else math.nan)[0]
     with group.together():
         if group.is_main:
             measured = {"matrix_peak": peak, "unigram_entropy": entropy}

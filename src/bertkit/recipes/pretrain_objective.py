@@ -1,23 +1,23 @@
-"""- masked LM and next sentence; its plateau detector."""
-# M masked positions, B sequences, V vocabulary.
-# V vocabulary.
+"""The objective of pre-training, masked LM and next sentence, and the watch for runs that learn nothing of it."""
+# T tokens, V vocabulary.
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 from torch.nn import functional as F
 
 from bertkit.data.instances.batches import PretrainingBatch
-from bertkit.model.pretraining import PretrainingModel
+from bertkit.model.pretraining import PretrainingModel, PretrainingOutput
 from bertkit.model.size import training_flops
-from bertkit.training.step import MASKED_LM, LossTerm
+from bertkit.training.loop import Advice
+from bertkit.training.step import LossTerm
 
-NEXT_SENTENCE = "next_sentence"
+MASKED_LM, NEXT_SENTENCE = "masked_lm", "next_sentence"
+"""Names of the terms of the loss."""
 
 
 class PretrainingObjective:
@@ -25,6 +25,8 @@ class PretrainingObjective:
 
     `next_sentence_weight` scales the second; the paper's is 1.
     """
+
+    may_split = True
 
     def __init__(self, module: PretrainingModel, next_sentence_weight: float = 1.0) -> None:
         self.module, self.next_sentence_weight = module, next_sentence_weight
@@ -46,20 +48,20 @@ class PretrainingObjective:
         last_rows = masked if bert.pooler is None else masked + inputs.num_sequences
         return training_flops(bert.config, inputs.cu_seqlens, masked_positions=masked, last_rows=last_rows)
 
-    def halves(self, micro_batch: PretrainingBatch) -> Sequence[PretrainingBatch]:
-        """The first and the last half of the sequences."""
-        return micro_batch.halved()
+    def outputs(self, micro_batch: PretrainingBatch) -> PretrainingOutput:
+        """States of the masked positions, and next-sentence logits."""
+        outputs: PretrainingOutput = self.module(micro_batch.inputs, micro_batch.masked_positions)
+        return outputs
 
-    def terms(self, micro_batch: PretrainingBatch, model: nn.Module) -> Mapping[str, LossTerm]:
-        """Losses and right answers of one micro-batch, wherever it lies."""
-        micro_batch = micro_batch.to(next(model.parameters()).device)
-        total, correct, next_logits = model(micro_batch.inputs, micro_batch.masked_positions, micro_batch.masked_labels)
-        terms = {MASKED_LM: LossTerm(total, correct)}
-        if micro_batch.next_sentence_labels is not None:
-            assert next_logits is not None
-            labels = micro_batch.next_sentence_labels
-            right = (next_logits.detach().argmax(-1) == labels).sum()
-            total = F.cross_entropy(next_logits.float(), labels, reduction="sum")
+    def terms(self, micro_batch: PretrainingBatch, outputs: PretrainingOutput) -> Mapping[str, LossTerm]:
+        """Losses and right answers."""
+        total, correct = self.module.masked_loss(outputs.masked_states, micro_batch.masked_labels)
+        terms = {MASKED_LM: LossTerm(total, correct, has_perplexity=True)}
+        if (labels := micro_batch.next_sentence_labels) is not None:
+            logits = outputs.next_sentence_logits
+            assert logits is not None
+            right = (logits.detach().argmax(-1) == labels).sum()
+            total = F.cross_entropy(logits.float(), labels, reduction="sum")
             terms[NEXT_SENTENCE] = LossTerm(total, right, self.next_sentence_weight)
         return terms
 
@@ -79,38 +81,37 @@ def unigram_entropy(counts: NDArray[np.int64]) -> float:
 
 
 class UnigramPlateau:
-    """Watches the masked-LM loss of a run's log lines for a standstill about the entropy of its words' frequencies."""
+    """Watches the masked-LM loss of a run's log lines for a plateau near the entropy of its words' frequencies."""
 
     def __init__(self, entropy: float) -> None:
-        self.entropy = entropy
+        self._entropy = entropy
         self._seen: list[tuple[int, float]] = []
         self._next_step = _FIRST_STEP
 
-    def see(self, step: int, loss: float | None) -> bool:
-        """Whether the run is stuck by `step`; says so again only after twice as many.
+    def __call__(self, step: int, figures: Mapping[str, float | None]) -> Advice | None:
+        """What to say where the run is stuck by `step`; it is said again only after twice as many steps.
 
         A loss that is not finite, which `metrics.jsonl` has as null, says nothing.
         """
+        loss = figures[f"{MASKED_LM}_loss"]
         if loss is None or not math.isfinite(loss):
-            return False
+            return None
         self._seen.append((step, loss))
         if step < self._next_step:
-            return False
+            return None
         third = step / 3
         before = [loss for at, loss in self._seen if third < at <= 2 * third]
         lately = [loss for at, loss in self._seen if at > 2 * third]
         if not before or not lately:
-            return False
+            return None
         now = float(np.mean(lately))
-        stuck = now > _SHARE * self.entropy and now > (1 - _LEAST_GAIN) * float(np.mean(before))
-        if stuck:
-            self._next_step = 2 * step
-        return stuck
-
-    def advice(self, step: int, loss: float) -> str:
-        """One line for a person."""
-        return (
-            f"step {step}: the loss {loss:.2f} stands still near {self.entropy:.2f}, the entropy of the words' "
-            "frequencies: the model guesses without context; try --initial-weights informed, a smaller --batch-size, "
-            "a longer --warmup-share or another --learning-rate"
+        if now <= _SHARE * self._entropy or now <= (1 - _LEAST_GAIN) * float(np.mean(before)):
+            return None
+        self._next_step = 2 * step
+        return Advice(
+            message=f"the loss {loss:.2f} stays near {self._entropy:.2f}, the entropy of the words' frequencies: the "
+            "model guesses without context; try --initial-weights informed, a smaller --batch-size, a longer "
+            "--warmup-share or another --learning-rate",
+            kind="stuck",
+            figures={"masked_lm_loss": loss, "unigram_entropy": self._entropy},
         )

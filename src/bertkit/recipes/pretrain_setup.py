@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +30,17 @@ from bertkit.model.initialization import (
     start_with_neighbours,
     start_with_word_vectors,
 )
-from bertkit.model.pretraining import PretrainingModel
+from bertkit.model.pretraining import PretrainingModel, PretrainingOutput
 from bertkit.pretrained.folder import ModelFolder, write_model_folder
 from bertkit.recipes.cards import pretraining_card
 from bertkit.recipes.options import PretrainOptions
 from bertkit.recipes.pretrain_data import PretrainData
 from bertkit.recipes.pretrain_objective import PretrainingObjective, unigram_entropy
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.training.parallel import compile_layers, recompute_layers
+from bertkit.training.parallel import Replicas, compile_layers, recompute_layers
 from bertkit.training.run_folder import as_yaml
 from bertkit.training.schedule import RunProgress
-from bertkit.training.step import LossTerm, StepFigures, halve_until_it_fits
+from bertkit.training.step import Halving, LossTerm, StepFigures
 
 MAY_CHANGE = (
     *("data", "held_out"),  # places, of whose content there is a fingerprint
@@ -163,17 +164,18 @@ class PretrainSetup:
             return unigram_entropy(np.bincount(prepared.arrays[LABELS]))
         return unigram_entropy(token_counts(prepared, _COUNTED_TOKENS))
 
-    def evaluate(self) -> Mapping[str, float]:
+    def evaluate(self, replicas: Replicas[PretrainingBatch, PretrainingOutput]) -> Mapping[str, float]:
         """Figures of every held-out part, named `part/figure`."""
         figures = {}
         for name, source in self.data.held_out.items():
-            for figure, value in self._evaluate(source).items():
+            for figure, value in self._evaluate(source, replicas).items():
                 figures[f"{name}/{figure}"] = value
         return figures
 
-    def _evaluate(self, source: InstanceSource) -> dict[str, float]:
-        figures = StepFigures()
-        halvings = 0
+    def _evaluate(
+        self, source: InstanceSource, replicas: Replicas[PretrainingBatch, PretrainingOutput]
+    ) -> dict[str, float]:
+        figures, halving = StepFigures(self.objective), Halving(self.objective, self.group)
         assert self.options.micro_batch_tokens is not None
         batches = evaluation_batches(
             source,
@@ -182,15 +184,17 @@ class PretrainSetup:
             max_sequences=self.options.evaluation_sequences,
         )
         for batch, counts in self.group.deal(batches):
-            found, halvings = halve_until_it_fits(self.objective, [batch], halvings, self.group, self._terms)
+            found = halving.run([batch], partial(self._terms, replicas))
             if counts:
                 for part, terms in found:
-                    figures.add(self.objective, part, terms)
+                    figures.add(part, terms)
         return figures.take(self.group)
 
-    def _terms(self, parts: list[PretrainingBatch]) -> list[tuple[PretrainingBatch, Mapping[str, LossTerm]]]:
+    def _terms(
+        self, replicas: Replicas[PretrainingBatch, PretrainingOutput], parts: Sequence[PretrainingBatch]
+    ) -> list[tuple[PretrainingBatch, Mapping[str, LossTerm]]]:
         with autocast(self.options.training.precision, self.group.device):
-            return [(part, self.objective.terms(part, self.objective.module)) for part in parts]
+            return [(part, replicas.terms(part.to(self.group.device))) for part in parts]
 
     def write_model(self, out: Path, weights: Mapping[str, Tensor], evaluation: Mapping[str, float]) -> None:
         """Write the model folder from whole weights."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -14,9 +15,10 @@ from bertkit.data.instances.batches import PretrainingBatch
 from bertkit.data.instances.loader import StagedLoader
 from bertkit.data.instances.stages import BatchPhase
 from bertkit.recipes.pretrain_setup import PretrainSetup
+from bertkit.training.loop import accumulate_gradients
 from bertkit.training.optimizers import new_optimizer
 from bertkit.training.parallel import Replicas
-from bertkit.training.step import StepFigures, StepSums, accumulate_gradients, halve_until_it_fits
+from bertkit.training.step import Halving
 
 _LEAST_PASSES = 2
 
@@ -65,8 +67,9 @@ def measure_step(setup: PretrainSetup, seconds: float = 3.0) -> StepCost:
 
 class _Measurement:
     def __init__(self, setup: PretrainSetup) -> None:
-        self._setup, self._halvings = setup, 0
-        self._replicas = Replicas(setup.objective.module)
+        self._setup = setup
+        self._replicas = Replicas(setup.objective)
+        self._halving = Halving(setup.objective, setup.group)
         setup.objective.module.train()
 
     def cost(self, seconds: float) -> StepCost:
@@ -79,9 +82,9 @@ class _Measurement:
             few = self._passes(smallest, seconds / 2)
             pass_seconds, token_seconds = _line(few, found)
         optimizer = new_optimizer(setup.objective.module.named_parameters(), setup.options.training.optimizer)
-        optimizer.step(0.0)  # the first makes the moments, and its kernels
+        optimizer.update(0.0, optimizer.gradient_norm())  # the first makes the moments, and its kernels
         start = self._now()
-        optimizer.step(0.0)
+        optimizer.update(0.0, optimizer.gradient_norm())
         assert setup.options.micro_batch_tokens is not None
         return StepCost(
             pass_seconds=pass_seconds,
@@ -117,14 +120,10 @@ class _Measurement:
             return _Passes(count=count, sequences=sequences, tokens=tokens, seconds=self._now() - start)
 
     def _go_through(self, micro_batch: PretrainingBatch) -> None:
-        setup = self._setup
-        _, self._halvings = halve_until_it_fits(
-            setup.objective, [micro_batch], self._halvings, setup.group, self._attempt
-        )
+        self._halving.run([micro_batch], self._pass)
 
-    def _attempt(self, parts: list[PretrainingBatch]) -> StepSums:
-        setup = self._setup
-        return accumulate_gradients(setup.objective, parts, setup.options.training, StepFigures(), self._replicas)
+    def _pass(self, parts: Sequence[PretrainingBatch]) -> None:
+        accumulate_gradients(self._setup.objective, parts, self._setup.options.training, self._replicas)
 
     def _now(self) -> float:
         device = self._setup.group.device

@@ -109,7 +109,6 @@ def finetune_few_labels(
         batch_size=options.batch_size,
         micro_batch_tokens=token_budget(device, "training"),
         seed=seed,
-        device=device,
     )
     steps = options.steps(len(examples))
     optimizer = OptimizerOptions(

@@ -1,4 +1,4 @@
-"""- metrics.jsonl, TensorBoard, profile, baselines, matrix peak."""
+"""What a run records of itself: metrics.jsonl, TensorBoard, a profile, and how fast its device could be."""
 # N rows and columns.
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -133,16 +132,6 @@ class StepProfile:
                 f"no profile: the first {_SKIPPED + _WARM_UP} steps after a start are not recorded, "
                 f"and {counted(self._steps, 'step')} went by"
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Baselines:
-    """Measured before the run."""
-
-    unigram_entropy: float | None = None
-    """Of the corpus, in nats: the loss at which a masked-LM run that learns nothing more stands still."""
-    matrix_peak: float | None = None
-    """Operations/s that all processes together reach in a large matrix product."""
 
 
 _SIZES = {"cuda": 8192, "cpu": 1024}

@@ -1,11 +1,11 @@
-"""- shared base, AdamW, LAMB, StableAdamW, by name."""
+"""AdamW, LAMB and StableAdamW over whole or sharded parameters, each with a schedule of its own."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +20,7 @@ from bertkit.training.options import OptimizerName, OptimizerOptions
 
 @dataclass(frozen=True)
 class ParameterSchedule:
-    """One of a parameter's own; `Pace()` is that of the run."""
+    """How a parameter learns; without arguments as the run does."""
 
     rate_factor: float = 1.0
     """Times the learning rate of the step."""
@@ -40,7 +40,7 @@ class ParameterGroup:
     """Whether they are matrices, which are decayed, or vectors (biases, LayerNorm), which are not."""
     updates: int
     """How many they have had, this one counted."""
-    veto: Tensor | None = None
+    skip: Tensor | None = None
     """1.0 (scalar) where they are to stay as they are."""
 
     @property
@@ -53,23 +53,23 @@ class ParameterGroup:
             second_moments=_local(self.second_moments),
             matrices=self.matrices,
             updates=self.updates,
-            veto=self.veto,
+            skip=self.skip,
         )
 
     def overwrite(self, tensors: list[Tensor], values: tuple[Tensor, ...] | list[Tensor]) -> None:
-        """Give tensors of the group their new values, unless there is a veto; nobody waits to read it."""
-        if self.veto is None:
+        """Give tensors of the group their new values, unless the update is skipped; nobody waits to read that."""
+        if self.skip is None:
             torch._foreach_copy_(tensors, values)
             return
-        vetoed = self.veto.bool()
+        skipped = self.skip.bool()
         for tensor, value in zip(tensors, values, strict=True):
-            torch.where(vetoed, tensor, value, out=tensor)
+            torch.where(skipped, tensor, value, out=tensor)
 
 
 class Optimizer(ABC):
     """Moves parameters by the exponential means of their gradients and squared gradients.
 
-    Parameters that need no gradient are left alone; those that `schedules` does not name have the pace of the run.
+    Parameters that need no gradient are left alone; those that `schedules` does not name learn as the run does.
     """
 
     def __init__(
@@ -83,37 +83,46 @@ class Optimizer(ABC):
         self.first_moments = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
         self.second_moments = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
         self.updates = 0
+        schedules = {} if schedules is None else schedules
+        self._first_steps = {name: schedule.first_step for name, schedule in schedules.items() if schedule.first_step}
         self._alike: defaultdict[tuple[bool, ParameterSchedule], list[str]] = defaultdict(list)
         for name, parameter in self.parameters.items():
-            self._alike[parameter.ndim > 1, (schedules or {}).get(name, ParameterSchedule())].append(name)
+            self._alike[parameter.ndim > 1, schedules.get(name, ParameterSchedule())].append(name)
+
+    def unfreeze(self, step: int) -> None:
+        """Let those parameters get gradients in `step` whose first step has come, and no others."""
+        for name, first_step in self._first_steps.items():
+            self.parameters[name].requires_grad_(step >= first_step)
 
     @torch.no_grad()
-    def step(self, learning_rate: float, veto: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """Clip, update, drop the gradients, and return the gradient norm before clipping.
+    def gradient_norm(self) -> Tensor:
+        """Euclidean norm (scalar) of all gradients together; nobody waits for it."""
+        return _whole(torch.nn.utils.get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None]))
 
-        `veto` says from that norm whether to leave the update out: 1.0, a scalar on the device, or 0.0.
+    @torch.no_grad()
+    def update(self, learning_rate: float, gradient_norm: Tensor, skip: Tensor | None = None) -> None:
+        """Move the parameters by their gradients, scaled down to `max_grad_norm`, and drop the gradients.
+
+        `skip` is 1.0, a scalar on the device, where parameters and moments are to stay as they are, else 0.0.
         """
-        norm = _whole(torch.nn.utils.get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None]))
-        scale = (norm / self.options.max_grad_norm).clamp(min=1.0)
-        vetoed = None if veto is None else veto(norm)
+        scale = (gradient_norm / self.options.max_grad_norm).clamp(min=1.0)
         self.updates += 1
-        for (matrices, pace), alike in self._alike.items():
+        for (matrices, schedule), alike in self._alike.items():
             names = [name for name in alike if self.parameters[name].grad is not None]
             if names:
-                group = self._group(names, matrices, self.updates - pace.first_step, vetoed)
-                self._update(group, learning_rate * pace.rate_factor, scale)
+                group = self._group(names, matrices, self.updates - schedule.first_step, skip)
+                self._update(group, learning_rate * schedule.rate_factor, scale)
         for parameter in self.parameters.values():
             parameter.grad = None
-        return norm
 
     @abstractmethod
     def _update(self, group: ParameterGroup, learning_rate: float, scale: Tensor) -> None:
-        """Change parameters and moments in place, by the gradients divided by `scale`, unless there is a veto."""
+        """Change parameters and moments in place, by the gradients divided by `scale`, unless the update is skipped."""
 
     def _weight_decay(self, group: ParameterGroup) -> float:
         return self.options.weight_decay if group.matrices else 0.0
 
-    def _group(self, names: list[str], matrices: bool, updates: int, veto: Tensor | None) -> ParameterGroup:
+    def _group(self, names: list[str], matrices: bool, updates: int, skip: Tensor | None) -> ParameterGroup:
         parameters = [self.parameters[name] for name in names]
         return ParameterGroup(
             parameters=list(parameters),
@@ -122,7 +131,7 @@ class Optimizer(ABC):
             second_moments=[self.second_moments[name] for name in names],
             matrices=matrices,
             updates=updates,
-            veto=veto,
+            skip=skip,
         )
 
     def state(self) -> dict[str, Tensor]:
@@ -181,7 +190,7 @@ class AdamW(Optimizer):
             [torch.full((), count, device=parameter.device) for parameter in group.parameters],
             fused=True,
             grad_scale=scale.float(),  # the only type that the kernel takes
-            found_inf=group.veto,
+            found_inf=group.skip,
             amsgrad=False,
             beta1=self.options.beta1,
             beta2=self.options.beta2,

@@ -1,4 +1,4 @@
-"""- replicas (DDP, FSDP2), compiled and recomputed layers."""
+"""How a step is shared by processes (DDP, FSDP2), and how its layers are compiled or computed again."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import importlib.util
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, TypeVar
+from typing import Generic
 
 import torch
 from torch import Tensor, nn
@@ -23,54 +23,59 @@ from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import InputError
 from bertkit.model.encoder import Encoder
 from bertkit.training.options import Parallel
-
-MicroBatchT = TypeVar("MicroBatchT")
+from bertkit.training.step import LossTerm, MicroBatchT, Objective, OutputsT
 
 # Said once of a model that returns some rows of a larger tensor; no objective changes logits in place.
 warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
 
 
-class _WithUnused(nn.Module):
-    """A module and a parameter that nothing uses: torch warns where it looked for such and found none.
+class _Forward(nn.Module, Generic[MicroBatchT, OutputsT]):
+    """A micro-batch to the terms of its loss, as one module.
 
-    The parameter is on the module's device, as torch wants all of them on one, and behind the module's own.
+    What processes exchange hangs on its forward pass: a parameter that the loss alone reads, such as the decoder's
+    bias, has to be read inside it.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, objective: Objective[MicroBatchT, OutputsT]) -> None:
         super().__init__()
-        self.module = module
-        # A module's own parameters come before those of its parts.
-        self.unused = nn.ParameterList([torch.zeros((), device=next(module.parameters()).device)])
+        self.module, self._objective = objective.module, objective
 
-    def forward(self, *inputs: Any, **options: Any) -> Any:
-        return self.module(*inputs, **options)
+    def forward(self, micro_batch: MicroBatchT) -> Mapping[str, LossTerm]:
+        return self._objective.terms(micro_batch, self._objective.outputs(micro_batch))
 
 
-class Replicas:
-    """A module whose gradients are averaged over the processes of a group; `model` is what training calls.
+class Replicas(Generic[MicroBatchT, OutputsT]):
+    """An objective whose gradients are averaged over the processes of a group.
 
-    A process alone trains the module itself. `fsdp` takes the module from the processor to the group's device.
+    A process alone trains the module itself. `fsdp` takes the module from the CPU to the group's device.
     """
 
-    def __init__(self, module: nn.Module, group: ProcessGroup | None = None, parallel: Parallel = "ddp") -> None:
+    def __init__(
+        self,
+        objective: Objective[MicroBatchT, OutputsT],
+        group: ProcessGroup | None = None,
+        parallel: Parallel = "ddp",
+    ) -> None:
         self.group = ProcessGroup() if group is None else group
-        self.module = self.model = module
+        self.module = objective.module
+        self._alone = _Forward(objective)
+        self._together: nn.Module = self._alone
         if self.group.size == 1:
             return
         if parallel == "fsdp":
-            self._shard()
-        else:
-            # Looking for unused parameters keeps torch from sorting its buckets anew after the first step, by which a
-            # resumed run would sum in another order; and it allows parameters that an objective leaves out.
-            self.model = DistributedDataParallel(_WithUnused(module), find_unused_parameters=True)
+            shard(self._alone, self.group)
+            return
+        # torch looks for parameters without a gradient, which keeps it from sorting its buckets again after the first
+        # step, by which a resumed run would sum in another order; and it allows parameters that an objective leaves
+        # out. It warns where it finds none, so there is one, on the module's device and behind the module's own.
+        self._alone.unused = nn.ParameterList([torch.zeros((), device=next(self.module.parameters()).device)])
+        self._together = DistributedDataParallel(self._alone, find_unused_parameters=True)
 
-    def _shard(self) -> None:
-        """Shard layer by layer, so that one is whole at a time."""
-        mesh = init_device_mesh(self.group.device.type, (self.group.size,))
-        for child in list(self.module.modules()):
-            for layer in child if isinstance(child, nn.ModuleList) else ():
-                fully_shard(layer, mesh=mesh)
-        fully_shard(self.module, mesh=mesh)
+    def terms(self, micro_batch: MicroBatchT) -> Mapping[str, LossTerm]:
+        """Terms of the loss of a micro-batch on the module's device; gradients are exchanged in its backward pass."""
+        forward = self._together if torch.is_grad_enabled() else self._alone
+        terms: Mapping[str, LossTerm] = forward(micro_batch)
+        return terms
 
     def turns(self, micro_batches: Sequence[MicroBatchT], turns: int) -> Iterator[tuple[MicroBatchT, int]]:
         """Every micro-batch with the factor of its loss that makes up for averaging.
@@ -87,16 +92,26 @@ class Replicas:
 
     def _gradients_kept_back(self) -> AbstractContextManager[None]:
         """Let whole replicas exchange gradients with the last pass alone; shards have no room to keep them."""
-        return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()
+        together = self._together
+        return together.no_sync() if isinstance(together, DistributedDataParallel) else nullcontext()
 
     def whole_weights(self) -> dict[str, Tensor]:
-        """The module's weights on the processor, for the first process; the others get none."""
+        """The module's weights on the CPU, for the first process; the others get none."""
         weights = {}
         for name, tensor in self.module.state_dict().items():
             whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
             if self.group.is_main:
                 weights[name] = whole.cpu()
         return weights
+
+
+def shard(module: nn.Module, group: ProcessGroup) -> None:
+    """Shard layer by layer, so that one is whole at a time."""
+    mesh = init_device_mesh(group.device.type, (group.size,))
+    for child in list(module.modules()):
+        for layer in child if isinstance(child, nn.ModuleList) else ():
+            fully_shard(layer, mesh=mesh)
+    fully_shard(module, mesh=mesh)
 
 
 _COMPILERS = ("c++", "g++", "clang++")

@@ -165,6 +165,10 @@ class WordBatch:
     rows: NDArray[np.int64]
     """(R,) where the words stand among all."""
 
+    def to(self, device: torch.device) -> WordBatch:
+        """Copy to a device."""
+        return WordBatch(self.features.to(device), self.batch_sizes, self.targets.to(device), self.rows)
+
 
 class TaggedWords:
     """Words of all sentences end to end: each layer's features (R, H), targets (R,), the sentences' lengths (B,)."""

@@ -75,6 +75,8 @@ _EVALUATION_SENTENCES = 256
 class _Objective:
     """Mean cross-entropy over the words."""
 
+    may_split = False
+
     def __init__(self, module: BiLstmTagger, task: Tagging) -> None:
         self.module, self.task = module, task
         self._weights = sum(parameter.numel() for parameter in module.parameters())
@@ -91,16 +93,17 @@ class _Objective:
         """Two operations a weight and word forward, and twice as many backward."""
         return 6.0 * self._weights * len(micro_batch.rows)
 
-    def halves(self, micro_batch: WordBatch) -> Sequence[WordBatch]:
-        """Not cut."""
-        return [micro_batch]
+    def outputs(self, micro_batch: WordBatch) -> Tensor:
+        """Logits of the words."""
+        logits: Tensor = self.module(micro_batch.features, micro_batch.batch_sizes)
+        return logits
 
-    def terms(self, micro_batch: WordBatch, model: nn.Module) -> Mapping[str, LossTerm]:
+    def terms(self, micro_batch: WordBatch, outputs: Tensor) -> Mapping[str, LossTerm]:
         """Loss and right tags."""
-        logits, targets = model(micro_batch.features, micro_batch.batch_sizes), micro_batch.targets
+        targets = micro_batch.targets
         bounds = torch.tensor([0, len(targets)])
-        correct = self.task.scorer.correct(logits.detach(), targets, bounds)
-        return {self.task.kind: LossTerm(self.task.loss(logits, targets, bounds), correct)}
+        correct = self.task.scorer.correct(outputs.detach(), targets, bounds)
+        return {self.task.kind: LossTerm(self.task.loss(outputs, targets, bounds), correct)}
 
 
 class TaggerTraining:
