@@ -17,6 +17,7 @@ from bertkit.core.errors import InputError
 from bertkit.core.files import read_json, write_json
 from bertkit.inference.convert import convert, write_tensorflow_folder
 from bertkit.inference.loaded_model import check_vocabulary_size
+from bertkit.model.bert import RobertaConfig
 from bertkit.model.config import BertConfig
 from bertkit.model.initialization import initialize
 from bertkit.pretrained.config_json import ModelDescription
@@ -384,7 +385,7 @@ def test_a_bad_checkpoint_is_one_line(tmp_path: Path, kind: str):
     [
         ({"architecture": "BertForTokenClassification", "labels": ("a", "b")}, "BertForTokenClassification"),
         ({"config": BertConfig(**{**vars(CONFIG), "layer_norm_eps": 1e-5})}, "layer_norm_eps 1e-05"),
-        ({"config": BertConfig(**{**vars(CONFIG), "model_type": "roberta"})}, "roberta"),
+        ({"config": RobertaConfig(**{**vars(CONFIG), "model_type": "roberta"})}, "roberta"),
     ],
     ids=["tokens", "norm", "roberta"],
 )

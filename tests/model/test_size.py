@@ -10,13 +10,14 @@ import transformers
 from bertkit.core.errors import InputError
 from bertkit.core.files import write_json
 from bertkit.model.config import MODERN_PRESETS, PRESETS
+from bertkit.model.electra import ElectraConfig
 from bertkit.model.size import ParameterCounts, training_flops
 from bertkit.pretrained.models import BertWithHeads, describe_model
 
 HEADS = ["Model", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification"]
 HEADS += ["ForQuestionAnswering", "ForMultipleChoice"]
-CLASSES = [kind + head for kind in ("Bert", "DistilBert", "Roberta", "ModernBert") for head in HEADS]
-CLASSES += ["BertForPreTraining", "BertForNextSentencePrediction"]
+CLASSES = [kind + head for kind in ("Bert", "DistilBert", "Roberta", "ModernBert", "Electra") for head in HEADS]
+CLASSES += ["BertForPreTraining", "BertForNextSentencePrediction", "ElectraForPreTraining"]
 
 
 def _size(module: torch.nn.Module) -> int:
@@ -100,3 +101,12 @@ def test_modernbert_counts_a_gate_and_the_pairs_inside_its_windows():
     layers = _products(depths * 334, first, (depths - 1) * 334 + 31, rest, pairs, 128)
     heads = 6 * 31 * (128 * 128 + 128 * config.vocab_size)
     assert training_flops(config, bounds, masked_positions=31, last_rows=31) == pytest.approx(layers + heads)
+
+
+def test_electra_counts_the_projection_of_its_embeddings_and_a_decoder_of_their_width():
+    config = ElectraConfig(num_hidden_layers=2, hidden_size=256, embedding_size=128, intermediate_size=1024)
+    bounds = torch.tensor([0, 5, 205], dtype=torch.int32)
+    first, rest = 3 * 256 * 256, 256 * 256 + 2 * 256 * 1024
+    layers = _products(2 * 205, first, 205 + 31, rest, 2 * (5**2 + 200**2), 256)
+    others = 6 * (205 * 128 * 256 + 31 * (256 * 128 + 128 * config.vocab_size))
+    assert training_flops(config, bounds, masked_positions=31, last_rows=31) == pytest.approx(layers + others)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bertkit.model.architectures import ARCHITECTURES
 from bertkit.model.config import BertConfig
 from bertkit.model.initialization import initialize
 from bertkit.pretrained.card import ModelCard, how_to_load
@@ -67,14 +68,13 @@ def test_the_program_for_a_task_predicts(tiny_model: Path, tmp_path: Path, head:
     assert len(scope["answers"]) > 0
 
 
-@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta"])
+@pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_every_class_is_loaded_by_one_that_transformers_has(kind: str):
     import transformers
 
-    sizes = {"type_vocab_size": 0} if kind == "distilbert" else {}
     heads = ("Model", "ForPreTraining", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification")
     for head in (*heads, "ForQuestionAnswering", "ForMultipleChoice"):
-        description = ModelDescription(config=BertConfig(model_type=kind, **sizes), architecture=f"Bert{head}")
+        description = ModelDescription(config=ARCHITECTURES[kind].config_type(), architecture=f"Bert{head}")
         auto = re.search(r"import AutoTokenizer, (\w+)", how_to_load(description)["Transformers"])[1]
         assert hasattr(transformers, auto), auto
 

@@ -9,6 +9,7 @@ import torch
 import transformers
 
 from bertkit.core.batch import PackedBatch
+from bertkit.model.electra import REPLACED_TOKEN_DETECTION
 from bertkit.pretrained.models import BertModel, BertWithHeads
 
 LENGTHS = (9, 3, 12, 1)
@@ -18,16 +19,18 @@ SIZES = {
     "DistilBert": {"dim": 24, "n_layers": 2, "n_heads": 3, "hidden_dim": 40},
 }
 SIZES["Roberta"] = SIZES["Bert"] | {"type_vocab_size": 1, "layer_norm_eps": 1e-5}
+SIZES["Electra"] = SIZES["Bert"] | {"embedding_size": 16}
 SIZES["ModernBert"] = SIZES["Bert"] | {"local_attention": 6, "pad_token_id": 0, "norm_eps": 1e-6}
 HEADS = ["Model", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering"]
+ON_TOKENS = ("BertForTokenClassification", "BertForQuestionAnswering", REPLACED_TOKEN_DETECTION)
 CLASSES = [f"{kind}{head}" for kind in SIZES for head in [*HEADS, "ForMultipleChoice"]]
-CLASSES += ["BertForPreTraining", "BertForNextSentencePrediction"]
+CLASSES += ["BertForPreTraining", "BertForNextSentencePrediction", "ElectraForPreTraining"]
 
 
 def hugging_face_model(name: str, **changes):
     """A random model whose biases and norms are random too."""
     cls = getattr(transformers, name)
-    sizes = SIZES[next(kind for kind in ("DistilBert", "Roberta", "ModernBert", "Bert") if name.startswith(kind))]
+    sizes = SIZES[next(kind for kind in SIZES if name.startswith(kind))]
     labels = {"num_labels": 3} if name.endswith("Classification") else {}
     config = cls.config_class(vocab_size=VOCABULARY, max_position_embeddings=20, **(sizes | labels | changes))
     torch.manual_seed(len(name))
@@ -78,6 +81,8 @@ def their_outputs(model, padded: dict[str, torch.Tensor]) -> tuple[list[torch.Te
     logits = [output[name] for name in names if output.get(name) is not None]
     if "Choice" in type(model).__name__:
         return states, [logits[0].T]
+    if type(model).__name__ == "ElectraForPreTraining":
+        return states, [logits[0][real][:, None]]
     return states, [each[real] if each.dim() == 3 else each for each in logits]
 
 
@@ -90,7 +95,7 @@ def our_outputs(model: BertWithHeads, batch: PackedBatch) -> tuple[list[torch.Te
         if model.next_sentence is not None:
             logits.append(model.next_sentence(output.pooler_output))
         if model.head is not None:
-            on_tokens = model.architecture in ("BertForTokenClassification", "BertForQuestionAnswering")
+            on_tokens = model.architecture in ON_TOKENS
             logits.append(model.head(output.last_hidden_state if on_tokens else output.pooler_output))
         if model.architecture == "BertModel" and output.pooled is not None:
             logits.append(output.pooled)
@@ -118,12 +123,19 @@ def test_a_folder_that_goes_through_us_comes_back_with_the_same_bits(theirs, tmp
         assert torch.equal(tensor, expected[name]), name
     for key in ("vocab_size", "pad_token_id", "id2label", "max_position_embeddings"):
         assert getattr(back.config, key) == getattr(theirs.config, key)
-    for key in ("layer_norm_eps", "norm_eps", "layer_types", "rope_parameters", "local_attention"):
+    for key in ("layer_norm_eps", "norm_eps", "embedding_size", "layer_types", "rope_parameters", "local_attention"):
         assert getattr(back.config, key, None) == getattr(theirs.config, key, None)
 
 
 @pytest.mark.parametrize(
-    "name", ["BertForPreTraining", "DistilBertForMaskedLM", "RobertaForSequenceClassification", "ModernBertForMaskedLM"]
+    "name",
+    [
+        "BertForPreTraining",
+        "DistilBertForMaskedLM",
+        "RobertaForSequenceClassification",
+        "ModernBertForMaskedLM",
+        "ElectraForPreTraining",
+    ],
 )
 def test_the_encoder_alone_comes_out_of_any_class(name: str, tmp_path: Path, capsys):
     theirs = hugging_face_model(name)
@@ -141,7 +153,8 @@ def test_the_encoder_alone_comes_out_of_any_class(name: str, tmp_path: Path, cap
 
 
 @pytest.mark.parametrize(
-    ("name", "key"), [("Bert", "hidden_act"), ("Roberta", "hidden_act"), ("DistilBert", "activation")]
+    ("name", "key"),
+    [("Bert", "hidden_act"), ("Roberta", "hidden_act"), ("DistilBert", "activation"), ("Electra", "hidden_act")],
 )
 def test_the_masked_lm_head_has_the_activation_that_theirs_has(name: str, key: str, tmp_path: Path):
     theirs = hugging_face_model(f"{name}ForMaskedLM", **{key: "gelu_new"})

@@ -134,12 +134,12 @@ class PretrainingChoices:
         )
 
     def _model(self, size: Size) -> BertConfig:
-        model = (MODERN_PRESETS if self.architecture == "modern" else PRESETS)[size]
+        preset = model = (MODERN_PRESETS if self.architecture == "modern" else PRESETS)[size]
         if self.initial_model is not None:
             from bertkit.pretrained.folder import ModelFolder
 
             model = ModelFolder.open(self.initial_model).config
-            if self.architecture == "modern" and model.model_type != "modernbert":
+            if self.architecture == "modern" and model.model_type != preset.model_type:
                 raise InputError(
                     f"{self.initial_model} is of type {model.model_type}, and --architecture modern or --recipe modern "
                     "makes a ModernBERT: leave out the model, or say --architecture bert"

@@ -13,8 +13,8 @@ from bertkit.hf.batches import PackedInputs, PaddedInputs
 from bertkit.hf.layers import BertEmbeddings, BertEncoder
 from bertkit.hf.outputs import BaseModelOutputWithPooling, ModelOutput
 from bertkit.hf.pretrained import BertPreTrainedModel
+from bertkit.model.bert import BERT
 from bertkit.model.encoder import encode
-from bertkit.model.heads import Pooler
 
 _DECODERS = ("encoder_hidden_states", "encoder_attention_mask", "past_key_values", "head_mask")
 
@@ -37,7 +37,7 @@ class BertModel(BertPreTrainedModel):
         super().__init__(config)
         self.embeddings = BertEmbeddings(self.architecture, getattr(self.config, "pad_token_id", None))
         self.encoder = BertEncoder(self.architecture)
-        self.pooler = Pooler(self.architecture) if add_pooling_layer else None
+        self.pooler = BERT.pooler(self.architecture) if add_pooling_layer else None
         self.post_init()
 
     def forward(

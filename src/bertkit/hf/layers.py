@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from bertkit.model import heads
 from bertkit.model import layers as embeddings
 from bertkit.model import layers as encoder
+from bertkit.model.bert import bert_transform
 from bertkit.model.config import BertConfig
 from bertkit.model.dropout import Dropout
 
@@ -154,7 +155,7 @@ class BertLMPredictionHead(heads.MaskedLMHead):
     """`transform`, and `decoder`, whose weights are the word embeddings and whose bias is `bias`."""
 
     def __init__(self, config: BertConfig) -> None:
-        super().__init__(config)
+        super().__init__(bert_transform(config), config.vocab_size)
         del self._modules["dense"], self._modules["norm"]
         self.transform = BertPredictionHeadTransform(config)
         self.decoder = nn.Linear(config.hidden_size, config.vocab_size)

@@ -1,21 +1,29 @@
-"""- BertConfig, ModernBertConfig, presets; later one Architecture object a family."""
+"""Sizes and constants of encoders, and the presets: free of torch, as the command line shows them at --help."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from bertkit.core.errors import InputError
 
 ACTIVATIONS = ("gelu", "gelu_new")
 """`gelu` is the exact erf form, `gelu_new` the tanh form of the code released after 2019-02."""
 
-MODEL_TYPES = ("bert", "distilbert", "roberta", "modernbert")
+ClassifierPooling = Literal["cls", "mean"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BertConfig:
-    """Sizes and constants of one encoder (Devlin et al. 2019, section 3); the defaults are BERT-base."""
+    """Sizes and constants of one encoder (Devlin et al. 2019, section 3); the defaults are BERT-base.
+
+    Another architecture has a configuration of its own, with further sizes, under its own `model_type`.
+    """
+
+    has_pooler: ClassVar[bool] = True
+    """Whether the encoder has a pooler of its own, and not only its classifiers."""
+    has_token_types: ClassVar[bool] = True
+    """Whether there is at least one token type."""
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -31,14 +39,14 @@ class BertConfig:
     initializer_range: float = 0.02
     pad_token_id: int = 0
     model_type: str = "bert"
-    """Hugging Face's name of the format; the encoder is one, less token types (DistilBERT), shifted (RoBERTa).
-
-    ModernBERT's is another, with a configuration of its own.
-    """
+    """Hugging Face's name of the architecture."""
 
     def __post_init__(self) -> None:
-        if self.model_type not in MODEL_TYPES:
-            raise InputError(f"model_type {self.model_type!r} is unknown: use one of {', '.join(MODEL_TYPES)}")
+        if self.model_type != type(self).model_type:
+            raise InputError(
+                f"model_type {self.model_type!r} is not {type(self).__name__}'s, which is {type(self).model_type!r}: "
+                "use the configuration class of that architecture"
+            )
         for name in (
             "vocab_size",
             "hidden_size",
@@ -50,11 +58,11 @@ class BertConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
-        if self.type_vocab_size < (0 if self.model_type in ("distilbert", "modernbert") else 1):
+        if self.type_vocab_size < int(self.has_token_types):
             raise InputError(f"type_vocab_size must be at least 1, got {self.type_vocab_size}")
         if self.max_length < 1:
             raise InputError(
-                f"max_position_embeddings {self.max_position_embeddings} is too small: RoBERTa's first token takes row "
+                f"max_position_embeddings {self.max_position_embeddings} is too small: the first token takes row "
                 f"{self.position_offset}"
             )
         if self.hidden_size % self.num_attention_heads:
@@ -75,9 +83,9 @@ class BertConfig:
         return self.hidden_size // self.num_attention_heads
 
     @property
-    def has_pooler(self) -> bool:
-        """Whether the encoder has a pooler of its own, and not only its classifiers."""
-        return self.model_type in ("bert", "roberta")
+    def embedding_size(self) -> int:
+        """Width of the embeddings' tables."""
+        return self.hidden_size
 
     @property
     def classifier_dropout(self) -> float:
@@ -85,22 +93,23 @@ class BertConfig:
         return self.hidden_dropout_prob
 
     @property
-    def classifier_pooling(self) -> Literal["cls", "mean"]:
+    def classifier_pooling(self) -> ClassifierPooling:
         """Which tokens the pooler reads."""
         return "cls"
 
     @property
     def position_offset(self) -> int:
         """Row of the position table that the first token takes."""
-        return self.pad_token_id + 1 if self.model_type == "roberta" else 0
+        return 0
 
     @property
     def max_length(self) -> int:
         """Tokens of the longest sequence that has positions, special ones counted."""
         return self.max_position_embeddings - self.position_offset
 
-
-ClassifierPooling = Literal["cls", "mean"]
+    def window(self, depth: int) -> int | None:
+        """How many tokens to each side the layer of a depth attends to, None for all."""
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +118,9 @@ class ModernBertConfig(BertConfig):
 
     Names are BERT's where the thing is the same. There are no biases but the classifiers' and the masked-LM decoder's.
     """
+
+    has_pooler: ClassVar[bool] = False
+    has_token_types: ClassVar[bool] = False
 
     vocab_size: int = 50368
     num_hidden_layers: int = 22

@@ -3,19 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from bertkit.core.batch import PackedBatch
-from bertkit.model.config import BertConfig, ModernBertConfig
-from bertkit.model.heads import Pooler, PredictionTransform, rows_to_pool
-from bertkit.model.layers import BertEmbeddings, BertLayer
+from bertkit.model.architectures import architecture_of
+from bertkit.model.config import BertConfig, ClassifierPooling
 from bertkit.model.layout import SequenceLayout, pad_rows
-from bertkit.model.modern import ModernEmbeddings, ModernLayer, RotaryLayout
 
 
 @dataclass(frozen=True)
@@ -57,36 +53,6 @@ def encode(
 
 
 @dataclass(frozen=True)
-class EncoderParts:
-    """Embeddings, layers, what follows the last one, a pooler of rows (B, H), and how a batch is laid out for them."""
-
-    embeddings: BertEmbeddings | ModernEmbeddings
-    layers: list[nn.Module]
-    final_norm: nn.Module
-    pooler: nn.Module
-    layout: Callable[[PackedBatch], SequenceLayout]
-
-    @classmethod
-    def of(cls, config: BertConfig) -> EncoderParts:
-        """The parts of an architecture."""
-        if isinstance(config, ModernBertConfig):
-            return cls(
-                ModernEmbeddings(config),
-                [ModernLayer(config, depth) for depth in range(config.num_hidden_layers)],
-                nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, bias=False),
-                PredictionTransform(config),
-                partial(RotaryLayout, config=config),
-            )
-        return cls(
-            BertEmbeddings(config),
-            [BertLayer(config) for _ in range(config.num_hidden_layers)],
-            nn.Identity(),
-            Pooler(config),
-            SequenceLayout,
-        )
-
-
-@dataclass(frozen=True)
 class EncoderOutput:
     """`last_hidden_state` (T, H) or (R, H), the pooler's (B, H) and, where asked for, what all layers gave."""
 
@@ -109,12 +75,12 @@ class Encoder(nn.Module):
     def __init__(self, config: BertConfig, *, add_pooling_layer: bool = True) -> None:
         super().__init__()
         self.config = config
-        parts = EncoderParts.of(config)
-        self.embeddings = parts.embeddings
-        self.layers = nn.ModuleList(parts.layers)
-        self.final_norm = parts.final_norm
-        self.pooler = parts.pooler if add_pooling_layer else None
-        self._layout = parts.layout
+        architecture = architecture_of(config)
+        self.embeddings = architecture.embeddings(config)
+        self.layers = nn.ModuleList(architecture.layer(config, depth) for depth in range(config.num_hidden_layers))
+        self.final_norm = architecture.final_norm(config)
+        self.pooler = architecture.pooler(config) if add_pooling_layer else None
+        self._layout = architecture.layout
 
     def forward(
         self,
@@ -138,7 +104,7 @@ class Encoder(nn.Module):
         tokens = encode(
             self.embeddings(batch),
             self.layers,
-            self._layout(batch),
+            self._layout(batch, self.config),
             rows=rows,
             output_hidden_states=output_hidden_states,
             output_attentions=output_attentions,
@@ -147,7 +113,14 @@ class Encoder(nn.Module):
         if output_positions is not None and rows is not None:
             to_pool, last = hidden.tensor_split((len(rows) - len(output_positions),))
         else:
-            to_pool = rows_to_pool(hidden, batch.cu_seqlens, self.config.classifier_pooling)
+            to_pool = _rows_to_pool(hidden, batch.cu_seqlens, self.config.classifier_pooling)
             last = hidden if output_positions is None else hidden.index_select(0, output_positions)
         pooled = None if self.pooler is None else self.pooler(to_pool)
         return EncoderOutput(last, pooled, None if layers is None else (*layers[:-1], hidden), tokens.attentions)
+
+
+def _rows_to_pool(hidden: Tensor, cu_seqlens: Tensor, pooling: ClassifierPooling) -> Tensor:
+    """Hidden states of [CLS], or with `mean` the mean of every sequence's tokens: (T, H) to (B, H)."""
+    if pooling == "cls":
+        return hidden[cu_seqlens[:-1]]
+    return torch.segment_reduce(hidden, "mean", lengths=cu_seqlens.diff().long(), unsafe=True)

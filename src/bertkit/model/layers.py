@@ -1,6 +1,5 @@
-"""- embeddings, BERT's block."""
-# T tokens, R rows that are read, H hidden, I intermediate, A heads, D head size.
-# T tokens, H hidden.
+"""The parts that architectures share: BERT's embeddings and layer, the pooler, the transform before a decoder."""
+# T tokens, R rows that are wanted, N rows, B sequences, H hidden, E embedding, I intermediate, A heads, D head size.
 
 from __future__ import annotations
 
@@ -88,22 +87,27 @@ class ResidualLinear(nn.Linear):
         self.additions = additions
 
 
-class BertEmbeddings(nn.Module):
+class Embeddings(nn.Module):
+    """What the embeddings of every architecture have."""
+
+    word_embeddings: nn.Embedding
+
+
+class BertEmbeddings(Embeddings):
     """Sum of the three embeddings, LayerNorm, dropout."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        width = config.embedding_size
+        self.word_embeddings = nn.Embedding(config.vocab_size, width)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
         self.position_offset = config.position_offset
-        self.token_type_embeddings = (
-            nn.Embedding(config.type_vocab_size, config.hidden_size) if config.type_vocab_size else None
-        )
-        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None
+        self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, batch: PackedBatch, word_vectors: Tensor | None = None) -> Tensor:
-        """Embed a batch as (T, H); `word_vectors` (T, H) stand in for those of its ids."""
+        """Embed a batch as (T, E); `word_vectors` (T, E) stand in for those of its ids."""
         vectors = self.word_embeddings(batch.input_ids) if word_vectors is None else word_vectors
         dtype = vectors.dtype
         summed = vectors.float() if dtype in (torch.bfloat16, torch.float16) else vectors
@@ -117,3 +121,30 @@ class BertEmbeddings(nn.Module):
         weight, bias = self.norm.weight.float(), self.norm.bias.float()
         normed = F.layer_norm(summed, self.norm.normalized_shape, weight, bias, self.norm.eps)
         return self.dropout(normed.to(dtype))  # type: ignore[no-any-return]
+
+
+class Pooler(nn.Module):
+    """A dense layer and an activation on one row a sequence."""
+
+    def __init__(self, hidden_size: int, activation: nn.Module) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.activation = activation
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(B, H) to (B, H)."""
+        return self.activation(self.dense(rows))  # type: ignore[no-any-return]
+
+
+class PredictionTransform(nn.Module):
+    """A dense layer, an activation and a norm on every row."""
+
+    def __init__(self, dense: nn.Linear, activation: nn.Module, norm: nn.LayerNorm) -> None:
+        super().__init__()
+        self.dense = dense
+        self.activation = activation
+        self.norm = norm
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(N, H) to (N, E)."""
+        return self.norm(self.activation(self.dense(rows)))  # type: ignore[no-any-return]

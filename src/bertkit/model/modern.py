@@ -1,10 +1,9 @@
-"""- ModernBERT's embeddings, block and rotary positions."""
-# T tokens, H hidden.
-# T tokens, A heads, D head size.
-# T tokens, R rows that are read, H hidden, I intermediate, A heads, D head size.
+"""ModernBERT (Warner et al. 2024): rotary positions, windows of attention, GeGLU networks, norms in front."""
+# T tokens, R rows that are wanted, H hidden, I intermediate, A heads, D head size.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +12,15 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from bertkit.core.batch import PackedBatch
+from bertkit.model.architecture import RANDOM_SHARE, SLOWEST, Architecture, NeighbourStart, shift_of
 from bertkit.model.attention import attention_probabilities, packed_attention
 from bertkit.model.config import ModernBertConfig
 from bertkit.model.dropout import Dropout
-from bertkit.model.layers import ResidualLinear, activation
+from bertkit.model.layers import Embeddings, PredictionTransform, ResidualLinear, activation
 from bertkit.model.layout import SequenceLayout, pad_rows
 
 
-class ModernEmbeddings(nn.Module):
+class ModernEmbeddings(Embeddings):
     """Token embedding, LayerNorm, dropout; positions enter in attention."""
 
     def __init__(self, config: ModernBertConfig) -> None:
@@ -152,3 +152,63 @@ class ModernLayer(nn.Module):
         hidden = hidden + attended
         expanded, gate = self.intermediate(self.intermediate_norm(hidden)).chunk(2, -1)  # (T, I) each
         return hidden + self.output(self.dropout(self.activation(expanded) * gate))  # type: ignore[no-any-return]
+
+
+def _transform(config: ModernBertConfig) -> PredictionTransform:
+    """Dense, the exact GELU whatever the layers have, and LayerNorm, without biases."""
+    width = config.hidden_size
+    return PredictionTransform(
+        ResidualLinear(width, width, 2 * config.num_hidden_layers),
+        activation("gelu"),
+        nn.LayerNorm(width, eps=config.layer_norm_eps, bias=False),
+    )
+
+
+_CONSTANT_DIMENSIONS = 1
+"""A first dimension in which all words have the same number, as there are no biases that could hold it."""
+_CONSTANT_SHARE = 0.5
+"""Its length beside the words'."""
+_PEAK_SCORE = 16.0
+"""Score of the token a head looks for, before softmax: that of the tokens beside it is about 2 less."""
+
+
+def _start_with_neighbours(
+    embeddings: ModernEmbeddings, first: ModernLayer, config: ModernBertConfig, _: float
+) -> None:
+    """Let queries and keys that are the same for all words be turned by their positions alone.
+
+    A query that starts turned by a shift meets the key at that distance. The slowest dimensions would not tell
+    neighbours apart.
+    """
+    words = embeddings.word_embeddings.weight
+    words[:, 0] = _CONSTANT_SHARE * words[:, 1:].norm(dim=1).mean()
+    # After LayerNorm a row has length sqrt(H), of which this is the constant's part.
+    constant = math.sqrt(config.hidden_size) * _CONSTANT_SHARE / math.sqrt(1 + _CONSTANT_SHARE**2)
+
+    heads, size = config.num_attention_heads, config.head_size
+    half = size // 2
+    frequencies = config.global_rope_theta ** (-torch.arange(half) / half)  # radians a token, the fastest first
+    used = int((frequencies >= SLOWEST).sum())
+    gain = math.sqrt(_PEAK_SCORE * math.sqrt(size) / used) / constant
+    query, key, _ = first.attention.query_key_value.weight.view(3, heads, size, config.hidden_size)
+    for head in range(heads):
+        angles = frequencies[:used] * shift_of(head)
+        for part in (query, key):
+            part[head] *= RANDOM_SHARE
+        query[head, :used, 0] += gain * torch.cos(angles)
+        query[head, half : half + used, 0] += gain * torch.sin(angles)
+        key[head, :used, 0] += gain
+
+
+MODERNBERT = Architecture(
+    config_type=ModernBertConfig,
+    embeddings=ModernEmbeddings,
+    layer=ModernLayer,
+    final_norm=lambda config: nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, bias=False),
+    layout=RotaryLayout,
+    pooler=_transform,
+    masked_lm_transform=_transform,
+    token_transform=_transform,
+    neighbour_start=NeighbourStart(dimensions=lambda _: _CONSTANT_DIMENSIONS, set_weights=_start_with_neighbours),
+    feed_forward_matrices=3,  # the gate is the third
+)

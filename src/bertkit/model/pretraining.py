@@ -12,9 +12,10 @@ from torch.autograd.function import once_differentiable
 
 from bertkit.core.batch import PackedBatch
 from bertkit.core.errors import InputError
+from bertkit.model.architectures import masked_lm_head
 from bertkit.model.config import BertConfig
 from bertkit.model.encoder import Encoder
-from bertkit.model.heads import MaskedLMHead, NextSentenceHead
+from bertkit.model.heads import NextSentenceHead
 
 _CHUNK_BYTES = 1 << 26
 """Logits that are held at a time: few chunks are quick, for each adds to the gradient of the whole weight."""
@@ -135,8 +136,8 @@ class PretrainingModel(nn.Module):
                 f"next-sentence prediction needs a pooler, which {config.model_type} has not: use --no-nsp"
             )
         self.bert = Encoder(config, add_pooling_layer=config.has_pooler)
-        self.masked_lm = MaskedLMHead(config)
-        self.next_sentence = NextSentenceHead(config) if next_sentence else None
+        self.masked_lm = masked_lm_head(config)
+        self.next_sentence = NextSentenceHead(config.hidden_size) if next_sentence else None
 
     def forward(self, batch: PackedBatch, masked_positions: Tensor) -> PretrainingOutput:
         """Encode a batch of which the packed tokens at `masked_positions` (M,) are to be predicted."""

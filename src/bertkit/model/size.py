@@ -1,4 +1,4 @@
-"""- parameters and FLOPs, counted."""
+"""Parameters and operations of a model, counted."""
 # B sequences, S tokens of a sequence, T tokens, M masked positions.
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bertkit.model.config import BertConfig, ModernBertConfig
+from bertkit.model.architectures import architecture_of
+from bertkit.model.config import BertConfig
 from bertkit.model.encoder import Encoder
 
 _EMBEDDINGS = {
@@ -37,8 +38,12 @@ class ParameterCounts:
         bert = model.bert
         assert isinstance(bert, Encoder)
         heads = {name: _size(getattr(model, name, None)) for name in _HEADS}
+        embeddings = {kind: _size(getattr(bert.embeddings, name, None)) for kind, name in _EMBEDDINGS.items()}
+        others = {
+            name: _size(part) for name, part in bert.embeddings.named_children() if name not in _EMBEDDINGS.values()
+        }
         return cls(
-            embeddings={kind: _size(getattr(bert.embeddings, name, None)) for kind, name in _EMBEDDINGS.items()},
+            embeddings=embeddings | {name: size for name, size in others.items() if size},
             layers=tuple(_size(layer) for layer in bert.layers),
             final_norm=_size(bert.final_norm),
             pooler=_size(bert.pooler),
@@ -82,10 +87,7 @@ def training_flops(
     lengths = cu_seqlens.diff().double()
     hidden, intermediate = config.hidden_size, config.intermediate_size
     depths = range(config.num_hidden_layers)
-    if isinstance(config, ModernBertConfig):
-        matrices_of_network, windows = 3, [config.window(depth) for depth in depths]  # a gate is a third matrix
-    else:
-        matrices_of_network, windows = 2, [None for _ in depths]
+    matrices_of_network, windows = architecture_of(config).feed_forward_matrices, map(config.window, depths)
     tokens = float(lengths.sum())
     first_part, rest = 3 * hidden * hidden, hidden * hidden + matrices_of_network * hidden * intermediate
     layers = config.num_hidden_layers
@@ -93,8 +95,10 @@ def training_flops(
     matrices = tokens * layers * first_part + rows * rest
     attention = sum(_pairs(lengths, window) for window in windows) * 2 * hidden
     pooler = len(lengths) * hidden * hidden if config.has_pooler else 0
-    masked_lm = masked_positions * (hidden * hidden + hidden * config.vocab_size)
-    return 2 * _TRAINING_PASSES * (matrices + attention + pooler + masked_lm)
+    width = config.embedding_size
+    projection = tokens * width * hidden if width != hidden else 0
+    masked_lm = masked_positions * (hidden * width + width * config.vocab_size)
+    return 2 * _TRAINING_PASSES * (projection + matrices + attention + pooler + masked_lm)
 
 
 def _pairs(lengths: Tensor, window: int | None) -> float:

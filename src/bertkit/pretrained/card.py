@@ -160,8 +160,7 @@ def how_to_load(description: ModelDescription) -> dict[str, str]:
     form = FORMATS[description.config.model_type]
     auto = form.class_name(description.architecture).replace(form.class_prefix, "Auto", 1)
     auto = auto if auto == "AutoModel" else auto.replace("Auto", "AutoModel", 1)
-    mask = "<mask>" if description.config.model_type == "roberta" else "[MASK]"
-    call = _CALLS.get(description.architecture, _EMBED).format(mask=mask)
+    call = _CALLS.get(description.architecture, _EMBED).format(mask=form.mask_token)
     return {
         "bertkit": f'import bertkit\n\nmodel = bertkit.load("FOLDER")\n{call}',
         "Transformers": (

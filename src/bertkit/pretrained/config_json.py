@@ -9,7 +9,7 @@ from typing import Any
 
 from bertkit.core.errors import InputError
 from bertkit.core.files import read_json, write_json
-from bertkit.model.config import MODEL_TYPES, BertConfig
+from bertkit.model.config import BertConfig
 from bertkit.pretrained.formats.name_table import SEQUENCE_CLASSIFICATION
 from bertkit.pretrained.formats.table import FORMATS
 
@@ -43,7 +43,7 @@ class ModelDescription:
         form = FORMATS.get(str(content.get("model_type"))) if isinstance(content, dict) else None
         if form is None:
             kind = content.get("model_type") if isinstance(content, dict) else type(content).__name__
-            raise InputError(f"{path} describes a model of type {kind!r}: only {', '.join(MODEL_TYPES)} can be loaded")
+            raise InputError(f"{path} describes a model of type {kind!r}: only {', '.join(FORMATS)} can be loaded")
         try:
             config = form.read_config(content)
         except InputError as error:
@@ -63,8 +63,6 @@ class ModelDescription:
             "architectures": [form.class_name(self.architecture)],
             **form.describe_config(self.config),
         }
-        if self.config.model_type in ("bert", "roberta"):
-            content["position_embedding_type"] = "absolute"
         content["torch_dtype"] = "float32"
         labels = ("LABEL_0",) if self.problem_type == REGRESSION else self.labels
         if labels is not None:

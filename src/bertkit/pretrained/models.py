@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from bertkit.core.errors import InputError
+from bertkit.model.architectures import (
+    architecture_of,
+    choice_head,
+    masked_lm_head,
+    sequence_head,
+    span_head,
+    token_head,
+)
 from bertkit.model.config import MODERN_PRESETS, PRESETS, BertConfig
 from bertkit.model.encoder import Encoder
-from bertkit.model.heads import (
-    ClassificationHead,
-    MaskedLMHead,
-    MultipleChoiceHead,
-    NextSentenceHead,
-    SpanHead,
-    TokenClassificationHead,
-)
+from bertkit.model.heads import MaskedLMHead, NextSentenceHead
 from bertkit.pretrained.card import ModelCard
 from bertkit.pretrained.config_json import ModelDescription
 from bertkit.pretrained.folder import LoadReport, ModelFolder, write_model_folder
-from bertkit.pretrained.formats.name_table import WITH_POOLER_OF_THEIR_OWN
+from bertkit.pretrained.formats.name_table import MULTIPLE_CHOICE, SEQUENCE_CLASSIFICATION, WITH_POOLER_OF_THEIR_OWN
 from bertkit.pretrained.sentence_settings import SentenceSettings
 
 _WITH_POOLER = ("BertModel", "BertForPreTraining", "BertForNextSentencePrediction", *WITH_POOLER_OF_THEIR_OWN)
@@ -104,8 +106,8 @@ class BertWithHeads(nn.Module):
             return cls(
                 description,
                 Encoder(config, add_pooling_layer=pooler),
-                masked_lm=MaskedLMHead(config) if masked_lm else None,
-                next_sentence=NextSentenceHead(config) if next_sentence else None,
+                masked_lm=masked_lm_head(config) if masked_lm else None,
+                next_sentence=NextSentenceHead(config.hidden_size) if next_sentence else None,
                 head=new_head(description.architecture, config, description.num_labels),
             )
 
@@ -146,17 +148,20 @@ class BertWithHeads(nn.Module):
         return self.description.architecture
 
 
+_HEADS: dict[str, Callable[[BertConfig, int], nn.Module]] = {
+    SEQUENCE_CLASSIFICATION: sequence_head,
+    MULTIPLE_CHOICE: lambda config, _: choice_head(config),
+    "BertForTokenClassification": token_head,
+    "BertForQuestionAnswering": lambda config, _: span_head(config),
+}
+
+
 def new_head(architecture: str, config: BertConfig, num_labels: int) -> nn.Module | None:
     """The head of a task that Hugging Face's class has, None for those that have none."""
-    if architecture == "BertForSequenceClassification":
-        return ClassificationHead(config, num_labels)
-    if architecture == "BertForTokenClassification":
-        return TokenClassificationHead(config, num_labels)
-    if architecture == "BertForQuestionAnswering":
-        return SpanHead(config)
-    if architecture == "BertForMultipleChoice":
-        return MultipleChoiceHead(config)
-    return None
+    if architecture in _HEADS:
+        return _HEADS[architecture](config, num_labels)
+    own = architecture_of(config).own_heads.get(architecture)
+    return None if own is None else own(config)
 
 
 _MODERN = "modern-"

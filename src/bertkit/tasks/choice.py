@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from bertkit.core.batch import side_by_side
 from bertkit.core.errors import InputError
 from bertkit.data.readers.tables import Table, TableSource, read_table
+from bertkit.model.architectures import choice_head
 from bertkit.model.config import BertConfig
-from bertkit.model.heads import MultipleChoiceHead
 from bertkit.tasks.contract import PLAIN, LossShape, Scorer, Task, TaskInstances
 from bertkit.tasks.examples import Records, cut_warnings
 from bertkit.tasks.labelled import shortened
@@ -196,7 +196,7 @@ class MultipleChoice(Task[ChoiceQuestions]):
 
     def head(self, config: BertConfig) -> nn.Module:
         """Dropout and a linear layer to one score."""
-        return MultipleChoiceHead(config)
+        return choice_head(config)
 
     def is_one(self, given: object) -> bool:
         """A tuple of a question and a list of choices."""

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from bertkit.core.errors import InputError
 from bertkit.data.readers.tables import TableSource
+from bertkit.model.architectures import sequence_head
 from bertkit.model.config import BertConfig
-from bertkit.model.heads import ClassificationHead
 from bertkit.pretrained.config_json import SINGLE_LABEL
 from bertkit.tasks.contract import PLAIN, Definition, LossShape, Scorer, Task, TaskInstances
 from bertkit.tasks.examples import cut_warnings
@@ -59,7 +59,7 @@ class TextTask(Task[LabelledExamples]):
 
     def head(self, config: BertConfig) -> nn.Module:
         """Dropout and a linear layer: an output a class, or one where there are no classes."""
-        return ClassificationHead(config, len(self.classes or ("score",)))
+        return sequence_head(config, len(self.classes or ("score",)))
 
     def encode(
         self, examples: LabelledExamples, tokenizer: Tokenizer, *, labelled: bool = True

@@ -31,4 +31,5 @@ BERT = ModelFormat(
         ),
         unused=r"embeddings\.position_ids$",
     ),
+    written={"position_embedding_type": "absolute"},
 )

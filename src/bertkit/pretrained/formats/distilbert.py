@@ -1,10 +1,12 @@
 """Hugging Face's DistilBERT (Sanh et al. 2019): no token types, and no pooler but the first layer of a classifier."""
 
+from bertkit.model.bert import DistilBertConfig
 from bertkit.pretrained.formats.name_table import ModelFormat, NameTable
 
 DISTILBERT = ModelFormat(
     model_type="distilbert",
     class_prefix="DistilBert",
+    config_type=DistilBertConfig,
     names=NameTable(
         rows=(
             (r"^bert\.embeddings\.norm\.", "distilbert.embeddings.LayerNorm."),

@@ -1,4 +1,4 @@
-"""- the ordered translation table and what a format must say."""
+"""How a format names tensors, classes and the keys of `config.json`: the ordered translation table."""
 
 from __future__ import annotations
 
@@ -100,7 +100,8 @@ class NameTable:
 
 
 SEQUENCE_CLASSIFICATION = "BertForSequenceClassification"
-WITH_POOLER_OF_THEIR_OWN = (SEQUENCE_CLASSIFICATION, "BertForMultipleChoice")
+MULTIPLE_CHOICE = "BertForMultipleChoice"
+WITH_POOLER_OF_THEIR_OWN = (SEQUENCE_CLASSIFICATION, MULTIPLE_CHOICE)
 """Classes that have a pooler even where the encoder has none."""
 
 
@@ -112,14 +113,18 @@ class ModelFormat:
     class_prefix: str
     names: NameTable
     config_type: type[BertConfig] = BertConfig
-    names_of_classifier: NameTable | None = None
-    """Where sequence classification names its tensors in another way."""
+    names_of_class: Mapping[str, NameTable] = field(default_factory=dict)
+    """Of classes, in BERT's name, that name their tensors in another way."""
+    mask_token: str = "[MASK]"
+    """As the tokenizers of this format write it."""
     config_keys: tuple[tuple[str, str], ...] = ()
     """Our key and the format's, where they differ."""
     unset: Mapping[str, Any] = field(default_factory=dict)
     """What a key that is missing means, where it is not our own default."""
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """What the format has no key for."""
+    written: Mapping[str, Any] = field(default_factory=dict)
+    """Keys that older versions of Transformers ask for, whatever the configuration is."""
     required: Mapping[str, Any] = field(
         default_factory=lambda: {"position_embedding_type": "absolute", "is_decoder": False}
     )
@@ -127,9 +132,7 @@ class ModelFormat:
 
     def names_for(self, architecture: str) -> NameTable:
         """The table for a class, in BERT's name."""
-        if architecture == SEQUENCE_CLASSIFICATION and self.names_of_classifier is not None:
-            return self.names_of_classifier
-        return self.names
+        return self.names_of_class.get(architecture, self.names)
 
     def class_name(self, architecture: str) -> str:
         """Hugging Face's name of BERT's class `architecture` for this format."""
@@ -158,4 +161,4 @@ class ModelFormat:
         """The keys of `config.json`."""
         theirs = dict(self.config_keys)
         values = {name: value for name, value in asdict(config).items() if name not in self.fixed}
-        return {theirs.get(name, name): value for name, value in values.items()}
+        return {theirs.get(name, name): value for name, value in values.items()} | dict(self.written)

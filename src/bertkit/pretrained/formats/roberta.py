@@ -1,7 +1,8 @@
 """Hugging Face's RoBERTa (Liu et al. 2019): one token type, and positions that start behind the padding entry's."""
 
+from bertkit.model.bert import RobertaConfig
 from bertkit.pretrained.formats.bert import BERT
-from bertkit.pretrained.formats.name_table import ModelFormat, NameTable
+from bertkit.pretrained.formats.name_table import SEQUENCE_CLASSIFICATION, ModelFormat, NameTable
 
 _CLASSIFIER = (
     (r"^bert\.pooler\.dense\.", "classifier.dense."),
@@ -30,8 +31,13 @@ ROBERTA = ModelFormat(
     model_type="roberta",
     class_prefix="Roberta",
     names=NameTable(rows=(*_MASKED_LM, *_OTHERS, (r"^bert\.", "roberta.")), spellings=_SPELLINGS, unused=_UNUSED),
-    names_of_classifier=NameTable(
-        rows=(*_CLASSIFIER, *_OTHERS, (r"^bert\.", "roberta.")), spellings=_SPELLINGS, unused=_UNUSED
-    ),
+    config_type=RobertaConfig,
+    names_of_class={
+        SEQUENCE_CLASSIFICATION: NameTable(
+            rows=(*_CLASSIFIER, *_OTHERS, (r"^bert\.", "roberta.")), spellings=_SPELLINGS, unused=_UNUSED
+        )
+    },
+    mask_token="<mask>",
+    written=BERT.written,
     unset={"vocab_size": 50265, "pad_token_id": 1},
 )

@@ -2,7 +2,8 @@
 
 from bertkit.pretrained.formats.bert import BERT
 from bertkit.pretrained.formats.distilbert import DISTILBERT
+from bertkit.pretrained.formats.electra import ELECTRA
 from bertkit.pretrained.formats.modernbert import MODERNBERT
 from bertkit.pretrained.formats.roberta import ROBERTA
 
-FORMATS = {each.model_type: each for each in (BERT, DISTILBERT, ROBERTA, MODERNBERT)}
+FORMATS = {each.model_type: each for each in (BERT, DISTILBERT, ROBERTA, MODERNBERT, ELECTRA)}

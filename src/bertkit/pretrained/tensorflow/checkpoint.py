@@ -79,7 +79,7 @@ def describe_config(config: BertConfig) -> dict[str, Any]:
 
     `gelu` is the one name that it knows for both forms.
     """
-    if config.model_type != "bert":
+    if type(config) is not BertConfig:
         raise InputError(f"a {config.model_type} has no place in a TensorFlow checkpoint of BERT: use huggingface")
     if config.layer_norm_eps != _LAYER_NORM_EPS:
         raise InputError(

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from bertkit.core.batch import side_by_side
 from bertkit.core.errors import InputError
 from bertkit.data.readers.tables import TableSource
+from bertkit.model.architectures import span_head
 from bertkit.model.config import BertConfig
-from bertkit.model.heads import SpanHead
 from bertkit.tasks.contract import IGNORED, PLAIN, Definition, LossShape, Scorer, Task, TaskInstances
 from bertkit.tasks.labelled import checked_pairs, is_pair, shortened
 from bertkit.tasks.options import Columns
@@ -93,7 +93,7 @@ class SpanExtraction(Task[Questions]):
 
     def head(self, config: BertConfig) -> nn.Module:
         """A linear layer to two scores a token."""
-        return SpanHead(config)
+        return span_head(config)
 
     def is_one(self, given: object) -> bool:
         """A tuple of a question and a context."""

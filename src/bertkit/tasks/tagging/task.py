@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from bertkit.core.errors import InputError
 from bertkit.data.readers.tables import TableSource
+from bertkit.model.architectures import token_head
 from bertkit.model.config import BertConfig
-from bertkit.model.heads import TokenClassificationHead
 from bertkit.tasks.contract import IGNORED, PLAIN, Definition, LossShape, Scorer, Task, TaskInstances
 from bertkit.tasks.labelled import shortened
 from bertkit.tasks.options import Columns, Context
@@ -98,7 +98,7 @@ class Tagging(Task[Sentences]):
 
     def head(self, config: BertConfig) -> nn.Module:
         """Dropout and a linear layer on every token."""
-        return TokenClassificationHead(config, len(self.classes))
+        return token_head(config, len(self.classes))
 
     def examples(self, given: Sequence[Any]) -> Sentences:
         """Texts, or lists of words."""
