@@ -5,13 +5,12 @@ import subprocess
 import sys
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bertkit.cli.main import USER_ERROR, run
-from bertkit.core.errors import InputError, ResourceError
-from bertkit.core.workers import EngineOptions, process_engine
-from tiny_corpora import contents, make_text
+from bertkit.core.errors import InputError, MemoryLimitError, ResourceError
+from bertkit.core.workers import CallProcesses, EngineOptions, process_engine
 
 
 def where(number):
@@ -31,6 +30,18 @@ def refuse_seven(number):
     if number == 7:
         raise InputError("seven is not wanted")
     return number
+
+
+def speak(number):
+    print(f"number {number}", "and more", sep="\n", file=sys.stderr)
+    if number == 7:
+        raise MemoryLimitError.on("cpu", "seven")
+    if number == 8:
+        raise LookupError("a bug")
+    if number == 9:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 10:
+        time.sleep(60)
 
 
 def die(parent):
@@ -91,37 +102,44 @@ def test_without_tasks_there_are_no_results():
         assert list(engine.map(where, [])) == []
 
 
+def test_a_call_in_a_process_is_heard_line_by_line_and_says_how_it_ended():
+    said = []
+    processes = CallProcesses()
+    assert processes.call(speak, 1, said.append) == 0
+    assert said == ["number 1", "and more"]
+    with pytest.raises(MemoryLimitError, match="does not hold seven"):
+        processes.call(speak, 7, said.append)
+    assert processes.call(speak, 8, said.append) == 1
+    assert said[-1] == "LookupError: a bug"
+    assert processes.call(speak, 9, said.append) == -signal.SIGKILL
+
+
+def test_calls_that_are_ended_stop_at_once_and_no_other_starts():
+    processes, said = CallProcesses(), []
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(processes.call, speak, 10, said.append) for _ in range(2)]
+        while len(said) < 4:
+            time.sleep(0.02)
+        start = time.monotonic()
+        processes.end()
+        assert [call.result() for call in calls] == [0, 0]
+        assert time.monotonic() - start < 30
+    assert processes.call(speak, 1, said.append) == 0
+    assert len(said) == 4
+
+
 def test_a_script_needs_no_guard(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import time\n"
-        "from bertkit.core.workers import process_engine\n"
+        "from bertkit.core.workers import CallProcesses, process_engine\n"
         "print('run')\n"
         "with process_engine(2) as engine:\n"
         "    list(engine.map(time.sleep, [0.05] * 40))\n"
+        "CallProcesses().call(time.sleep, 0, print)\n"
     )
     done = subprocess.run([sys.executable, script], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "run\n", "")
-
-
-def test_two_workers_of_a_local_ray_write_the_same_bytes(tmp_path, tokenizer):
-    (tmp_path / "text.txt").write_text(make_text(400) * 60)  # two shards
-    tokenizer.save_pretrained(tmp_path / "tokenizer")
-    command = ["prepare", str(tmp_path / "text.txt"), "--tokenizer", str(tmp_path / "tokenizer"), "--out"]
-    drop = ["--drop-duplicates", "documents"]
-    assert run([*command, str(tmp_path / "ray"), "--engine", "ray", "--workers", "2", *drop]) == 0
-    assert run([*command, str(tmp_path / "one"), "--workers", "1", *drop]) == 0
-    assert contents(tmp_path / "ray") == contents(tmp_path / "one")
-
-
-def test_ray_that_is_not_installed_is_one_line(tmp_path, tokenizer, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    (tmp_path / "text.txt").write_text(make_text(3))
-    tokenizer.save_pretrained(tmp_path / "tokenizer")
-    command = ["prepare", str(tmp_path / "text.txt"), "--tokenizer", str(tmp_path / "tokenizer"), "--engine", "ray"]
-    assert run([*command, "--out", str(tmp_path / "out")]) == USER_ERROR
-    assert "pip install 'bertkit[ray]'" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_cluster_that_does_not_answer_is_named():

@@ -83,6 +83,7 @@ def test_special_tokens_surround_every_segment(sequences: list[list[int]], betwe
     ids = layout.special_ids(cls, sep, np.int64)
     ids[run_positions(layout.segment_starts, layout.segments)] = word
     assert ids.tolist() == [token for sequence in expected for token in sequence]
+    assert layout.is_special().tolist() == [token != word for sequence in expected for token in sequence]
     assert layout.lengths.tolist() == [len(sequence) for sequence in expected]
 
 

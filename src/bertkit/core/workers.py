@@ -1,4 +1,8 @@
-"""- tasks in processes of this machine or on Ray; the only start-up of a worker."""
+"""Work in other processes: an engine for many tasks, of this machine or of Ray, and single calls side by side.
+
+joblib is no replacement for the engine: there the process that reads the tasks works on none of them, so that two
+workers make three busy processes.
+"""
 
 from __future__ import annotations
 
@@ -13,116 +17,133 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
-from bertkit.core.errors import InputError, ResourceError
+from bertkit.core.errors import BertkitError, InputError, ResourceError
 from bertkit.core.machine import tune_allocator
 
 TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
+EngineName = Literal["processes", "ray"]
 
 
-class ProcessEngine:
-    """Other processes, and this one, which reads the tasks and works on some itself when there are enough in line.
+class Engine(Protocol):
+    """Runs functions on tasks, as many at the same time as there are workers."""
 
-    The others start when there is more than one task, and get one when they are up.
-    """
-
-    is_local = True
-
-    def __init__(self, workers: int) -> None:
-        self._others = workers - 1
-        self._pool: ProcessPoolExecutor | None = None
-        self._lock = threading.RLock()  # of what follows, which the pool's own thread changes too
-        self._idle = 0
-        self._line: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+    is_local: bool
+    """Whether all of them see the files that this process sees."""
 
     def map(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
         """Results in the order of the tasks, of which only a few are taken ahead."""
-        pending: deque[Future[ResultT]] = deque()
-        for task in tasks:
-            pending.append(Future())
-            self._line.append((pending[-1], partial(function, task)))
-            if len(self._line) > 1 and self._pool is None:
-                self._start()
-            self._send()
-            if len(self._line) > self._others:
-                self._work()
-            while pending and pending[0].done():
-                yield self._result(pending.popleft())
-        while self._line:
-            self._work()
-        while pending:
-            yield self._result(pending.popleft())
-
-    def close(self) -> None:
-        """End the other processes."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-
-    def _start(self) -> None:
-        self._pool = ProcessPoolExecutor(self._others, get_context("spawn"), _start_worker)
-        with _nothing_as_main():
-            for _ in range(self._others):
-                self._pool.submit(int).add_done_callback(self._is_idle)
-
-    def _is_idle(self, _: object) -> None:
-        with self._lock:
-            self._idle += 1
-        self._send()
-
-    def _send(self) -> None:
-        """Give tasks to the processes that have none."""
-        with self._lock:
-            while self._idle and self._line:
-                assert self._pool is not None
-                promise, work = self._line.popleft()
-                try:
-                    answer = self._pool.submit(work)
-                except RuntimeError as error:  # a process was killed
-                    promise.set_exception(error)
-                    continue
-                self._idle -= 1
-                answer.add_done_callback(partial(_pass_on, promise))
-                answer.add_done_callback(self._is_idle)
-
-    def _work(self) -> None:
-        with self._lock:
-            if not self._line:
-                return
-            promise, work = self._line.popleft()
-        try:
-            promise.set_result(work())
-        except Exception as error:  # raised when the results before it have been given
-            promise.set_exception(error)
-
-    def _result(self, promise: Future[ResultT]) -> ResultT:
-        try:
-            return promise.result()
-        except BrokenProcessPool:
-            raise ResourceError("a worker process was killed, perhaps for want of memory: use fewer workers") from None
+        ...
 
 
-def _pass_on(promise: Future[Any], answer: Future[Any]) -> None:
-    if answer.cancelled():
-        promise.cancel()
-    elif (error := answer.exception()) is not None:
-        promise.set_exception(error)
-    else:
-        promise.set_result(answer.result())
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Who does the work; the result is the same."""
+
+    engine: EngineName = "processes"
+    """Processes of this machine, or tasks of Ray."""
+
+    ray_address: str | None = None
+    """A running Ray cluster, as host:port or "auto"; without it Ray is started here. OUT must be on a disk of all."""
+
+    def __post_init__(self) -> None:
+        if self.engine not in get_args(EngineName):
+            raise InputError(f"engine must be {' or '.join(get_args(EngineName))}, got {self.engine!r}")
+        if self.ray_address is not None and self.engine != "ray":
+            raise InputError(f"--ray-address {self.ray_address} needs --engine ray")
+
+    def open(self, workers: int) -> AbstractContextManager[Engine]:
+        """The engine with so many workers; a running cluster has its own number."""
+        return _ray_engine(workers, self.ray_address) if self.engine == "ray" else process_engine(workers)
 
 
 @contextmanager
-def process_engine(workers: int) -> Iterator[ProcessEngine]:
+def process_engine(workers: int) -> Iterator[Engine]:
     """Run tasks in this process and in `workers` - 1 new ones."""
     tune_allocator()
-    with closing(ProcessEngine(workers)) as engine:
+    with closing(_ProcessEngine(workers)) as engine:
         yield engine
+
+
+class CallProcesses:
+    """Calls functions, each in a new process, from several threads of this one; all of them can be ended together."""
+
+    def __init__(self) -> None:
+        self._running: list[BaseProcess] = []
+        self._lock, self._ended = threading.Lock(), False
+
+    def end(self) -> None:
+        """Stop the calls that run now, and let no other start."""
+        with self._lock:
+            self._ended = True
+            for process in self._running:
+                process.terminate()
+
+    def call(self, function: Callable[[TaskT], object], task: TaskT, read_line: Callable[[str], None]) -> int:
+        """Call `function(task)` in a new process and return that process's exit code, 0 too where `end` stopped it.
+
+        `read_line` is told every line of its standard error. A `BertkitError` of the function is raised here.
+        """
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        lines, standard_error = context.Pipe(duplex=False)
+        with self._lock, _nothing_as_main():  # changes this process, so one thread at a time
+            if self._ended:
+                return 0
+            process = context.Process(target=_answer_call, args=(theirs, standard_error))
+            process.start()
+            self._running.append(process)
+        theirs.close()
+        standard_error.close()
+        with suppress(BrokenPipeError, ConnectionResetError):
+            ours.send((function, task))
+        with os.fdopen(os.dup(lines.fileno()), encoding="utf-8", errors="replace") as text:
+            for line in text:
+                read_line(line.rstrip())
+        process.join()
+        with self._lock:
+            self._running.remove(process)
+            if self._ended:
+                return 0
+        with suppress(EOFError, ConnectionResetError):
+            raise ours.recv()
+        assert process.exitcode is not None
+        return process.exitcode
+
+
+def _answer_call(calls: Connection, standard_error: Connection) -> None:
+    os.dup2(standard_error.fileno(), 2)
+    standard_error.close()
+    _start_worker()
+    function, task = calls.recv()
+    try:
+        function(task)
+    except BertkitError as error:
+        calls.send(error)
+
+
+def _start_worker() -> None:
+    """Make this process end with its parent, however that ends, and leave Ctrl-C to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
+    tune_allocator()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager
@@ -136,20 +157,101 @@ def _nothing_as_main() -> Iterator[None]:
         sys.modules["__main__"] = script
 
 
-def _start_worker() -> None:
-    """Make this process end at once, and with its parent, killed or not, and leave Ctrl-C to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    atexit.register(os._exit, 0)  # what it has made is written, and to clear its memory takes a tenth of a second
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
-    tune_allocator()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+class _ProcessEngine:
+    """Other processes, and this one, which reads the tasks and works on some itself when enough of them wait.
+
+    The others start when there is more than one task, and get their first one when they are up.
+    """
+
+    is_local = True
+
+    def __init__(self, workers: int) -> None:
+        self._others = workers - 1
+        self._pool: ProcessPoolExecutor | None = None
+        self._lock = threading.RLock()  # of what follows, which the pool's own thread changes too
+        self._idle = 0
+        self._queue: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+
+    def map(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
+        """Results in the order of the tasks, of which only a few are taken ahead."""
+        pending: deque[Future[ResultT]] = deque()
+        for task in tasks:
+            pending.append(Future())
+            self._queue.append((pending[-1], partial(function, task)))
+            if len(self._queue) > 1 and self._pool is None:
+                self._start()
+            self._hand_out()
+            if len(self._queue) > self._others:
+                self._work()
+            while pending and pending[0].done():
+                yield self._result(pending.popleft())
+        while self._queue:
+            self._work()
+        while pending:
+            yield self._result(pending.popleft())
+
+    def close(self) -> None:
+        """End the other processes."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _start(self) -> None:
+        self._pool = ProcessPoolExecutor(self._others, get_context("spawn"), _start_pool_worker)
+        with _nothing_as_main():
+            for _ in range(self._others):
+                self._pool.submit(int).add_done_callback(self._is_idle)
+
+    def _is_idle(self, _: object) -> None:
+        with self._lock:
+            self._idle += 1
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        """Give tasks to the processes that have none."""
+        with self._lock:
+            while self._idle and self._queue:
+                assert self._pool is not None
+                future, work = self._queue.popleft()
+                try:
+                    answer = self._pool.submit(work)
+                except RuntimeError as error:  # a process was killed
+                    future.set_exception(error)
+                    continue
+                self._idle -= 1
+                answer.add_done_callback(partial(_pass_on, future))
+                answer.add_done_callback(self._is_idle)
+
+    def _work(self) -> None:
+        with self._lock:
+            if not self._queue:
+                return
+            future, work = self._queue.popleft()
+        try:
+            future.set_result(work())
+        except Exception as error:  # raised when the results before it have been given
+            future.set_exception(error)
+
+    def _result(self, future: Future[ResultT]) -> ResultT:
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            raise ResourceError(
+                "a worker process was killed, perhaps because memory was full: use fewer workers"
+            ) from None
 
 
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+def _start_pool_worker() -> None:
+    _start_worker()
+    atexit.register(os._exit, 0)  # its results are written, and to free its memory takes a tenth of a second
+
+
+def _pass_on(future: Future[Any], answer: Future[Any]) -> None:
+    if answer.cancelled():
+        future.cancel()
+    elif (error := answer.exception()) is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(answer.result())
 
 
 _ANSWER_SECONDS = 10.0
@@ -164,7 +266,7 @@ class _RayTasks:
         self._ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def map(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
-        # A task that is run again, on another machine, finds what was done or does it anew.
+        # A task that is run again, on another machine, finds what was done or does it again.
         remote = self._ray.remote(num_cpus=1)(_run)
         pending: deque[Any] = deque()
         for task in tasks:
@@ -182,7 +284,7 @@ class _RayTasks:
             raise error.cause from None
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError, errors.ObjectLostError):
             raise ResourceError(
-                "a worker of Ray was killed, perhaps for want of memory: give fewer workers, and run it again"
+                "a worker of Ray was killed, perhaps because memory was full: give fewer workers, and run it again"
             ) from None
 
 
@@ -192,7 +294,7 @@ def _run(function: Callable[[TaskT], ResultT], task: TaskT) -> ResultT:
 
 
 @contextmanager
-def ray_engine(workers: int, address: str | None) -> Iterator[_RayTasks]:
+def _ray_engine(workers: int, address: str | None) -> Iterator[_RayTasks]:
     """Run tasks on the cluster at `address` ("auto" finds one), or on a Ray of `workers` started here."""
     try:
         import ray  # noqa: PLC0415  # an extra
@@ -234,38 +336,3 @@ def _unreachable(address: str, reason: str) -> ResourceError:
     return ResourceError(
         f"no Ray cluster answers at {address} ({reason}): start it with `ray start --head`, or leave out --ray-address"
     )
-
-
-EngineName = Literal["processes", "ray"]
-
-
-class Engine(Protocol):
-    """Runs functions on tasks, as many at the same time as there are workers."""
-
-    is_local: bool
-    """Whether all of them see the files that this process sees."""
-
-    def map(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> Iterator[ResultT]:
-        """Results in the order of the tasks, of which only a few are taken ahead."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineOptions:
-    """Who does the work; the result is the same."""
-
-    engine: EngineName = "processes"
-    """Processes of this machine, or tasks of Ray."""
-
-    ray_address: str | None = None
-    """A running Ray cluster, as host:port or "auto"; without it Ray is started here. OUT must be on a disk of all."""
-
-    def __post_init__(self) -> None:
-        if self.engine not in get_args(EngineName):
-            raise InputError(f"engine must be {' or '.join(get_args(EngineName))}, got {self.engine!r}")
-        if self.ray_address is not None and self.engine != "ray":
-            raise InputError(f"--ray-address {self.ray_address} needs --engine ray")
-
-    def open(self, workers: int) -> AbstractContextManager[Engine]:
-        """The engine with so many workers; a running cluster has its own number."""
-        return ray_engine(workers, self.ray_address) if self.engine == "ray" else process_engine(workers)

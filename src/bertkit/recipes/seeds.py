@@ -1,78 +1,45 @@
-"""- seeds side by side in processes."""
-# H hidden, I intermediate.
+"""Seeds of one fine-tuning run side by side, each in a process of its own."""
 
 from __future__ import annotations
 
-import os
-import pickle
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from bertkit.core.console import note
-from bertkit.core.errors import BertkitError, ResourceError
-from bertkit.core.machine import available_memory, tune_allocator
+from bertkit.core.errors import ResourceError
+from bertkit.core.machine import available_memory
+from bertkit.core.workers import CallProcesses
 from bertkit.model.size import training_flops
 from bertkit.recipes.finetune_seed import run_seed
 from bertkit.recipes.finetune_setup import FinetuneSetup
 from bertkit.tasks.model import new_task_model
 
 
-@dataclass(frozen=True)
-class SeedTask:
-    """What follows on the standard input is the setup."""
-
-    seed: int
-    run: Path
-    threads: int
-
-
-def main() -> int:
-    """Train the seed that the standard input describes; return the exit code.
-
-    That is the error's where one ends it, whose message is the standard output.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
-    task, setup = pickle.load(sys.stdin.buffer), pickle.load(sys.stdin.buffer)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(task.threads)
-    tune_allocator()
-    try:
-        run_seed(setup, task.seed, task.run)
-    except BertkitError as error:
-        print(error)
-        return error.exit_code
-    return 0
-
-
-def _end_with_parent() -> None:
-    while os.read(sys.stdin.fileno(), 1):  # not by a buffer, whose lock the interpreter's end would wait for
-        pass
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 def run_side_by_side(setup: FinetuneSetup, runs: Mapping[int, Path], *, at_once: int, threads: int) -> None:
     """Train the seeds of `runs` in their folders, `at_once` at a time, each with so many threads.
 
-    What they say appears line by line, with the seed in front. An error in one ends the others; all go on from their
+    What they say appears line by line, with the seed in front. An error in one ends the others; all resume from their
     checkpoints when they are run again.
     """
-    shared = pickle.dumps(setup)
-    processes = _Processes()
+    processes = CallProcesses()
+
+    def train(seed: int, run: Path) -> None:
+        name = f"seed {seed}: "
+        task = _SeedTask(setup, seed, run, threads)
+        code = processes.call(_train, task, lambda line: note(line if line.startswith(name) else name + line))
+        if code < 0:
+            raise ResourceError(
+                f"the process of seed {seed} was killed, perhaps because memory was full: use --parallel-seeds 1"
+            )
+        if code:
+            raise RuntimeError(f"seed {seed} failed; its process printed why, see above")
+
     with ThreadPoolExecutor(at_once) as pool:
-        waiting = [pool.submit(processes.run, SeedTask(seed, run, threads), shared) for seed, run in runs.items()]
+        waiting = [pool.submit(train, seed, run) for seed, run in runs.items()]
         try:
             for done in as_completed(waiting):
                 done.result()
@@ -82,59 +49,17 @@ def run_side_by_side(setup: FinetuneSetup, runs: Mapping[int, Path], *, at_once:
             raise
 
 
-class _Processes:
-    """Those that run now."""
-
-    def __init__(self) -> None:
-        self._running: list[subprocess.Popen[bytes]] = []
-        self._lock, self._ended = threading.Lock(), False
-
-    def end(self) -> None:
-        """Stop them all, and those that would follow."""
-        with self._lock:
-            self._ended = True
-            for process in self._running:
-                process.terminate()
-
-    def run(self, task: SeedTask, setup: bytes) -> None:
-        """Train one seed; raise what its process says."""
-        with self._lock:
-            if self._ended:
-                return
-            process = subprocess.Popen(
-                [sys.executable, "-m", "bertkit.recipes.seeds"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},  # the processes are the parallelism
-            )
-            self._running.append(process)
-        with process:  # its input stays open: where it ends, the process does
-            assert process.stdin is not None
-            assert process.stdout is not None
-            assert process.stderr is not None
-            with suppress(BrokenPipeError):
-                process.stdin.write(pickle.dumps(task) + setup)
-                process.stdin.flush()
-            name = f"seed {task.seed}: "
-            for line in process.stderr:
-                text = line.decode(errors="replace").rstrip()
-                note(text if text.startswith(name) else name + text)
-            message = process.stdout.read().decode(errors="replace").strip()
-            code = process.wait()
-        with self._lock:
-            self._running.remove(process)
-            ended = self._ended
-        if code and not ended:
-            raise _error(task.seed, code, message)
+@dataclass(frozen=True)
+class _SeedTask:
+    setup: FinetuneSetup
+    seed: int
+    run: Path
+    threads: int
 
 
-def _error(seed: int, code: int, message: str) -> Exception:
-    if code < 0:
-        return ResourceError(
-            f"the process of seed {seed} was killed, perhaps because memory was full: use --parallel-seeds 1"
-        )
-    return BertkitError.of(code, message) or RuntimeError(f"seed {seed} failed; its process printed why, see above")
+def _train(task: _SeedTask) -> None:
+    torch.set_num_threads(task.threads)
+    run_seed(task.setup, task.seed, task.run)
 
 
 _PROCESS_BYTES = 700 << 20

@@ -72,10 +72,26 @@ class SequenceLayout:
     @cached_property
     def segment_starts(self) -> _Lengths:
         """(S,) where each segment starts."""
-        # Before a segment stand a [CLS] for each sequence up to its own and what follows every earlier segment.
-        behind = np.full(len(self.segments), self.between)
-        behind[np.cumsum(self.counts) - 1] = 1
+        # In front of it are a [CLS] for each sequence up to its own, and every earlier segment with its [SEP].
+        behind = np.where(self._is_last, 1, self.between)
         return run_starts(self.segments + behind) + np.repeat(np.arange(1, len(self.counts) + 1), self.counts)
+
+    @cached_property
+    def _is_last(self) -> NDArray[np.bool_]:
+        """(S,) whether a segment is the last of its sequence."""
+        is_last = np.zeros(len(self.segments), bool)
+        is_last[np.cumsum(self.counts) - 1] = True
+        return is_last
+
+    def is_special(self) -> NDArray[np.bool_]:
+        """(T,) where [CLS] and [SEP] are."""
+        special = np.zeros(self.lengths.sum(), bool)
+        special[self.starts] = True
+        ends = self.segment_starts + self.segments
+        special[ends] = True
+        for place in range(1, self.between):
+            special[ends[~self._is_last] + place] = True
+        return special
 
     def special_ids(self, cls_token_id: int, sep_token_id: int, dtype: type[np.signedinteger]) -> NDArray[Any]:
         """(T,) with [CLS] in its places and [SEP] everywhere else, for the segments to be written into."""

@@ -9,11 +9,11 @@ import time
 import numpy as np
 import pytest
 
+from bertkit.cli.main import USER_ERROR, run
 from bertkit.core.errors import InputError, ResourceError
 from bertkit.core.files import exclusive
 from bertkit.core.workers import EngineOptions
-from bertkit.data.corpus import write_shards as corpus_shards
-from bertkit.data.corpus import write_shards as shard_worker
+from bertkit.data.corpus import write_shards
 from bertkit.data.corpus.dedup import DuplicateOptions
 from bertkit.data.corpus.documents import CorpusOptions, read_documents
 from bertkit.data.corpus.prepare import PrepareOptions, prepare
@@ -33,7 +33,7 @@ def text(tmp_path):
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(corpus_shards, "SHARD_BYTES", 3000)
+    monkeypatch.setattr(write_shards, "SHARD_BYTES", 3000)
 
 
 def test_the_shards_hold_the_corpus(tmp_path, text, tokenizer, small_shards):
@@ -84,7 +84,7 @@ def test_finished_shards_are_not_made_again(tmp_path, text, tokenizer, small_sha
         (out / name).unlink()
     (out / ".shard-00001.tokens.npy.123.partial").write_bytes(b"half")
     encoded = []
-    monkeypatch.setattr(shard_worker, "write_shard", spy(shard_worker.write_shard, encoded))
+    monkeypatch.setattr(write_shards, "write_shard", spy(write_shards.write_shard, encoded))
     prepare([text], tokenizer, out)
     assert contents(out) == whole
     assert len(encoded) == 3
@@ -93,7 +93,7 @@ def test_finished_shards_are_not_made_again(tmp_path, text, tokenizer, small_sha
 
 
 def test_a_killed_call_goes_on_to_the_same_bytes(tmp_path, text, tokenizer, monkeypatch):
-    monkeypatch.setattr(corpus_shards, "SHARD_BYTES", 1000)
+    monkeypatch.setattr(write_shards, "SHARD_BYTES", 1000)
     shards = len(prepare([text], tokenizer, tmp_path / "whole").shards)
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     script = tmp_path / "run.py"
@@ -354,3 +354,23 @@ class TestPreparedCorpus:
     def test_of_one_sentence_nothing_can_be_held_out(self, make_corpus):
         with pytest.raises(InputError, match=r"one sentence.*--held-out"):
             make_corpus([[3]]).split(0.5, seed=1)
+
+
+def test_two_workers_of_a_local_ray_write_the_same_bytes(tmp_path, tokenizer):
+    (tmp_path / "text.txt").write_text(make_text(400) * 60)  # two shards
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    command = ["prepare", str(tmp_path / "text.txt"), "--tokenizer", str(tmp_path / "tokenizer"), "--out"]
+    drop = ["--drop-duplicates", "documents"]
+    assert run([*command, str(tmp_path / "ray"), "--engine", "ray", "--workers", "2", *drop]) == 0
+    assert run([*command, str(tmp_path / "one"), "--workers", "1", *drop]) == 0
+    assert contents(tmp_path / "ray") == contents(tmp_path / "one")
+
+
+def test_ray_that_is_not_installed_is_one_line(tmp_path, tokenizer, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    (tmp_path / "text.txt").write_text(make_text(3))
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    command = ["prepare", str(tmp_path / "text.txt"), "--tokenizer", str(tmp_path / "tokenizer"), "--engine", "ray"]
+    assert run([*command, "--out", str(tmp_path / "out")]) == USER_ERROR
+    assert "pip install 'bertkit[ray]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -61,15 +61,12 @@ class DrawnInstances:
             del segments[1]
         layout = SequenceLayout.of([length for _, length in segments])
         input_ids = layout.special_ids(self._cls_token_id, self._sep_token_id, np.int64)
-        is_special = np.ones(len(input_ids), bool)
         for number, (start, length) in enumerate(segments):
-            places = layout.segment_starts[number :: len(segments)]
-            self._corpus.copy_tokens(start, length, input_ids, places)
-            is_special[run_positions(places, length)] = False
+            self._corpus.copy_tokens(start, length, input_ids, layout.segment_starts[number :: len(segments)])
         masked = mask_tokens(
             input_ids,
             layout.lengths,
-            is_special,
+            layout.is_special(),
             numbers=numbers[order],
             key=derive_key(self._seed, self._purpose, epoch),
             options=self._masking,
@@ -140,12 +137,10 @@ class FullSentences:
         layout = SequenceLayout(plan.length[ranges], counts)
         input_ids = layout.special_ids(self._cls_token_id, self._sep_token_id, np.int64)
         self._corpus.copy_tokens(plan.start[ranges], layout.segments, input_ids, layout.segment_starts)
-        is_special = np.ones(len(input_ids), bool)
-        is_special[run_positions(layout.segment_starts, layout.segments)] = False
         masked = mask_tokens(
             input_ids,
             layout.lengths,
-            is_special,
+            layout.is_special(),
             numbers=numbers[order],
             key=derive_key(self._seed, "masking", epoch),
             options=self._masking,
