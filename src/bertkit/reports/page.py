@@ -133,7 +133,7 @@ def write_report(path: Path, report: Report) -> None:
     """Write the page, whole or not at all."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"code": _with_code, "svg": Markup, "share": _share}
-    source = resources.files("bertkit.studies").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+    source = resources.files("bertkit.reports").joinpath(_TEMPLATE).read_text(encoding="utf-8")
     page = environment.from_string(source).render(report=report)
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
