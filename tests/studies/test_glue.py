@@ -6,7 +6,8 @@ import pytest
 
 from bertkit.core.errors import InputError
 from bertkit.recipes.options import FinetuneOptions
-from bertkit.studies.glue import run_glue, write_glue_submission
+from bertkit.studies.glue import run_glue
+from bertkit.studies.glue_submission import write_glue_submission
 from bertkit.tasks.glue import GLUE
 
 OPTIONS = FinetuneOptions(epochs=1, max_length=16, seeds=2, precision="float32")
@@ -56,7 +57,7 @@ def run(data: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) 
     return out
 
 
-def test_tasks_with_files_are_run_and_shown_beside_the_paper_and_the_others_are_named(run: Path):
+def test_tasks_with_files_are_run_and_shown_beside_the_paper_and_the_others_are_listed_as_skipped(run: Path):
     written = json.loads((run / "results.json").read_text())
     rows = {row["task"]: row for row in written["table"]}
     assert list(rows) == ["MNLI-m", "MNLI-mm", "CoLA", "STS-B"]
@@ -113,10 +114,10 @@ def test_a_model_of_another_task_is_refused(run: Path, data: Path, tmp_path: Pat
     assert not (tmp_path / "glue.zip").exists()
 
 
-def test_nothing_to_run_or_to_predict_with_is_said(data: Path, tiny_model: Path, tmp_path: Path):
-    with pytest.raises(InputError, match="has the files of no task"):
+def test_nothing_to_run_or_nothing_to_predict_with_is_an_input_error(data: Path, tiny_model: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="has no files of any GLUE task"):
         run_glue(tiny_model, tmp_path, tmp_path / "out", OPTIONS)
-    with pytest.raises(InputError, match="AX is no task of GLUE with a training set"):
+    with pytest.raises(InputError, match="AX is not a GLUE task with a training set"):
         run_glue(tiny_model, data, tmp_path / "out", OPTIONS, tasks=["ax"])
     with pytest.raises(InputError, match="has no model"):
         write_glue_submission(tmp_path, data, tmp_path / "glue.zip")

@@ -98,7 +98,7 @@ def glue_submission(runs: Path, /, *, data: Path, out: Path, encoding_errors: En
     from rich.console import Console
     from rich.table import Table
 
-    from bertkit.studies.glue import write_glue_submission
+    from bertkit.studies.glue_submission import write_glue_submission
 
     files = write_glue_submission(runs, data, out, encoding_errors)
     table = Table(title=str(out))

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.utils.rnn import pack_sequence
 
-from bertkit.studies.features.cache import LayerMix, TaggedWords
+from bertkit.studies.features.cache import LayerMix
 from bertkit.studies.features.classifier import TextClassifier, learned_weights
-from bertkit.studies.features.tagger import BiLstmTagger
+from bertkit.studies.features.tagger import BiLstmTagger, TaggedWords
 
 
 def test_a_mix_is_the_sum_with_weights_of_a_softmax():

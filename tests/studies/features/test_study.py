@@ -147,11 +147,11 @@ def test_words_are_the_first_pieces_in_their_order(tiny_model: Path, tmp_path: P
     [
         (
             ["--train", "train.csv", "--features", "lats"],
-            "there are no features 'lats': use embeddings, second-to-last",
+            "unknown features 'lats': use embeddings, second-to-last",
         ),
         (["--train", "train.csv", "--features", "sum-last-four"], "has 2 layers, too few for sum-last-four"),
         (["--train", "train.csv", "--train-rows", "1", "--hold-out", "0.5"], "1 training texts are too few"),
-        (["--train", "train.csv", "--hold-out", "1.5"], "hold_out must lie in (0, 1)"),
+        (["--train", "train.csv", "--hold-out", "1.5"], "hold_out must be between 0 and 1"),
         (["--task", "sst-2-sentences"], "belong together"),
         (["--task", "sts-b", "--data", "."], "features are studied on classification and tagging"),
     ],

@@ -1,1 +1,4 @@
-"""What a frozen encoder's layers are good for: the feature-based approach (Devlin et al. 2019, section 5.3)."""
+"""The feature-based approach (Devlin et al. 2019, section 5.3): models on top of a frozen encoder's layers.
+
+Public: `study.study_features`; `plan.FeatureStudyOptions`, which is free of torch; `result.FeatureStudyResult`.
+"""

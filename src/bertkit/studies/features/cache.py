@@ -1,13 +1,10 @@
-"""- hidden states on the disk, word batches, layer mix."""
-# R rows (texts or words), F features of a layer.
-# K layers, R rows, H hidden.
-# K layers, R words, H hidden, B sentences, S steps of the longest sentence.
+"""What taggers and classifiers share: a task's data, the encoder's hidden states on disk, a learned mix of layers."""
+# K layers, R rows (texts or words), H hidden, F features of a layer.
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +20,6 @@ from bertkit.core.batch import PackedBatch
 from bertkit.core.console import progress
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder
-from bertkit.core.randomness import derive_key, generator
 from bertkit.inference.backends.base import LayerStates, Output
 from bertkit.inference.features import FeaturePlan
 from bertkit.inference.loaded_model import LoadedModel
@@ -35,17 +31,60 @@ from bertkit.tasks.examples import hold_out
 from bertkit.tasks.tagging.task import Tagging
 from bertkit.text.sequences import EncodedExample
 
+_DEV_SHARE = 0.1
+"""Of the training examples, where a task has no dev set."""
 _Arrays = Mapping[tuple[str, int], NDArray[Any]]
 
 
 @dataclass(frozen=True)
+class StudyData:
+    """A task, the instances that it is trained and measured on, and a description of its dev set."""
+
+    name: str
+    task: Task[Any]
+    parts: Mapping[str, TaskInstances[Any]]
+    """"train"; "dev", unless each seed holds out its own; "test" where there is one."""
+    dev: str
+
+    @classmethod
+    def of(cls, data: TaskData, model: LoadedModel, options: FeatureStudyOptions) -> StudyData:
+        """Encode the examples; raises `InputError` for kinds of tasks that this study does not cover."""
+        if not issubclass(data.family, Classification | Tagging):
+            raise InputError(f"{data.name} is {data.family.kind}: features are studied on classification and tagging")
+        if options.hold_out is not None and issubclass(data.family, Tagging):
+            raise InputError("hold_out is for texts with labels: tags are measured on dev")
+        longest = model.config.max_length
+        task = data.task(
+            min(data.family.usual_max_length, longest)
+            if options.max_length is None
+            else model.longest(options.max_length)
+        )
+        train, dev, name = data.train, data.dev, "as given"
+        if options.train_rows is not None:
+            train = train.take(range(min(options.train_rows, len(train))))
+        if options.hold_out is not None:
+            dev, name = None, f"{options.hold_out:.0%} of the training texts, another sample for each seed"
+        elif dev is None:
+            train, dev = hold_out(train, task.strata(train), _DEV_SHARE, 0, task.groups(train))
+            name = f"{len(dev):,} of the training examples"
+        given = {"train": train, "dev": dev, "test": data.test}
+        parts = {part: task.encode(found, model.tokenizer) for part, found in given.items() if found is not None}
+        return cls(data.name, task, parts, name)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Warnings about the data, each with its part's name."""
+        return [f"{name}: {text}" for name, part in self.parts.items() for text in part.all_warnings]
+
+
+@dataclass(frozen=True)
 class FeatureCache:
-    """Files that `cache_features` wrote."""
+    """A folder that `cache_features` wrote."""
 
     folder: Path
 
     def layers(self, pooling: str, layers: Sequence[int]) -> list[NDArray[Any]]:
-        """Each layer's (R, F), float16 of words and float32 of texts, not read before it is used."""
+        """Each layer's (R, F), memory-mapped: float16 of words, float32 of texts."""
         return [np.load(_file(self.folder, pooling, layer), mmap_mode="r") for layer in layers]
 
 
@@ -57,9 +96,9 @@ def cache_features(
     *,
     kept: NDArray[np.bool_] | None = None,
 ) -> FeatureCache:
-    """Run the encoder over the sequences and write every plan's layers, unless `folder` is there.
+    """Run the encoder over the sequences and write every plan's layers, unless `folder` exists.
 
-    Plans with a vector a token keep those tokens, of all sequences end to end, that `kept` marks.
+    Plans with a vector a token keep only the tokens that `kept` marks, a bool for each token of all sequences.
     """
     if not folder.is_dir():
         with atomic_folder(folder) as temporary:
@@ -113,7 +152,7 @@ def _put(
 
 
 def _new_array(path: Path, rows: int, plan: FeaturePlan) -> NDArray[Any]:
-    """An array on the disk whose room is taken at once: a full disk shows here and not as a crash while writing."""
+    """A memory-mapped array with its space reserved: a full disk is an error here, not a crash while writing."""
     dtype = np.dtype(np.float16 if plan.is_per_token else np.float32)
     shape = (rows, plan.hidden_size)
     with path.open("wb") as file:
@@ -135,7 +174,7 @@ def _file(folder: Path, pooling: str, layer: int) -> Path:
 class LayerMix(nn.Module):
     """The sum over k of softmax(scores)_k times layer k (Peters et al. 2018, equation 1, whose factor is left out).
 
-    A linear map or an LSTM above learns the factor anyhow. All layers start alike.
+    The linear layer or LSTM above can learn the factor. All layers start with the same weight.
     """
 
     def __init__(self, num_layers: int) -> None:
@@ -150,107 +189,3 @@ class LayerMix(nn.Module):
     def forward(self, layers: Tensor) -> Tensor:
         """(K, R, H) to (R, H)."""
         return torch.einsum("k,krh->rh", self.weights, layers)
-
-
-@dataclass(frozen=True)
-class WordBatch:
-    """First the first words of all sentences, the longest sentence first, then the second words, and so on."""
-
-    features: Tensor
-    """(K, R, H)"""
-    batch_sizes: Tensor
-    """(S,) sentences that have a word at each step; on the processor, as torch wants it."""
-    targets: Tensor
-    """(R,)"""
-    rows: NDArray[np.int64]
-    """(R,) where the words stand among all."""
-
-    def to(self, device: torch.device) -> WordBatch:
-        """Copy to a device."""
-        return WordBatch(self.features.to(device), self.batch_sizes, self.targets.to(device), self.rows)
-
-
-class TaggedWords:
-    """Words of all sentences end to end: each layer's features (R, H), targets (R,), the sentences' lengths (B,)."""
-
-    def __init__(
-        self, layers: Sequence[NDArray[Any]], targets: Tensor, lengths: NDArray[np.int64], device: torch.device
-    ) -> None:
-        self._layers, self._targets, self._device = layers, targets, device
-        self.lengths, self._starts = lengths, run_starts(lengths)
-        self._filled = np.flatnonzero(lengths)
-
-    def batch(self, sentences: NDArray[np.int64]) -> WordBatch:
-        """The words of some sentences, none of them empty."""
-        order = sentences[np.argsort(-self.lengths[sentences], kind="stable")]
-        lengths, steps = self.lengths[order], np.arange(self.lengths[order[0]])
-        is_word = steps[:, None] < lengths  # (S, B)
-        rows = (self._starts[order] + steps[:, None])[is_word]
-        features = np.stack([layer[rows] for layer in self._layers]).astype(np.float32)
-        return WordBatch(
-            torch.from_numpy(features).to(self._device),
-            torch.from_numpy(is_word.sum(1)),
-            self._targets[torch.from_numpy(rows)].to(self._device),
-            rows,
-        )
-
-    def steps_per_epoch(self, batch_size: int) -> int:
-        """Batches in an epoch, of which the last may be smaller."""
-        return math.ceil(len(self._filled) / batch_size)
-
-    def shuffled(self, batch_size: int, seed: int, start: int, stop: int) -> Iterator[list[WordBatch]]:
-        """The batches of the steps from `start` up to `stop`; every epoch has an order of its own."""
-        for step in range(start, stop):
-            epoch, place = divmod(step, self.steps_per_epoch(batch_size))
-            order = generator(derive_key(seed, "order", epoch)).permutation(self._filled)
-            yield [self.batch(order[place * batch_size : (place + 1) * batch_size])]
-
-    def in_order(self, batch_size: int) -> Iterator[WordBatch]:
-        """Every sentence once, like lengths together."""
-        order = self._filled[np.argsort(-self.lengths[self._filled], kind="stable")]
-        for first in range(0, len(order), batch_size):
-            yield self.batch(order[first : first + batch_size])
-
-
-_DEV_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class StudyData:
-    """A task, what it is trained and measured on, and what stands for dev, in words."""
-
-    name: str
-    task: Task[Any]
-    parts: Mapping[str, TaskInstances[Any]]
-    """train; dev, unless each seed holds out its own; test where there is one."""
-    dev: str
-
-    @classmethod
-    def of(cls, data: TaskData, model: LoadedModel, options: FeatureStudyOptions) -> StudyData:
-        """Read what the encoder shall read; raises `InputError` for kinds of tasks that this study does not know."""
-        if not issubclass(data.family, Classification | Tagging):
-            raise InputError(f"{data.name} is {data.family.kind}: features are studied on classification and tagging")
-        if options.hold_out is not None and issubclass(data.family, Tagging):
-            raise InputError("hold_out is for texts with labels: tags are measured on dev")
-        longest = model.config.max_length
-        task = data.task(
-            min(data.family.usual_max_length, longest)
-            if options.max_length is None
-            else model.longest(options.max_length)
-        )
-        train, dev, name = data.train, data.dev, "as given"
-        if options.train_rows is not None:
-            train = train.take(range(min(options.train_rows, len(train))))
-        if options.hold_out is not None:
-            dev, name = None, f"{options.hold_out:.0%} of the training texts, drawn anew for each seed"
-        elif dev is None:
-            train, dev = hold_out(train, task.strata(train), _DEV_SHARE, 0, task.groups(train))
-            name = f"{len(dev):,} of the training examples"
-        given = {"train": train, "dev": dev, "test": data.test}
-        parts = {part: task.encode(found, model.tokenizer) for part, found in given.items() if found is not None}
-        return cls(data.name, task, parts, name)
-
-    @property
-    def warnings(self) -> list[str]:
-        """What was odd in the data, by part."""
-        return [f"{name}: {text}" for name, part in self.parts.items() for text in part.all_warnings]

@@ -1,6 +1,5 @@
-"""- logistic regression."""
+"""Logistic regression on the cached vectors of texts."""
 # K layers, N texts, H hidden, F features, C classes.
-# N texts, C classes.
 
 from __future__ import annotations
 
@@ -26,13 +25,14 @@ from bertkit.studies.features.result import SeedFigures
 from bertkit.tasks.contract import TaskInstances
 
 _Vectors = NDArray[np.float32]
+_Indices = NDArray[np.int64]
 _MAX_ITERATIONS = 1000
 _MIX_ITERATIONS = 50
-"""Enough for the layers' weights, which are all that is kept of this fit."""
+"""Enough for the layers' weights; the rest of this fit is not used."""
 
 
 class TextClassifier:
-    """scikit-learn's logistic regression; the weights of a sum of layers are learned before, with one like it."""
+    """scikit-learn's logistic regression; a learned sum of layers gets its weights first, from a fit in torch."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class TextClassifier:
         inverse_penalty: float,
     ) -> None:
         if len(np.unique(targets)) < 2:
-            raise InputError("all training rows have one class, which leaves nothing to learn: take more rows")
+            raise InputError("all training rows have the same class, so there is nothing to learn: take more rows")
         self._combination, self._num_classes = combination, num_classes
         self.layer_weights = (
             learned_weights(layers, targets, num_classes, inverse_penalty) if combination == "learned" else None
@@ -52,10 +52,10 @@ class TextClassifier:
         self._regression.fit(self._combined(layers), targets)
 
     def logits(self, layers: Sequence[_Vectors]) -> Tensor:
-        """Logarithms of probabilities (N, C); classes that training rows lack have none."""
+        """Log-probabilities (N, C), -inf for classes that no training row has."""
         logits = torch.full((len(layers[0]), self._num_classes), -torch.inf)
-        chances = torch.from_numpy(self._regression.predict_proba(self._combined(layers)))
-        logits[:, torch.from_numpy(self._regression.classes_)] = chances.log().float()
+        probabilities = torch.from_numpy(self._regression.predict_proba(self._combined(layers)))
+        logits[:, torch.from_numpy(self._regression.classes_)] = probabilities.log().float()
         return logits
 
     def _combined(self, layers: Sequence[_Vectors]) -> _Vectors:
@@ -70,8 +70,8 @@ class TextClassifier:
 def learned_weights(
     layers: Sequence[_Vectors], targets: NDArray[np.int64], num_classes: int, inverse_penalty: float
 ) -> list[float]:
-    """Weights of a sum of layers (K,), learned together with a logistic regression under scikit-learn's penalty."""
-    features, right = torch.from_numpy(np.stack(layers)), torch.from_numpy(targets)
+    """Weights (K,) of a sum of layers, learned together with a logistic regression that has scikit-learn's penalty."""
+    features, labels = torch.from_numpy(np.stack(layers)), torch.from_numpy(targets)
     mix, linear = LayerMix(len(layers)), nn.Linear(features.shape[2], num_classes)
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
@@ -81,17 +81,14 @@ def learned_weights(
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        errors = F.cross_entropy(linear(mix(features)), right, reduction="sum")
-        total = (inverse_penalty * errors + linear.weight.square().sum() / 2) / len(right)
+        errors = F.cross_entropy(linear(mix(features)), labels, reduction="sum")
+        total = (inverse_penalty * errors + linear.weight.square().sum() / 2) / len(labels)
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     weights: list[float] = mix.weights.detach().tolist()
     return weights
-
-
-_Indices = NDArray[np.int64]
 
 
 class TextBench:
@@ -113,17 +110,17 @@ class TextBench:
 
     @property
     def seeds(self) -> int:
-        """One where nothing is drawn: the regression has a single solution."""
+        """One unless texts are held out at random: the regression has a single solution."""
         return 1 if self._options.hold_out is None else self._options.seeds
 
     def run(self, features: FeatureSet, layers: Sequence[int], pooling: str, seed: int, run: Path) -> SeedFigures:
-        """Train on one kind of features; `run` is not used."""
+        """Train one classifier; `run` is not used."""
         start = time.perf_counter()
-        places = {name: cache.layers(pooling, layers) for name, cache in self._caches.items()}
+        vectors = {name: cache.layers(pooling, layers) for name, cache in self._caches.items()}
         trained_on, held_out = self._split(seed)
         train = self._data.parts["train"]
         classifier = TextClassifier(
-            [layer[trained_on] for layer in places["train"]],
+            [layer[trained_on] for layer in vectors["train"]],
             _targets(train)[trained_on],
             len(self._data.task.classes or ()),
             features.combination,
@@ -132,9 +129,9 @@ class TextBench:
 
         def measure(part: str, chosen: _Indices | None = None) -> dict[str, float]:
             instances = self._data.parts[part]
-            vectors = [np.asarray(layer if chosen is None else layer[chosen]) for layer in places[part]]
+            layers_of_part = [np.asarray(layer if chosen is None else layer[chosen]) for layer in vectors[part]]
             return self._data.task.scorer.scores(
-                classifier.logits(vectors), instances if chosen is None else _taken(instances, chosen)
+                classifier.logits(layers_of_part), instances if chosen is None else _take(instances, chosen)
             )
 
         return SeedFigures(
@@ -146,7 +143,7 @@ class TextBench:
         )
 
     def largest_class(self, metric: str) -> dict[str, float]:
-        """The metric of always saying training's largest class; on held-out texts the mean over the seeds."""
+        """The metric of always predicting the largest training class; the mean over the seeds on held-out texts."""
         counts = np.bincount(_targets(self._data.parts["train"]), minlength=len(self._data.task.classes or ()))
 
         def measure(instances: TaskInstances[Any]) -> float:
@@ -157,12 +154,12 @@ class TextBench:
         if self._options.hold_out is not None:
             held_out = [self._split(seed)[1] for seed in range(self.seeds)]
             train = self._data.parts["train"]
-            shares = [measure(_taken(train, chosen)) for chosen in held_out if chosen is not None]
+            shares = [measure(_take(train, chosen)) for chosen in held_out if chosen is not None]
             found["dev"] = sum(shares) / len(shares)
         return found
 
     def _split(self, seed: int) -> tuple[_Indices, _Indices | None]:
-        """The texts to train on and those held out, as scikit-learn draws them and the demonstration did."""
+        """Indices of the texts to train on and of those held out, drawn as for the published score."""
         every = np.arange(len(self._data.parts["train"]))
         if self._options.hold_out is None:
             return every, None
@@ -181,9 +178,9 @@ def _targets(instances: TaskInstances[Any]) -> _Indices:
     return targets
 
 
-def _taken(instances: TaskInstances[Any], chosen: _Indices) -> TaskInstances[Any]:
+def _take(instances: TaskInstances[Any], chosen: _Indices) -> TaskInstances[Any]:
     assert instances.targets is not None
-    sequences = [instances.sequences[place] for place in chosen]
+    sequences = [instances.sequences[index] for index in chosen]
     return TaskInstances.of_sequences(
         instances.examples.take(chosen), sequences, instances.targets[torch.from_numpy(chosen)]
     )

@@ -1,4 +1,4 @@
-"""- options and feature sets (torch-free)."""
+"""What a study of features does: its options, the sets of layers, published figures. Free of torch, for `--help`."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from bertkit.inference.feature_layers import Layers, find_layers
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureStudyOptions:
-    """The encoder is never trained; what stands on its features is."""
+    """How a frozen encoder's features are studied: only the model on top of them is trained."""
 
     features: tuple[str, ...] = ()
     """embeddings, second-to-last, last, sum-last-four, weighted-last-four, concat-last-four, weighted-all; all of them
     unless given."""
     seeds: int = 3
-    """Trainings that differ in first weights, order and dropout, or in what is held out."""
+    """Trainings that differ in initial weights, order and dropout, or in the texts that are held out."""
     train_rows: int | None = None
-    """Only so many training examples, the first ones."""
+    """Use only the first so many training examples."""
     hold_out: float | None = None
-    """Share of the training texts that stands in for the dev set, drawn anew for each seed; not for tags."""
+    """Share of the training texts to use as the dev set, another sample for each seed; not for tagging."""
     max_length: int | None = None
-    """Tokens of the longest sequence, special ones counted."""
+    """Most tokens of a sequence, special tokens included."""
     inverse_penalty: float = 1.0
     """Of the logistic regression: C of scikit-learn."""
     width: int = 768
     """Of the BiLSTM, in each direction."""
     epochs: int = 10
-    """Of the BiLSTM; the one with the best dev figure counts."""
+    """Of the BiLSTM; the epoch that is best on dev is evaluated."""
     batch_size: int = 32
     """Sentences an update."""
     learning_rate: float = 1e-3
-    """Peak, reached after a tenth of all updates."""
+    """Peak of the BiLSTM's learning rate, reached after a tenth of all updates."""
     dropout: float = 0.2
-    """On what goes into the BiLSTM, between its layers and on what comes out."""
+    """On the input of the BiLSTM, between its layers and on its output."""
     precision: Precision = "float32"
-    """Of the encoder; bf16 is faster where the processor has it; auto takes it there."""
+    """Of the encoder. bf16 is faster where the CPU or GPU supports it; auto then chooses it."""
 
     def __post_init__(self) -> None:
         for name in ("seeds", "train_rows", "width", "epochs", "batch_size"):
@@ -50,27 +50,27 @@ class FeatureStudyOptions:
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be above 0, got {getattr(self, name)}")
         if self.hold_out is not None and not 0 < self.hold_out < 1:
-            raise InputError(f"hold_out must lie in (0, 1), got {self.hold_out}")
+            raise InputError(f"hold_out must be between 0 and 1, got {self.hold_out}")
         if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout must lie in [0, 1), got {self.dropout}")
+            raise InputError(f"dropout must be at least 0 and below 1, got {self.dropout}")
 
 
 Combination = Literal["concat", "sum", "learned"]
-"""End to end, added up, or added up with weights that are learned with what stands above."""
+"""Layers concatenated, summed, or summed with weights that are learned together with the model on top."""
 
 _LAST_FOUR = (-4, -3, -2, -1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSet:
-    """Some layers and what becomes of them."""
+    """Some layers and how they are combined."""
 
     name: str
     layers: Layers
     combination: Combination = "concat"
 
     def find(self, num_layers: int) -> tuple[int, ...] | None:
-        """The layers' numbers in a model of so many; None where it has too few."""
+        """The layers' numbers in a model with `num_layers`; None if it has too few."""
         if self.layers == _LAST_FOUR and num_layers < len(_LAST_FOUR):
             return None
         return find_layers(self.layers, num_layers)
@@ -94,17 +94,17 @@ PUBLISHED: dict[tuple[str, str, str], float] = {
     ("CoNLL-2003", "words", "weighted-last-four"): 0.959,
     ("CoNLL-2003", "words", "concat-last-four"): 0.961,
     ("CoNLL-2003", "words", "weighted-all"): 0.955,
-    # the demonstration with DistilBERT: accuracy on a quarter of 2,000 training sentences
+    # Accuracy of DistilBERT's [CLS] in a well-known tutorial, on a quarter of 2,000 training sentences
     ("SST-2-sentences", "cls", "last"): 0.82,
 }
-"""By benchmark, pooling and feature set."""
+"""Published scores by benchmark, pooling and feature set."""
 
 
 def find_feature_sets(names: Sequence[str]) -> tuple[FeatureSet, ...]:
-    """The sets of these names, in the order given; all of them where there are none."""
+    """The sets of these names, in the order given; all sets if there are no names."""
     known = {one.name: one for one in FEATURE_SETS}
     names = [name.strip() for one in names for name in one.split(",")]
     for name in names:
         if name not in known:
-            raise InputError(f"there are no features {name!r}: use {', '.join(known)}")
+            raise InputError(f"unknown features {name!r}: use {', '.join(known)}")
     return tuple(known[name] for name in dict.fromkeys(names)) or FEATURE_SETS

@@ -1,4 +1,4 @@
-"""Every kind of features of one encoder on one task."""
+"""Train on every set of features of one frozen encoder, on one task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from bertkit.reports.page import write_report
 from bertkit.studies.features.cache import StudyData
 from bertkit.studies.features.classifier import TextBench
 from bertkit.studies.features.plan import PUBLISHED, FeatureSet, FeatureStudyOptions, find_feature_sets
-from bertkit.studies.features.result import FeatureRow, FeatureStudyResult, SeedFigures, feature_report
+from bertkit.studies.features.report import feature_report
+from bertkit.studies.features.result import FeatureRow, FeatureStudyResult, SeedFigures
 from bertkit.studies.features.tagger import TagBench
 from bertkit.tasks.data import TaskData
 from bertkit.tasks.tagging.task import Tagging
@@ -26,27 +27,27 @@ from bertkit.training.run_folder import settle_config
 
 
 class Bench(Protocol):
-    """Trains on cached features and measures."""
+    """Trains on cached features and evaluates; one class for texts, one for tags."""
 
     poolings: tuple[str, ...]
 
     @property
     def seeds(self) -> int:
-        """How many trainings differ."""
+        """How many different trainings a set of features gets."""
 
     def run(self, features: FeatureSet, layers: tuple[int, ...], pooling: str, seed: int, run: Path) -> SeedFigures:
-        """One training; `run` is a folder for its files."""
+        """Train and evaluate once; `run` is a folder for the training's files."""
 
     def largest_class(self, metric: str) -> Mapping[str, float] | None:
-        """The metric, by part, of always saying training's largest class."""
+        """The metric, by part, of always predicting the largest training class."""
 
 
 def study_features(
     model: str | Path, data: TaskData, out: Path, options: FeatureStudyOptions, *, resume: bool | None = None
 ) -> FeatureStudyResult:
-    """Run the encoder once over each part, train on every kind of features, and write `out/results.json`.
+    """Run the encoder once over each part, train on every set of features; write `out/results.json` and `report.html`.
 
-    A run that was stopped goes on when it is started again with the same options.
+    A study that was stopped resumes when it is called again with the same options.
     """
     loaded = load(model, precision=options.precision).model
     chosen, skipped = _sets(options, loaded)
@@ -83,7 +84,7 @@ def study_features(
 def _sets(
     options: FeatureStudyOptions, model: LoadedModel
 ) -> tuple[dict[FeatureSet, tuple[int, ...]], tuple[str, ...]]:
-    """The kinds of features that the model has layers for, and the names of the others."""
+    """The sets of features that the model has enough layers for, and the names of the others."""
     num_layers = model.config.num_hidden_layers
     found = {one: one.find(num_layers) for one in find_feature_sets(options.features)}
     skipped = tuple(one.name for one, layers in found.items() if layers is None)
@@ -122,19 +123,19 @@ def _row(
 def _seed(
     bench: Bench, features: FeatureSet, layers: tuple[int, ...], pooling: str, seed: int, run: Path
 ) -> SeedFigures:
-    """One training, or its figures where it was done before."""
+    """Train once, or read the scores if it was done before."""
     path = run.with_suffix(".json")
     if path.is_file():
         return SeedFigures(**read_json(path))
     figures = bench.run(features, layers, pooling, seed, run)
     write_json(path, asdict(figures))
     found = ", ".join(f"{name} {value:.4f}" for name, value in figures.dev.items())
-    note(f"{features.name} of {pooling}, seed {seed}: dev {found} ({figures.seconds:.1f} s)")
+    note(f"{features.name}, {pooling}, seed {seed}: dev {found} ({figures.seconds:.1f} s)")
     return figures
 
 
 def _held_out(data: StudyData, options: FeatureStudyOptions) -> dict[str, int]:
-    """How many texts are trained on and held out where each seed draws its own."""
+    """Numbers of training and dev texts where each seed holds out its own."""
     if options.hold_out is None:
         return {}
     total = len(data.parts["train"].examples)
@@ -143,7 +144,7 @@ def _held_out(data: StudyData, options: FeatureStudyOptions) -> dict[str, int]:
 
 
 def _config(model: LoadedModel, data: StudyData, options: FeatureStudyOptions) -> dict[str, Any]:
-    """All that decides the figures; more seeds are added to those that are done."""
+    """Everything that decides the scores. Without the number of seeds: more can be added to a finished study."""
     chosen = asdict(options)
     del chosen["seeds"]
     digest = hashlib.blake2b(digest_size=16)

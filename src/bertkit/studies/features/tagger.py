@@ -1,13 +1,15 @@
-"""- BiLSTM."""
-# K layers, R words, H hidden, W width of a direction, C tags, S steps of the longest sentence.
-# R words, C tags.
+"""A BiLSTM that tags words from cached features, as in Devlin et al. 2019, section 5.3."""
+# K layers, R words, H hidden, C tags, B sentences, S steps of the longest sentence.
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from bertkit.core.arrays import run_starts
 from bertkit.core.devices import seed_torch
-from bertkit.core.randomness import derive_key
+from bertkit.core.randomness import derive_key, generator
 from bertkit.inference.features import FeaturePlan
 from bertkit.inference.loaded_model import LoadedModel
 from bertkit.model.dropout import Dropout
-from bertkit.studies.features.cache import FeatureCache, LayerMix, StudyData, TaggedWords, WordBatch, cache_features
+from bertkit.studies.features.cache import FeatureCache, LayerMix, StudyData, cache_features
 from bertkit.studies.features.plan import Combination, FeatureSet, FeatureStudyOptions
 from bertkit.studies.features.result import SeedFigures
 from bertkit.tasks.contract import TaskInstances
@@ -31,10 +34,13 @@ from bertkit.training.options import OptimizerOptions, TrainingOptions
 from bertkit.training.step import LossTerm
 
 _LAYERS = 2
+_EVALUATION_SENTENCES = 256
+"""Sentences of a batch that is only evaluated."""
+_POOLING = "words"
 
 
 class BiLstmTagger(nn.Module):
-    """Features of words to logits of tags (Devlin et al. 2019, section 5.3)."""
+    """From features of words to logits of tags."""
 
     def __init__(
         self, hidden_size: int, num_layers: int, combination: Combination, *, width: int, tags: int, drop_rate: float
@@ -53,23 +59,20 @@ class BiLstmTagger(nn.Module):
         self.dense = nn.Linear(2 * width, tags)
 
     def forward(self, features: Tensor, batch_sizes: Tensor) -> Tensor:
-        """(K, R, H) to (R, C); the words come step by step, of the first `batch_sizes[s]` (S,) sentences at step s."""
+        """(K, R, H) to (R, C); the words are those of step 0, then those of step 1: `batch_sizes` (S,) of each."""
         if self.mix is not None:
             combined = self.mix(features)
         elif self.is_sum:
             combined = features.sum(0)
         else:
             combined = features.transpose(0, 1).flatten(1)
-        read, _ = self.lstm(PackedSequence(self.dropout(combined), batch_sizes))
-        return self.dense(self.dropout(read.data))  # type: ignore[no-any-return]
+        states, _ = self.lstm(PackedSequence(self.dropout(combined), batch_sizes))
+        return self.dense(self.dropout(states.data))  # type: ignore[no-any-return]
 
     @property
     def layer_weights(self) -> list[float] | None:
-        """What was learned of the layers' weights, None where there are none."""
+        """The learned weights of the layers, None where they are not learned."""
         return None if self.mix is None else self.mix.weights.detach().tolist()
-
-
-_EVALUATION_SENTENCES = 256
 
 
 class _Objective:
@@ -82,15 +85,15 @@ class _Objective:
         self._weights = sum(parameter.numel() for parameter in module.parameters())
 
     def counts(self, micro_batch: WordBatch) -> Mapping[str, int]:
-        """Words that have a tag."""
+        """How many words have a tag."""
         return {self.task.kind: self.task.count(micro_batch.targets)}
 
     def tokens(self, micro_batch: WordBatch) -> int:
-        """R."""
+        """How many words the batch has."""
         return len(micro_batch.rows)
 
     def flops(self, micro_batch: WordBatch) -> float:
-        """Two operations a weight and word forward, and twice as many backward."""
+        """Two operations for each weight and word forward, and twice as many backward."""
         return 6.0 * self._weights * len(micro_batch.rows)
 
     def outputs(self, micro_batch: WordBatch) -> Tensor:
@@ -99,15 +102,75 @@ class _Objective:
         return logits
 
     def terms(self, micro_batch: WordBatch, outputs: Tensor) -> Mapping[str, LossTerm]:
-        """Loss and right tags."""
+        """Loss and correct tags."""
         targets = micro_batch.targets
         bounds = torch.tensor([0, len(targets)])
         correct = self.task.scorer.correct(outputs.detach(), targets, bounds)
         return {self.task.kind: LossTerm(self.task.loss(outputs, targets, bounds), correct)}
 
 
+@dataclass(frozen=True)
+class WordBatch:
+    """The first words of all sentences, the longest sentence first, then the second words, and so on."""
+
+    features: Tensor
+    """(K, R, H)"""
+    batch_sizes: Tensor
+    """(S,) sentences that have a word at each step; on the CPU, as torch wants it."""
+    targets: Tensor
+    """(R,)"""
+    rows: NDArray[np.int64]
+    """(R,) index of each word among all words."""
+
+    def to(self, device: torch.device) -> WordBatch:
+        """Copy to a device."""
+        return WordBatch(self.features.to(device), self.batch_sizes, self.targets.to(device), self.rows)
+
+
+class TaggedWords:
+    """The words of all sentences: each layer's features (R, H), targets (R,), and the sentences' lengths (B,)."""
+
+    def __init__(
+        self, layers: Sequence[NDArray[Any]], targets: Tensor, lengths: NDArray[np.int64], device: torch.device
+    ) -> None:
+        self._layers, self._targets, self._device = layers, targets, device
+        self.lengths, self._starts = lengths, run_starts(lengths)
+        self._filled = np.flatnonzero(lengths)
+
+    def batch(self, sentences: NDArray[np.int64]) -> WordBatch:
+        """The words of these sentences, none of which is empty."""
+        order = sentences[np.argsort(-self.lengths[sentences], kind="stable")]
+        lengths, steps = self.lengths[order], np.arange(self.lengths[order[0]])
+        is_word = steps[:, None] < lengths  # (S, B)
+        rows = (self._starts[order] + steps[:, None])[is_word]
+        features = np.stack([layer[rows] for layer in self._layers]).astype(np.float32)
+        return WordBatch(
+            torch.from_numpy(features).to(self._device),
+            torch.from_numpy(is_word.sum(1)),
+            self._targets[torch.from_numpy(rows)].to(self._device),
+            rows,
+        )
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Batches in an epoch; the last may be smaller."""
+        return math.ceil(len(self._filled) / batch_size)
+
+    def shuffled(self, batch_size: int, seed: int, start: int, stop: int) -> Iterator[list[WordBatch]]:
+        """The batches of the steps from `start` up to `stop`; every epoch has another order."""
+        for step in range(start, stop):
+            epoch, place = divmod(step, self.steps_per_epoch(batch_size))
+            order = generator(derive_key(seed, "order", epoch)).permutation(self._filled)
+            yield [self.batch(order[place * batch_size : (place + 1) * batch_size])]
+
+    def in_order(self, batch_size: int) -> Iterator[WordBatch]:
+        """Every sentence once, the longest first."""
+        order = self._filled[np.argsort(-self.lengths[self._filled], kind="stable")]
+        for first in range(0, len(order), batch_size):
+            yield self.batch(order[first : first + batch_size])
+
+
 class TaggerTraining:
-    """What all feature sets and seeds share."""
+    """Trains and measures taggers, one for each feature set and seed."""
 
     def __init__(
         self, task: Tagging, parts: Mapping[str, TaskInstances[Sentences]], hidden_size: int, device: torch.device
@@ -123,9 +186,9 @@ class TaggerTraining:
         seed: int,
         run: Path,
     ) -> tuple[dict[str, dict[str, float]], list[float] | None]:
-        """Train on `words["train"]`; the figures of the other parts and the layers' weights, where they are learned.
+        """Train on `words["train"]`; return the metrics of the other parts and the layers' weights if learned.
 
-        `run` is a folder for the loop's own files, removed in the end.
+        `run` is a folder for the training loop's files, which is removed at the end.
         """
         seed_torch(derive_key(seed, "tagger"))
         tagger = BiLstmTagger(
@@ -157,12 +220,12 @@ class TaggerTraining:
             description=run.name,
         )
         tagger.eval()
-        found = {part: self._measure(tagger, words[part], part) for part in words if part != "train"}
+        metrics = {part: self._measure(tagger, words[part], part) for part in words if part != "train"}
         shutil.rmtree(run)
-        return found, tagger.layer_weights
+        return metrics, tagger.layer_weights
 
     def _measure(self, tagger: BiLstmTagger, words: TaggedWords, part: str) -> dict[str, float]:
-        """The task's own metrics, which read logits at the rows that speak for words."""
+        """The task's metrics, which read the logits at the first piece of every word."""
         instances = self._parts[part]
         scored = instances.scored
         assert scored is not None
@@ -173,18 +236,15 @@ class TaggerTraining:
 
     @torch.no_grad()
     def _logits(self, tagger: BiLstmTagger, words: TaggedWords) -> Tensor:
-        """Of all words, in their order: (R, C)."""
+        """The logits (R, C) of all words, in their order."""
         logits = torch.zeros(int(words.lengths.sum()), len(self._task.classes))
         for batch in words.in_order(_EVALUATION_SENTENCES):
             logits[torch.from_numpy(batch.rows)] = tagger(batch.features, batch.batch_sizes).float().cpu()
         return logits
 
 
-_POOLING = "words"
-
-
 class TagBench:
-    """Trains and measures on cached vectors of the words' first pieces."""
+    """Trains and measures on the cached vector of each word's first piece."""
 
     poolings: tuple[str, ...] = (_POOLING,)
 
@@ -195,18 +255,18 @@ class TagBench:
         self._data, self._options, self._device = data, options, model.engine.device
         plan = FeaturePlan.of(model, layers=layers, pooling="tokens", max_length=data.task.max_length)
         self._caches: Mapping[str, FeatureCache] = {
-            name: cache_features(model, part.sequences, {_POOLING: plan}, folder / name, kept=_speaking(part))
+            name: cache_features(model, part.sequences, {_POOLING: plan}, folder / name, kept=_is_first_piece(part))
             for name, part in data.parts.items()
         }
         self._training = TaggerTraining(data.task, data.parts, plan.hidden_size, model.engine.device)
 
     @property
     def seeds(self) -> int:
-        """As many as asked for."""
+        """As many as the options say."""
         return self._options.seeds
 
     def run(self, features: FeatureSet, layers: Sequence[int], pooling: str, seed: int, run: Path) -> SeedFigures:
-        """Train on one kind of features."""
+        """Train one tagger."""
         start = time.perf_counter()
         words = {
             name: TaggedWords(
@@ -221,17 +281,17 @@ class TagBench:
         )
 
     def largest_class(self, metric: str) -> None:
-        """None: no entity is found by always saying one tag."""
+        """None: a tagger that always predicts one tag finds no entity."""
         return
 
 
-def _speaking(instances: TaskInstances[Sentences]) -> NDArray[np.bool_]:
+def _is_first_piece(instances: TaskInstances[Sentences]) -> NDArray[np.bool_]:
     assert instances.scored is not None
     return instances.scored
 
 
 def _targets_and_lengths(instances: TaskInstances[Sentences]) -> tuple[torch.Tensor, NDArray[np.int64]]:
-    """Of all words, and how many words each sentence has."""
+    """Targets of all words, and how many words each sentence has."""
     assert instances.targets is not None
     lengths = np.array([len(sentence.spans) for sentence in instances.examples.items], np.int64)
-    return instances.targets[torch.from_numpy(_speaking(instances))], lengths
+    return instances.targets[torch.from_numpy(_is_first_piece(instances))], lengths
