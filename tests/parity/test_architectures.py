@@ -1,4 +1,4 @@
-"""The modern encoder against Transformers' ModernBERT."""
+"""Encoders that are not BERT's, packed, against those of Transformers, with every head."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -14,13 +14,15 @@ from torch.nn import functional as F
 from transformers.models.modernbert import modeling_modernbert
 
 from bertkit.pretrained.config_json import ModelDescription
+from bertkit.pretrained.formats.electra import ELECTRA
 from bertkit.pretrained.formats.modernbert import MODERNBERT
 from bertkit.pretrained.models import BertWithHeads
-from pairs import BOUNDS, IGNORED, Case, Inputs, as_vector, inputs, relative, split_rows
+from pairs import BOUNDS, IGNORED, Case, Inputs, as_vector, cases, inputs, relative, split_rows
 from parity_table import ParityTable
 
 EXAMPLES = max(3, settings().max_examples // 25)
-PATH = "ModernBERT, packed (bertkit.model)"
+FORMATS = {"ModernBert": MODERNBERT, "Electra": ELECTRA}
+PAPER_NAMES = {"ModernBert": "ModernBERT", "Electra": "ELECTRA"}
 CLASSES = (
     "BertForMaskedLM",
     "BertForSequenceClassification",
@@ -31,7 +33,21 @@ CLASSES = (
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[Case, dict[str, Any]]:
+def electra_cases(draw: st.DrawFn) -> tuple[Case, dict[str, Any]]:
+    """Sizes, ragged lengths, and embeddings as wide as the layers or not."""
+    case = draw(cases())
+    width = case.heads * case.head_size
+    return case, {
+        "embedding_size": draw(st.one_of(st.just(width), st.integers(8, 60))),
+        "hidden_act": case.hidden_act,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "summary_last_dropout": 0.0,
+    }
+
+
+@st.composite
+def modern_cases(draw: st.DrawFn) -> tuple[Case, dict[str, Any]]:
     """Sizes, ragged lengths shorter and longer than the window and than its blocks, and what ModernBERT adds."""
     case = Case(
         layers=draw(st.integers(1, 5)),
@@ -66,9 +82,15 @@ def double_rotation(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def _models(case: Case, changes: dict[str, Any], name: str, dtype: torch.dtype) -> tuple[Any, BertWithHeads]:
+CASES = {"ModernBert": modern_cases(), "Electra": electra_cases()}
+
+
+def _models(
+    family: str, case: Case, changes: dict[str, Any], name: str, dtype: torch.dtype
+) -> tuple[Any, BertWithHeads]:
     torch.manual_seed(case.seed)
-    config = transformers.ModernBertConfig(
+    form = FORMATS[family]
+    config = getattr(transformers, f"{family}Config")(
         vocab_size=97,
         hidden_size=case.heads * case.head_size,
         num_hidden_layers=case.layers,
@@ -80,15 +102,15 @@ def _models(case: Case, changes: dict[str, Any], name: str, dtype: torch.dtype) 
         attn_implementation="sdpa",
         **changes,
     )
-    theirs = getattr(transformers, name.replace("Bert", "ModernBert"))(config)
+    theirs = getattr(transformers, form.class_name(name))(config)
     for parameter in theirs.parameters():
         mean = float(parameter.detach().mean()) if parameter.ndim == 1 else 0.0
         nn.init.normal_(parameter, mean, case.deviation)
     labels = ("a", "b", "c") if name in ("BertForSequenceClassification", "BertForTokenClassification") else None
-    described = ModelDescription(config=MODERNBERT.read_config(config.to_dict()), architecture=name, labels=labels)
+    described = ModelDescription(config=form.read_config(config.to_dict()), architecture=name, labels=labels)
     ours = BertWithHeads.outline(described)
     ours.to_empty(device="cpu")
-    found = MODERNBERT.names.read(theirs.state_dict(), ours.state_dict())
+    found = form.names_for(name).read(theirs.state_dict(), ours.state_dict())
     assert not found.left
     ours.load_state_dict(found.found)
     return theirs.to(dtype).eval(), ours.to(dtype).eval()
@@ -116,9 +138,14 @@ def _logits_and_loss(ours: BertWithHeads, name: str, given_inputs: Inputs) -> tu
     return logits, F.cross_entropy(logits, labels["labels"])
 
 
+def _arguments(theirs: Any, given_inputs: Inputs) -> dict[str, Tensor]:
+    types = hasattr(theirs.config, "type_vocab_size")
+    return {key: value for key, value in given_inputs.padded.items() if types or key != "token_type_ids"}
+
+
 def _their_logits_and_loss(theirs: Any, name: str, given_inputs: Inputs) -> tuple[Tensor, Tensor]:
     """Of tokens those that are; of answers each sequence alone, as its softmax takes padding for possible answers."""
-    padded = {key: value for key, value in given_inputs.padded.items() if key != "token_type_ids"}
+    padded = _arguments(theirs, given_inputs)
     if name == "BertForMultipleChoice":
         padded = {key: value[None] for key, value in padded.items()}
     if name == "BertForQuestionAnswering":
@@ -141,23 +168,27 @@ def _their_logits_and_loss(theirs: Any, name: str, given_inputs: Inputs) -> tupl
 @pytest.mark.usefixtures("double_rotation")
 @pytest.mark.parametrize("precision", list(BOUNDS))
 @pytest.mark.parametrize("name", CLASSES)
-def test_every_head_gives_the_numbers_of_transformers(parity_table: ParityTable, name: str, precision: str):
-    bound = BOUNDS[precision]
+@pytest.mark.parametrize("family", FORMATS)
+def test_every_head_gives_the_numbers_of_transformers(
+    parity_table: ParityTable, family: str, name: str, precision: str
+):
+    bound, path = (
+        BOUNDS[precision],
+        f"{family.replace('Bert', 'BERT').replace('Electra', 'ELECTRA')}, packed (bertkit.model)",
+    )
 
     def check(what: str, found: Tensor, expected: Tensor) -> None:
-        parity_table.check(what, PATH, precision, relative(found, expected), bound)
+        parity_table.check(what, path, precision, relative(found, expected), bound)
 
     @settings(max_examples=EXAMPLES, derandomize=True)
-    @given(drawn=cases())
+    @given(drawn=CASES[family])
     def compare(drawn: tuple[Case, dict[str, Any]]) -> None:
         case, changes = drawn
-        theirs, ours = _models(case, changes, name, getattr(torch, precision))
+        theirs, ours = _models(family, case, changes, name, getattr(torch, precision))
         given_inputs = inputs(case, name)
         is_token = given_inputs.is_token
         with torch.no_grad():
-            base = theirs.base_model(
-                input_ids=given_inputs.padded["input_ids"], attention_mask=is_token.long(), output_hidden_states=True
-            )
+            base = theirs.base_model(**_arguments(theirs, given_inputs), output_hidden_states=True)
             output = ours.bert(given_inputs.packed, output_hidden_states=True)
         for ours_layer, theirs_layer in zip(output.hidden_states, base.hidden_states, strict=True):
             check("hidden states of every layer", ours_layer, theirs_layer[is_token])
@@ -174,8 +205,7 @@ def test_every_head_gives_the_numbers_of_transformers(parity_table: ParityTable,
         for key, parameter in ours.named_parameters():
             assert parameter.grad is not None, key
             gradient[key] = parameter.grad
-            (foreign,) = MODERNBERT.names.foreign(key)
-            expected[key] = wanted.pop(foreign)
+            expected[key] = torch.cat([wanted.pop(foreign) for foreign in FORMATS[family].names_for(name).foreign(key)])
         assert not wanted
         check("gradient of all parameters", as_vector(gradient, expected), as_vector(expected, expected))
 
