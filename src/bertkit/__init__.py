@@ -1,4 +1,17 @@
-"""BERT from raw text to a working model. Names load on first use, so that the command line starts at once."""
+"""BERT from raw text to a working model.
+
+What a program needs, in the order of its work; the command line calls the same functions:
+
+- text: `train_tokenizer`, `Tokenizer`, `prepare`, `prepare_static`, `prepare_part`, `merge_parts`, `examine_corpus`
+- pre-training: `pretrain_options`, `pretrain`, `describe_run`, `plan_run`
+- fine-tuning: `read_tables` or `read_benchmark`, `finetune`, `evaluate`
+- a model at work: `load`, which gives a `Predictor`; `convert`, `describe_model`, `ParameterCounts`
+- the model as a torch module: `BertConfig`, `ModernBertConfig`, `PRESETS`, `MODERN_PRESETS`, `BertModel`,
+  `BertWithHeads`, `PackedBatch`
+
+Options are frozen dataclasses, checked when they are made; results are typed objects; errors are kinds of
+`BertkitError`, of which `bertkit.core.errors` has the tree. Names load on first use, so that `import bertkit` is quick.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +19,158 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bertkit.api import evaluate, examine_corpus, finetune, pretrain, read_benchmark, read_tables
     from bertkit.core.batch import PackedBatch
-    from bertkit.core.errors import InputError
+    from bertkit.core.errors import (
+        BertkitError,
+        DivergedError,
+        InputError,
+        MemoryLimitError,
+        RankError,
+        ResourceError,
+    )
+    from bertkit.core.workers import EngineOptions
+    from bertkit.data.corpus.dedup import DuplicateOptions
+    from bertkit.data.corpus.documents import CorpusOptions
+    from bertkit.data.corpus.manifest import Manifest
+    from bertkit.data.corpus.output_folder import MachineShard
+    from bertkit.data.corpus.parts import merge_parts, prepare_part
+    from bertkit.data.corpus.prepare import PrepareOptions, prepare
+    from bertkit.data.corpus.train_tokenizer import train_tokenizer
+    from bertkit.data.instances.google_files import InstanceManifest, prepare_static
+    from bertkit.data.instances.google_stream import StaticOptions
+    from bertkit.data.instances.masking import MaskingOptions
+    from bertkit.data.instances.sampling import InstanceOptions
+    from bertkit.data.instances.stages import StageOptions
+    from bertkit.inference.convert import convert
     from bertkit.inference.load import load
     from bertkit.inference.predictor import Predictor
-    from bertkit.model.config import BertConfig
-    from bertkit.pretrained.models import BertModel, BertWithHeads
+    from bertkit.model.config import MODERN_PRESETS, PRESETS, BertConfig, ModernBertConfig
+    from bertkit.model.size import ParameterCounts
+    from bertkit.pretrained.models import BertModel, BertWithHeads, describe_model
+    from bertkit.recipes.estimate import Estimate, plan_run
+    from bertkit.recipes.finetune_result import FinetuneResult
+    from bertkit.recipes.grid import GridResult
+    from bertkit.recipes.options import PAPER_GRID, FinetuneOptions, GridOptions, MachineCost, PretrainOptions
+    from bertkit.recipes.presets import pretrain_options
+    from bertkit.recipes.pretrain import PretrainResult, describe_run
+    from bertkit.reports.corpus import CorpusExamination
+    from bertkit.reports.evaluation.evaluated import Evaluated
+    from bertkit.tasks.data import TaskData
+    from bertkit.tasks.options import TableOptions, TaskOptions
     from bertkit.text.tokenizer import Tokenizer
+    from bertkit.training.options import OptimizerOptions, TrainingOptions
 
-_HOMES = {
-    "BertConfig": "bertkit.model.config",
-    "BertModel": "bertkit.pretrained.models",
-    "BertWithHeads": "bertkit.pretrained.models",
-    "InputError": "bertkit.core.errors",
-    "PackedBatch": "bertkit.core.batch",
-    "Predictor": "bertkit.inference.predictor",
-    "Tokenizer": "bertkit.text.tokenizer",
-    "load": "bertkit.inference.load",
+_NAMES = {
+    "api": ["evaluate", "examine_corpus", "finetune", "pretrain", "read_benchmark", "read_tables"],
+    "core.batch": ["PackedBatch"],
+    "core.errors": ["BertkitError", "DivergedError", "InputError", "MemoryLimitError", "RankError", "ResourceError"],
+    "core.workers": ["EngineOptions"],
+    "data.corpus.dedup": ["DuplicateOptions"],
+    "data.corpus.documents": ["CorpusOptions"],
+    "data.corpus.manifest": ["Manifest"],
+    "data.corpus.output_folder": ["MachineShard"],
+    "data.corpus.parts": ["merge_parts", "prepare_part"],
+    "data.corpus.prepare": ["PrepareOptions", "prepare"],
+    "data.corpus.train_tokenizer": ["train_tokenizer"],
+    "data.instances.google_files": ["InstanceManifest", "prepare_static"],
+    "data.instances.google_stream": ["StaticOptions"],
+    "data.instances.masking": ["MaskingOptions"],
+    "data.instances.sampling": ["InstanceOptions"],
+    "data.instances.stages": ["StageOptions"],
+    "inference.convert": ["convert"],
+    "inference.load": ["load"],
+    "inference.predictor": ["Predictor"],
+    "model.config": ["MODERN_PRESETS", "PRESETS", "BertConfig", "ModernBertConfig"],
+    "model.size": ["ParameterCounts"],
+    "pretrained.models": ["BertModel", "BertWithHeads", "describe_model"],
+    "recipes.estimate": ["Estimate", "plan_run"],
+    "recipes.finetune_result": ["FinetuneResult"],
+    "recipes.grid": ["GridResult"],
+    "recipes.options": ["PAPER_GRID", "FinetuneOptions", "GridOptions", "MachineCost", "PretrainOptions"],
+    "recipes.presets": ["pretrain_options"],
+    "recipes.pretrain": ["PretrainResult", "describe_run"],
+    "reports.corpus": ["CorpusExamination"],
+    "reports.evaluation.evaluated": ["Evaluated"],
+    "tasks.data": ["TaskData"],
+    "tasks.options": ["TableOptions", "TaskOptions"],
+    "text.tokenizer": ["Tokenizer"],
+    "training.options": ["OptimizerOptions", "TrainingOptions"],
 }
+"""The public names by the module that has them, for `__getattr__`; `__all__` is the same for tools that only read."""
+_HOMES = {name: f"bertkit.{module}" for module, names in _NAMES.items() for name in names}
 
-__all__ = ["BertConfig", "BertModel", "BertWithHeads", "InputError", "PackedBatch", "Predictor", "Tokenizer", "load"]
+__all__ = [
+    "MODERN_PRESETS",
+    "PAPER_GRID",
+    "PRESETS",
+    "BertConfig",
+    "BertModel",
+    "BertWithHeads",
+    "BertkitError",
+    "CorpusExamination",
+    "CorpusOptions",
+    "DivergedError",
+    "DuplicateOptions",
+    "EngineOptions",
+    "Estimate",
+    "Evaluated",
+    "FinetuneOptions",
+    "FinetuneResult",
+    "GridOptions",
+    "GridResult",
+    "InputError",
+    "InstanceManifest",
+    "InstanceOptions",
+    "MachineCost",
+    "MachineShard",
+    "Manifest",
+    "MaskingOptions",
+    "MemoryLimitError",
+    "ModernBertConfig",
+    "OptimizerOptions",
+    "PackedBatch",
+    "ParameterCounts",
+    "Predictor",
+    "PrepareOptions",
+    "PretrainOptions",
+    "PretrainResult",
+    "RankError",
+    "ResourceError",
+    "StageOptions",
+    "StaticOptions",
+    "TableOptions",
+    "TaskData",
+    "TaskOptions",
+    "Tokenizer",
+    "TrainingOptions",
+    "convert",
+    "describe_model",
+    "describe_run",
+    "evaluate",
+    "examine_corpus",
+    "finetune",
+    "load",
+    "merge_parts",
+    "plan_run",
+    "prepare",
+    "prepare_part",
+    "prepare_static",
+    "pretrain",
+    "pretrain_options",
+    "read_benchmark",
+    "read_tables",
+    "train_tokenizer",
+]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bertkit' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value = getattr(importlib.import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

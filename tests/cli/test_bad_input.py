@@ -128,7 +128,7 @@ def test_a_vocabulary_is_not_written_among_other_files(tmp_path: Path, prepared:
     _refused(capsys, [*vocab, str(tmp_path / "notes.txt")], "notes.txt", "folder")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    _refused(capsys, [*vocab, "."], "folder that you are in")
+    _refused(capsys, [*vocab, "."], "is the current folder")
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "notes.txt"]
 

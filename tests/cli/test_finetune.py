@@ -78,7 +78,7 @@ def test_ones_own_table_is_fine_tuned_by_its_columns(
         ((), "give either --task NAME --data FOLDER or --train FILE"),
         (("--task", "ssst2", "--data", "."), "did you mean SST-2"),
         (("--train", "nowhere.csv"), "no such file"),
-        (("--task", "sst2", "--data", ".", "--kind", "tagging"), "leave --kind tagging out"),
+        (("--task", "sst2", "--data", ".", "--kind", "tagging"), "leave --kind out"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(
@@ -106,7 +106,7 @@ def test_a_benchmark_of_another_kind_is_refused(folder: Path, tiny_model: Path, 
     [
         (
             ("--task", "sst2-sentences", "--data", ".", "--dev", "d.tsv", "--no-header", "--metrics", "f1"),
-            "sst2-sentences has files, columns and metrics of its own: leave --dev, --header, --metrics out",
+            "sst2-sentences has its own kind, files, columns and metrics: leave --dev, --header, --metrics out",
         ),
         (
             ("--task", "sst2", "--data", ".", "--test", "t.tsv", "--text", "a", "--text-pair", "b", "--label", "c"),
@@ -152,7 +152,7 @@ def test_the_study_of_features_refuses_what_a_benchmark_has_of_its_own(
     arguments = ("--task", "sst2-sentences", "--data", folder, "--kind", "tagging", "--dev", "d.tsv")
     code, _, error = _run(capsys, "study", "features", tiny_model, *arguments, "--out", folder / "run")
     assert code == USER_ERROR
-    assert "sst2-sentences has a kind, files and columns of its own: leave --kind, --dev out" in error
+    assert "sst2-sentences has its own kind, files, columns and metrics: leave --kind, --dev out" in error
     assert not (folder / "run").exists()
 
 

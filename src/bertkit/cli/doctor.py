@@ -55,19 +55,9 @@ def _examine_corpus(data: Path, against: list[Path], html: Path | None, json_out
     from rich.console import Console
     from rich.table import Table
 
-    from bertkit.data.corpus.overlap import benchmark_files, text_overlap
-    from bertkit.data.corpus.prepared import PreparedCorpus
-    from bertkit.data.instances.statistics import corpus_figures
-    from bertkit.reports.corpus import CorpusExamination, corpus_report
-    from bertkit.reports.page import write_report
+    from bertkit import api
 
-    files = benchmark_files(against)
-    corpus = PreparedCorpus.open(data)
-    examined = CorpusExamination(
-        folder=str(data), figures=corpus_figures(corpus), overlap=text_overlap(corpus, files) if files else []
-    )
-    if html is not None:
-        write_report(html, corpus_report(examined))
+    examined = api.examine_corpus(data, against=against, report=html)
     if json_output:
         print(json.dumps(examined.to_json(), indent=2, ensure_ascii=False))
         return

@@ -1,23 +1,19 @@
-"""- where texts and rows come from."""
+"""Texts that a command is given: as arguments, on standard input, in files of lines or in columns of tables."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bertkit.core.errors import InputError
 from bertkit.data.readers.sources import HubDataset, no_rows, resolve_sources
-from bertkit.data.readers.tables import RowOptions, read_rows, read_table_parts
+from bertkit.data.readers.tables import RowOptions, read_rows
 from bertkit.data.readers.text import BytesSeen, EncodingErrors, TextRow, text_lines
-
-if TYPE_CHECKING:
-    from bertkit.tasks.contract import Task
-    from bertkit.tasks.examples import Examples
 
 _CHUNK_TEXTS = 8192
 _CHUNK_CHARACTERS = 1 << 24
@@ -46,35 +42,6 @@ class InputOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskInputOptions(InputOptions):
-    """The same for a model of a task.
-
-    Parameters
-    ----------
-    input
-        Texts, one a line (.txt), or a table (CSV, TSV, JSONL, Parquet, hub data set) with the columns of fine-tuning
-        unless others are named; also SQuAD's JSON and CoNLL's columns. - is standard input, which is also read when
-        no text is given, and has a text a line.
-    pair
-        Every line is a pair of texts, separated by a tab.
-    text_pair
-        Column of the second text in a table.
-    choices
-        Columns of the choices in a table, one each, or one with lists.
-    header
-        Whether the first line of CSV and TSV names the columns.
-    id
-        Column of the texts' ids in a table, which are written beside the predictions.
-    """
-
-    pair: bool = False
-    text_pair: str | None = None
-    choices: tuple[str, ...] | None = None
-    header: bool | None = None
-    id: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class TextRowOptions(InputOptions):
     """The same with ids.
 
@@ -88,9 +55,16 @@ class TextRowOptions(InputOptions):
 
 
 def read_text_chunks(
-    arguments: Sequence[str], options: InputOptions, bytes_seen: BytesSeen = lambda count: None
+    arguments: Sequence[str],
+    options: InputOptions,
+    bytes_seen: BytesSeen = lambda count: None,
+    *,
+    pairs: bool = False,
 ) -> Iterator[list[Text]]:
-    """Yield the texts of the arguments, or of the input, in lists of bounded size; none at all raises `InputError`."""
+    """Yield the texts of the arguments, or of the input, in lists of bounded size; none at all raises `InputError`.
+
+    With `pairs` every line is two texts with a tab between them.
+    """
     if arguments and options.input is not None:
         raise InputError("texts were given both as arguments and with --input: give one of them")
     texts: Iterable[Text]
@@ -98,8 +72,7 @@ def read_text_chunks(
         texts = _table_texts(options, options.text, bytes_seen)
     else:
         lines = enumerate(arguments, 1) if arguments else _numbered_lines(options, bytes_seen)
-        split = isinstance(options, TaskInputOptions) and options.pair
-        texts = (_split(line, number) if split else line for number, line in lines)
+        texts = (_split(line, number) if pairs else line for number, line in lines)
     chunks = _chunks(iter(texts))
     first = next(chunks, None)
     if first is None:
@@ -215,91 +188,3 @@ def _checked_kind(one: Any, kind: type | None, place: str) -> type:
 
 
 _NAMES = {str: "words", int: "whole numbers"}
-
-
-@dataclass(frozen=True)
-class Part:
-    """Examples of one stretch of the input, and their ids where a column has them."""
-
-    examples: Examples
-    ids: Sequence[Any] | None = None
-
-
-class PredictInput:
-    """All that is to be predicted from."""
-
-    def __init__(self, task: Task[Any], texts: Sequence[str], options: TaskInputOptions) -> None:
-        self._task, self._texts, self._options = task, texts, options
-        known = options.input is not None and options.input != "-"
-        self._total_bytes = sum(source.num_bytes for source in resolve_sources([str(options.input)])) if known else 0
-        self._read_bytes = 0
-
-    def parts(self) -> Iterator[Part]:
-        """In parts of bounded size, but for a file of the task's own layout."""
-        return _parts(self._task, self._texts, self._options, self._see)
-
-    def share_read(self) -> float | None:
-        """How much of the input has been read; None where its size is not known."""
-        return min(1.0, self._read_bytes / self._total_bytes) if self._total_bytes else None
-
-    def _see(self, count: int) -> None:
-        self._read_bytes += count
-
-
-def _parts(task: Task[Any], texts: Sequence[str], options: TaskInputOptions, bytes_seen: BytesSeen) -> Iterator[Part]:
-    named = [f"--{name}" for name in ("text", "text-pair", "choices", "id") if getattr(options, name.replace("-", "_"))]
-    if texts or options.input in (None, "-"):
-        if named:
-            raise InputError(f"{named[0]} names a table's column: give the table with --input FILE")
-        return _lines(task, texts, options, bytes_seen)
-    assert options.input is not None
-    source = resolve_sources([options.input])[0]
-    if not isinstance(source, HubDataset) and task.has_own_layout(source.path):
-        if named:
-            raise InputError(f"{options.input} is no table: leave {named[0]} out")
-        return _whole(task, options.input, options.encoding_errors)
-    if not isinstance(source, HubDataset) and (source.format == "text" or options.pair):
-        if named:
-            raise InputError(f"{options.input} has a text a line and no columns: leave {named[0]} out")
-        return _lines(task, texts, options, bytes_seen)
-    return _tables(task, options, bytes_seen)
-
-
-def _lines(task: Task[Any], texts: Sequence[str], options: TaskInputOptions, bytes_seen: BytesSeen) -> Iterator[Part]:
-    for chunk in read_text_chunks(texts, options, bytes_seen):
-        yield Part(task.examples([task.parse_line(text) if isinstance(text, str) else text for text in chunk]))
-
-
-def _whole(task: Task[Any], source: str, encoding_errors: EncodingErrors) -> Iterator[Part]:
-    yield Part(task.read(source, replace(task.columns, encoding_errors=encoding_errors), labelled=False))
-
-
-def _tables(task: Task[Any], options: TaskInputOptions, bytes_seen: BytesSeen) -> Iterator[Part]:
-    columns = task.columns.changed(
-        text=options.text, text_pair=options.text_pair, choices=options.choices, header=options.header
-    )
-    columns = replace(columns, broken_rows="skip")  # every row gets its prediction
-    id_column = None if options.id is None else columns.typed(options.id)
-    names = [*columns.inputs, *([] if id_column is None else [id_column])]
-    rows = RowOptions(
-        columns=tuple(dict.fromkeys(names)),
-        header=columns.header,
-        encoding_errors=options.encoding_errors,
-        pad_short_rows=True,
-    )
-    assert options.input is not None
-    for table in read_table_parts(options.input, rows, bytes_seen):
-        yield Part(task.read(table, columns, labelled=False), None if id_column is None else table.columns[id_column])
-
-
-def refuse_given(reason: str, options: Mapping[str, object]) -> None:
-    """Raise `InputError` with the reason and the names of the options that are not None, if there are any."""
-    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
-    if given:
-        raise InputError(f"{reason}: leave {', '.join(given)} out")
-
-
-def refuse_columns(task: Task[Any] | type[Task[Any]], columns: Mapping[str, object]) -> None:
-    """Raise `InputError` for columns given that tasks of this kind do not have."""
-    strange = {name: value for name, value in columns.items() if name not in task.known_columns}
-    refuse_given(f"{task.kind} has no such column", strange)

@@ -1,21 +1,30 @@
-"""- predict, fill-mask."""
+"""`bertkit predict` and `bertkit fill-mask`."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cyclopts import Parameter
 
-from bertkit.cli.inputs import InputOptions, PredictInput, TaskInputOptions, read_text_chunks
+from bertkit.cli.inputs import InputOptions, read_text_chunks
 from bertkit.cli.outputs import Delimited, Highlighted, JsonLines, Lines, Predicted, PredictionWriter
 from bertkit.core.errors import InputError
 from bertkit.core.machine import Precision
+from bertkit.data.readers.sources import HubDataset, resolve_sources
+from bertkit.data.readers.tables import RowOptions, read_table_parts
+from bertkit.data.readers.text import BytesSeen, EncodingErrors
+from bertkit.tasks.options import TableOptions
+
+if TYPE_CHECKING:
+    from bertkit.tasks.contract import Task
+    from bertkit.tasks.examples import Examples
 
 _FILES: dict[str, Callable[[TextIO], PredictionWriter]] = {
     ".jsonl": JsonLines,
@@ -23,6 +32,35 @@ _FILES: dict[str, Callable[[TextIO], PredictionWriter]] = {
     ".tsv": partial(Delimited, tabs=True),
 }
 _MOST_WARNINGS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskInputOptions(InputOptions):
+    """Texts, or the examples of a table, for a model of a task.
+
+    Parameters
+    ----------
+    input
+        Texts, one a line (.txt), or a table (CSV, TSV, JSONL, Parquet, hub data set) with the columns of fine-tuning
+        unless others are named; also SQuAD's JSON and CoNLL's columns. - is standard input, which is also read when
+        no text is given, and has a text a line.
+    pair
+        Every line is a pair of texts, separated by a tab.
+    text_pair
+        Column of the second text in a table.
+    choices
+        Columns of the choices in a table, one each, or one with lists.
+    header
+        Whether the first line of CSV and TSV names the columns.
+    id
+        Column of the texts' ids in a table, which are written beside the predictions.
+    """
+
+    pair: bool = False
+    text_pair: str | None = None
+    choices: tuple[str, ...] | None = None
+    header: bool | None = None
+    id: str | None = None
 
 
 def predict(
@@ -67,8 +105,8 @@ def predict(
     from bertkit.inference.load import load
 
     predictor = load(model, precision=precision)
-    given = PredictInput(predictor.task, texts, source)
-    warnings, ids = _Remarks(), SeenIds()
+    given = _PredictInput(predictor.task, texts, source)
+    warnings, ids = _Warnings(), SeenIds()
     on_terminal = output is None and sys.stdout.isatty()
     writer: PredictionWriter
     with ExitStack() as stack:
@@ -106,28 +144,6 @@ def predict(
         note(repeated)
     if output is not None:
         print(f"{count:,} predictions: {output}")
-
-
-class _Remarks:
-    """Prints the first warnings on standard error and counts the others."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def say(self, warning: str) -> None:
-        """Print one of the first."""
-        from bertkit.core.console import note
-
-        self._count += 1
-        if self._count <= _MOST_WARNINGS:
-            note(warning)
-
-    def close(self) -> None:
-        """Say how many were not printed."""
-        from bertkit.core.console import note
-
-        if self._count > _MOST_WARNINGS:
-            note(f"and {self._count - _MOST_WARNINGS:,} warnings more of later parts of the input")
 
 
 def fill_mask(
@@ -172,3 +188,100 @@ def fill_mask(
                     place = f"[MASK] {number}  " if len(masks) > 1 else ""
                     print(f"  {place}{chance:.4f}  {token}")
     sys.stdout.flush()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Examples of one stretch of the input, and their ids where a column has them."""
+
+    examples: Examples
+    ids: Sequence[Any] | None = None
+
+
+class _PredictInput:
+    """All that is to be predicted from."""
+
+    def __init__(self, task: Task[Any], texts: Sequence[str], options: TaskInputOptions) -> None:
+        self._task, self._texts, self._options = task, texts, options
+        known = options.input is not None and options.input != "-"
+        self._total_bytes = sum(source.num_bytes for source in resolve_sources([str(options.input)])) if known else 0
+        self._read_bytes = 0
+
+    def parts(self) -> Iterator[_Part]:
+        """In parts of bounded size, but for a file of the task's own layout."""
+        return _parts(self._task, self._texts, self._options, self._see)
+
+    def share_read(self) -> float | None:
+        """How much of the input has been read; None where its size is not known."""
+        return min(1.0, self._read_bytes / self._total_bytes) if self._total_bytes else None
+
+    def _see(self, count: int) -> None:
+        self._read_bytes += count
+
+
+def _parts(task: Task[Any], texts: Sequence[str], options: TaskInputOptions, bytes_seen: BytesSeen) -> Iterator[_Part]:
+    named = [f"--{name}" for name in ("text", "text-pair", "choices", "id") if getattr(options, name.replace("-", "_"))]
+    if texts or options.input in (None, "-"):
+        if named:
+            raise InputError(f"{named[0]} names a table's column: give the table with --input FILE")
+        return _lines(task, texts, options, bytes_seen)
+    assert options.input is not None
+    source = resolve_sources([options.input])[0]
+    if not isinstance(source, HubDataset) and task.has_own_layout(source.path):
+        if named:
+            raise InputError(f"{options.input} is no table: leave {named[0]} out")
+        return _whole(task, options.input, options.encoding_errors)
+    if not isinstance(source, HubDataset) and (source.format == "text" or options.pair):
+        if named:
+            raise InputError(f"{options.input} has a text a line and no columns: leave {named[0]} out")
+        return _lines(task, texts, options, bytes_seen)
+    return _tables(task, options, bytes_seen)
+
+
+def _lines(task: Task[Any], texts: Sequence[str], options: TaskInputOptions, bytes_seen: BytesSeen) -> Iterator[_Part]:
+    for chunk in read_text_chunks(texts, options, bytes_seen, pairs=options.pair):
+        yield _Part(task.examples([task.parse_line(text) if isinstance(text, str) else text for text in chunk]))
+
+
+def _whole(task: Task[Any], source: str, encoding_errors: EncodingErrors) -> Iterator[_Part]:
+    yield _Part(task.read(source, replace(task.columns, encoding_errors=encoding_errors), labelled=False))
+
+
+def _tables(task: Task[Any], options: TaskInputOptions, bytes_seen: BytesSeen) -> Iterator[_Part]:
+    columns = task.columns.changed(
+        TableOptions(text=options.text, text_pair=options.text_pair, choices=options.choices, header=options.header)
+    )
+    columns = replace(columns, broken_rows="skip")  # every row gets its prediction
+    id_column = None if options.id is None else columns.typed(options.id)
+    names = [*columns.inputs, *([] if id_column is None else [id_column])]
+    rows = RowOptions(
+        columns=tuple(dict.fromkeys(names)),
+        header=columns.header,
+        encoding_errors=options.encoding_errors,
+        pad_short_rows=True,
+    )
+    assert options.input is not None
+    for table in read_table_parts(options.input, rows, bytes_seen):
+        yield _Part(task.read(table, columns, labelled=False), None if id_column is None else table.columns[id_column])
+
+
+class _Warnings:
+    """Prints the first warnings on standard error and counts the others."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def say(self, warning: str) -> None:
+        """Print one of the first."""
+        from bertkit.core.console import note
+
+        self._count += 1
+        if self._count <= _MOST_WARNINGS:
+            note(warning)
+
+    def close(self) -> None:
+        """Say how many were not printed."""
+        from bertkit.core.console import note
+
+        if self._count > _MOST_WARNINGS:
+            note(f"and {self._count - _MOST_WARNINGS:,} warnings more of later parts of the input")

@@ -146,38 +146,16 @@ def vocab(
     follow
         Whose tokenizer decides in the rare cases where two differ: Hugging Face's, or google-research/bert's.
     """
-    from bertkit.core.console import progress
-    from bertkit.core.files import atomic_folder
-    from bertkit.data.corpus.documents import read_raw_documents
-    from bertkit.data.readers.sources import resolve_sources
-    from bertkit.text.tokenizer import Tokenizer
+    from bertkit.data.corpus.train_tokenizer import train_tokenizer
 
-    _check_place(out)
-    sources = resolve_sources(corpus)
-    with progress("reading words", sum(source.num_bytes for source in sources) or None, "B") as bar:
-        documents = read_raw_documents(sources, reading, bar.advance)
-        lines = (line for document in documents for line in document.text.split("\n"))
-        tokenizer = Tokenizer.train(
-            lines,
-            size,
-            lowercase=not cased,
-            min_frequency=min_frequency,
-            limit_alphabet=limit_alphabet,
-            follow=follow,
-        )
-    with atomic_folder(out) as folder:
-        tokenizer.save_pretrained(folder)
+    tokenizer = train_tokenizer(
+        corpus,
+        out,
+        size=size,
+        cased=cased,
+        min_frequency=min_frequency,
+        limit_alphabet=limit_alphabet,
+        follow=follow,
+        reading=reading,
+    )
     print(f"{tokenizer.vocab_size:,} entries: {out}")
-
-
-def _check_place(out: Path) -> None:
-    """The folder is replaced as a whole, so nothing else may lie in it."""
-    from bertkit.text.tokenizer_files import WORDPIECE_FILES
-
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file: name a folder for the tokenizer")
-    if Path.cwd().is_relative_to(out.resolve()):
-        raise InputError(f"{out} is the folder that you are in: name one for the tokenizer alone")
-    others = sorted({entry.name for entry in out.iterdir()} - set(WORDPIECE_FILES)) if out.is_dir() else []
-    if others:
-        raise InputError(f"{out} holds more than a tokenizer ({others[0]}): choose a new folder")

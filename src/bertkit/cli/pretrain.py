@@ -1,29 +1,25 @@
-"""- pretrain, plan."""
+"""`bertkit pretrain` and `bertkit plan`."""
 
 from __future__ import annotations
 
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from cyclopts import Parameter
 
-from bertkit.core.console import parse_duration
 from bertkit.core.errors import InputError
 from bertkit.core.machine import Launch, Precision
 from bertkit.data.instances.masking import MaskingOptions
-from bertkit.data.instances.sampling import InstanceOptions
 from bertkit.data.instances.stages import StageOptions
-from bertkit.model.config import MODERN_PRESETS, PRESETS, BertConfig
 from bertkit.recipes.options import InitialWeights, MachineCost, PretrainOptions
-from bertkit.recipes.presets import RecipeName
-from bertkit.training.options import OptimizerOptions, Parallel, TrainingOptions
+from bertkit.recipes.presets import Architecture, RecipeName, Size, pretrain_options
+from bertkit.training.options import OptimizerOptions, Parallel
 
 FLAT = Parameter(name="*")
-Size = Literal["tiny", "mini", "small", "medium", "base", "large"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +33,7 @@ class PretrainingChoices:
     """Updates of the weights."""
     budget: str | None = None
     """Time for the run in place of steps: 30m, 1h30m, 2d. The learning rate ends with it."""
-    architecture: Literal["bert", "modern"] = "bert"
+    architecture: Architecture = "bert"
     """bert: the paper's. modern: ModernBERT's, with rotary positions, local attention and gated layers."""
     batch_size: int = 256
     """Sequences an update."""
@@ -68,7 +64,7 @@ class PretrainingChoices:
     the neighbouring tokens, the output at the frequencies of words; short runs learn many times more."""
     initial_model: Path | None = None
     """Model folder to go on from, with its sizes and its vocabulary."""
-    held_out: list[Path] | None = None
+    held_out: tuple[Path, ...] = ()
     """Prepared corpora to evaluate on; without any, a share of the documents is held out."""
     held_out_share: float = 0.005
     """That share."""
@@ -100,57 +96,10 @@ class PretrainingChoices:
 
     def options(self, size: Size) -> PretrainOptions:
         """What the recipe takes; raises `InputError` where choices do not fit together."""
-        return PretrainOptions(
-            model=self._model(size),
-            training=TrainingOptions(
-                steps=self.steps,
-                budget_seconds=None if self.budget is None else parse_duration(self.budget),
-                optimizer=self.optimizer,
-                seed=self.seed,
-                precision=self.precision,
-                log_every=self.log_every,
-                evaluate_every=self.evaluate_every,
-                checkpoint_every=self.checkpoint_every,
-                keep_checkpoints=self.keep_checkpoints,
-                spike_deviations=self.spike_deviations,
-            ),
-            instances=InstanceOptions(
-                seq_length=self.seq_length, short_seq_prob=self.short_seq_prob, next_sentence=self.nsp
-            ),
-            full_sentences=self.full_sentences,
-            stages=self.stages,
-            masking=self.masking,
-            batch_size=self.batch_size,
-            micro_batch_tokens=self.micro_batch_tokens,
-            activation_checkpointing=self.activation_checkpointing,
-            compile=self.compile,
-            held_out=tuple(self.held_out or ()),
-            held_out_share=self.held_out_share,
-            evaluation_sequences=self.evaluation_sequences,
-            next_sentence_weight=self.nsp_weight,
-            initial_weights=self.initial_weights,
-            initial_model=self.initial_model,
-            parallel=self.parallel,
-        )
-
-    def _model(self, size: Size) -> BertConfig:
-        preset = model = (MODERN_PRESETS if self.architecture == "modern" else PRESETS)[size]
-        if self.initial_model is not None:
-            from bertkit.pretrained.folder import ModelFolder
-
-            model = ModelFolder.open(self.initial_model).config
-            if self.architecture == "modern" and model.model_type != preset.model_type:
-                raise InputError(
-                    f"{self.initial_model} is of type {model.model_type}, and --architecture modern or --recipe modern "
-                    "makes a ModernBERT: leave out the model, or say --architecture bert"
-                )
-        changes = {
-            "hidden_dropout_prob": self.hidden_dropout,
-            "attention_probs_dropout_prob": self.attention_dropout,
-            "max_position_embeddings": self.max_position_embeddings,
-            "initializer_range": self.initializer_range,
-        }
-        return replace(model, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
+        given = {name: value for name, value in vars(self).items() if name != "recipe"}  # its file was read before
+        for group in ("stages", "masking", "optimizer"):
+            given |= vars(given.pop(group))
+        return pretrain_options(size, **given)
 
 
 def pretrain(
@@ -185,24 +134,22 @@ def pretrain(
         Print the plan and stop.
     """
     options = choices.options(preset)
-    from bertkit.core.distributed import joined
-    from bertkit.recipes.pretrain import describe_run
-    from bertkit.recipes.pretrain import pretrain as run_pretraining
-    from bertkit.reports.pretraining import write_pretraining_report
 
-    launch = Launch.read()
-    with joined(launch) as group:
-        if dry_run:
+    if dry_run:
+        from bertkit.recipes.pretrain import describe_run
+
+        if Launch.read().rank == 0:
             print(describe_run(data, options))
-            return
-        # A launcher that starts a run of --no-resume anew wants it to go on.
-        resume = None if launch.restarts else resume
-        result = run_pretraining(data, out, options, resume=resume, group=group, profile=profile, machine=machine)
-        for name, value in result.evaluation.items():
-            print(f"{name}: {value:.4f}")
-        print(f"model: {result.model}")
-        if group.is_main:
-            print(f"report: {write_pretraining_report(out)}")
+        return
+
+    from bertkit import api
+
+    result = api.pretrain(data, out, options, resume=resume, profile=profile, machine=machine)
+    if result.report is None:  # another process than the first
+        return
+    for name, value in result.evaluation.items():
+        print(f"{name}: {value:.4f}")
+    print(f"model: {result.model}\nreport: {result.report}")
 
 
 def plan(
@@ -235,7 +182,7 @@ def plan(
     from bertkit.recipes.estimate import plan_run
 
     if choices.initial_model is not None:
-        sizes: dict[str, BertConfig] = {choices.initial_model.name: options.model}
+        sizes = {choices.initial_model.name: options.model}
     elif preset != "auto":
         sizes = {preset: options.model}
     else:

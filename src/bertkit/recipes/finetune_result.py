@@ -46,6 +46,8 @@ class FinetuneResult:
     chance: float
     """The highest `select_by` on dev of predictions that do not depend on the texts."""
     seeds: tuple[SeedResult, ...]
+    report: Path | None = None
+    """The page about the run, where one was written."""
 
     @property
     def best(self) -> SeedResult:

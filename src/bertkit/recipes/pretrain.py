@@ -45,6 +45,8 @@ class PretrainResult:
     model: Path
     evaluation: Mapping[str, float]
     seconds: float
+    report: Path | None = None
+    """The page about the run, where one was written."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,48 @@ class TaskOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """How a person names the columns of a labelled table, and how it is read.
+
+    None is what the kind of task usually has; where a fine-tuned model is measured, what its fine-tuning had.
+    """
+
+    text: str | None = None
+    """Column of the text, usually "text"; of span-extraction that of the question, usually "question"."""
+    text_pair: str | None = None
+    """Column of the second text of pairs; of span-extraction that of the context; of multiple-choice that of the
+    beginning of every choice, where there is one."""
+    label: str | None = None
+    """Column of the class, score or right choice, usually "label"; of the answers, usually "answers"; of tagging a list
+    of tags or spans, usually "spans"."""
+    choices: tuple[str, ...] | None = None
+    """Columns of multiple-choice, one each, or one with lists, usually "choices"."""
+    header: bool | None = None
+    """Whether the first line of CSV and TSV names the columns; with --no-header they are named by number, from 0."""
+    encoding_errors: EncodingErrors | None = None
+    """What becomes of bytes that are not UTF-8; unless given they are refused."""
+
+    @property
+    def columns(self) -> dict[str, object]:
+        """The columns that are named, by option."""
+        named = {name: getattr(self, name) for name in ("text", "text_pair", "label", "choices")}
+        return {name: column for name, column in named.items() if column is not None}
+
+    def check(self, kind: str, known: Sequence[str]) -> None:
+        """Raise `InputError` for a column that a task of this kind, with its `known` ones, does not have."""
+        refuse_given(
+            f"{kind} has no such column", {name: self.columns[name] for name in self.columns if name not in known}
+        )
+
+
+def refuse_given(reason: str, options: Mapping[str, object]) -> None:
+    """Raise `InputError` with the reason and the names of the options that are not None, if there are any."""
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if given:
+        raise InputError(f"{reason}: leave {', '.join(given)} out")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Columns:
     """Columns by name, or by place from 0 where a file has no line of names."""
 
@@ -80,29 +122,21 @@ class Columns:
         """A column of the same table as a person types it."""
         return _column(column, header=self.header)
 
-    def changed(
-        self,
-        *,
-        text: str | None = None,
-        text_pair: str | None = None,
-        label: str | None = None,
-        choices: Sequence[str] | None = None,
-        header: bool | None = None,
-        encoding_errors: EncodingErrors | None = None,
-    ) -> Columns:
+    def changed(self, table: TableOptions) -> Columns:
         """These columns, but for what a person typed; without a header the names are places from 0."""
-        if all(change is None for change in (text, text_pair, label, choices, header, encoding_errors)):
+        if table == TableOptions():
             return self
-        header = self.header if header is None else header
-        pair = self.text_pair if text_pair is None else text_pair
+        header = self.header if table.header is None else table.header
+        pair = self.text_pair if table.text_pair is None else table.text_pair
+        choices = self.choices if table.choices is None else table.choices
         return Columns(
-            text=_column(self.text if text is None else text, header=header),
+            text=_column(self.text if table.text is None else table.text, header=header),
             text_pair=None if pair is None else _column(pair, header=header),
-            label=_column(self.label if label is None else label, header=header),
-            choices=tuple(_column(choice, header=header) for choice in (self.choices if choices is None else choices)),
+            label=_column(self.label if table.label is None else table.label, header=header),
+            choices=tuple(_column(choice, header=header) for choice in choices),
             header=header,
             broken_rows=self.broken_rows,
-            encoding_errors=encoding_errors or self.encoding_errors,
+            encoding_errors=table.encoding_errors or self.encoding_errors,
         )
 
 

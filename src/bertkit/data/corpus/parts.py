@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from bertkit.data.corpus.prepare import (
 from bertkit.data.corpus.prepared import prepared_tokenizer
 from bertkit.data.corpus.shards import shard_name
 from bertkit.data.corpus.write_shards import finished_shard, write_shards
-from bertkit.data.readers.sources import resolve_sources
+from bertkit.data.readers.sources import Names, resolve_sources
 from bertkit.text.tokenizer import Tokenizer
 
 _RECORD = "record.json"
@@ -61,7 +60,7 @@ class PartRecord:
 
 
 def prepare_part(
-    sources: Sequence[str | Path],
+    sources: Names,
     tokenizer: Tokenizer,
     out: str | Path,
     part: MachineShard,

@@ -20,7 +20,7 @@ from bertkit.data.corpus.manifest import FORMAT, Duplicates, Manifest, ShardReco
 from bertkit.data.corpus.output_folder import WORK, MachineShard, StagingFolder, prepare_folder
 from bertkit.data.corpus.shards import shard_name
 from bertkit.data.corpus.write_shards import SHARD_BYTES, write_shards
-from bertkit.data.readers.sources import Source, resolve_sources
+from bertkit.data.readers.sources import Names, Source, resolve_sources
 from bertkit.text.tokenizer import Tokenizer
 
 
@@ -105,9 +105,7 @@ class PrepareOptions:
             raise InputError(f"workers must be at least 1, got {self.workers}")
 
 
-def prepare(
-    sources: Sequence[str | Path], tokenizer: Tokenizer, out: str | Path, options: PrepareOptions | None = None
-) -> Manifest:
+def prepare(sources: Names, tokenizer: Tokenizer, out: str | Path, options: PrepareOptions | None = None) -> Manifest:
     """Tokenise files, folders, globs or hub data sets into the folder `out`.
 
     Shards are cut where the corpus decides, each written whole or not at all, `manifest.json` last. A call that was

@@ -24,7 +24,7 @@ from bertkit.data.corpus.prepare import PrepareOptions, corpus_fingerprint, desc
 from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.data.corpus.shards import token_dtype
 from bertkit.data.instances.google_stream import StaticInstance, StaticOptions, StaticStream
-from bertkit.data.readers.sources import Source, resolve_sources
+from bertkit.data.readers.sources import Names, Source, resolve_sources
 from bertkit.text.tokenizer import Tokenizer
 
 IDS, SEGMENTS, STARTS = "input_ids", "token_type_ids", "starts"
@@ -120,7 +120,7 @@ class InstanceManifest:
 
 
 def prepare_static(
-    sources: Sequence[str | Path],
+    sources: Names,
     tokenizer: Tokenizer,
     out: str | Path,
     options: PrepareOptions | None = None,

@@ -81,7 +81,11 @@ def no_rows(name: object) -> InputError:
     return InputError(f"{name} has no rows: check the file")
 
 
-def resolve_sources(names: Sequence[str | Path]) -> list[Source]:
+Names = str | Path | Sequence[str | Path]
+"""A file, a folder, a glob or a hub data set, or several of them."""
+
+
+def resolve_sources(names: Names) -> list[Source]:
     """Find the files of each name, in the names' order; a folder's and a glob's files come sorted.
 
     A folder is searched with its subfolders for files of a known format, but for the vocabularies of tokenizers; a
@@ -89,7 +93,7 @@ def resolve_sources(names: Sequence[str | Path]) -> list[Source]:
     """
     if not names:
         raise InputError("no text is given: name files, folders, globs or hub data sets")
-    return [source for name in names for source in _resolve(str(name))]
+    return [source for name in ([names] if isinstance(names, str | Path) else names) for source in _resolve(str(name))]
 
 
 def _resolve(name: str) -> list[Source]:
