@@ -1,4 +1,4 @@
-"""- the README.md of a folder (huggingface_hub ModelCard) and usage programs."""
+"""The README.md of a model folder: metadata that the hub reads, how the weights came about, programs that load them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-import yaml
+from huggingface_hub.repocard_data import EvalResult, ModelCardData
 
 from bertkit import __version__
 from bertkit.core.files import atomic_path
@@ -70,7 +69,7 @@ class ModelCard:
         if description.labels is not None:
             config["labels"] = ", ".join(description.labels)
         sections = [
-            f"---\n{yaml.safe_dump(self._front_matter(description, for_sentences), sort_keys=False)}---",
+            f"---\n{self._metadata(description, for_sentences).to_yaml()}\n---",
             f"# {self.title}",
             self.summary,
             *_section("Data", _table(self.data)),
@@ -83,26 +82,27 @@ class ModelCard:
         ]
         return "\n\n".join(sections) + "\n"
 
-    def _front_matter(self, description: ModelDescription, for_sentences: bool) -> dict[str, Any]:
+    def _metadata(self, description: ModelDescription, for_sentences: bool) -> ModelCardData:
         pipeline = "sentence-similarity" if for_sentences else _PIPELINES.get(description.architecture)
-        matter: dict[str, Any] = {"library_name": "sentence-transformers" if for_sentences else "transformers"}
-        if pipeline is not None:
-            matter["pipeline_tag"] = pipeline
-        matter["tags"] = ["bertkit", description.config.model_type]
-        if self.results:
-            matter["model-index"] = [{"name": self.title, "results": self._index(pipeline or "other")}]
-        return matter
-
-    def _index(self, task: str) -> list[dict[str, Any]]:
-        """Results as the hub's tables of them are filled."""
-        return [
-            {
-                "task": {"type": task},
-                "dataset": {"type": "other", "name": name},
-                "metrics": [{"type": figure, "value": value} for figure, value in figures.items()],
-            }
-            for name, figures in self.results.items()
-        ]
+        return ModelCardData(
+            library_name="sentence-transformers" if for_sentences else "transformers",
+            pipeline_tag=pipeline,
+            tags=["bertkit", description.config.model_type],
+            model_name=self.title if self.results else None,
+            eval_results=[
+                EvalResult(
+                    task_type=pipeline or "other",
+                    dataset_type="other",
+                    dataset_name=name,
+                    dataset_split=name,  # the hub takes results of one split for those of one set, whatever its name
+                    metric_type=figure,
+                    metric_value=value,
+                )
+                for name, figures in self.results.items()
+                for figure, value in figures.items()
+            ]
+            or None,
+        )
 
 
 def _section(title: str, body: str) -> list[str]:
