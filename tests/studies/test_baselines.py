@@ -16,7 +16,7 @@ from bertkit.text.tokenizer import Tokenizer
 
 
 def test_tfidf_finds_the_words_of_a_class():
-    texts = [f"the {word} stands {place}" for place in ("here", "there", "far") for word in ("rose", "drum")]
+    texts = [f"the {word} is {place}" for place in ("here", "there", "far") for word in ("rose", "drum")]
     labels = ["garden", "sound"] * 3
     assert tfidf_predictions(texts, labels, ["a rose", "a drum"], 0) == ["garden", "sound"]
 
@@ -62,7 +62,7 @@ def finetune(model: Path, run: Path, *, from_random: bool, min_steps: int = 2, s
     )
 
 
-def test_random_weights_owe_nothing_to_the_folder(tiny_model: Path, other_weights: Path, tmp_path: Path):
+def test_random_weights_do_not_depend_on_the_folders_weights(tiny_model: Path, other_weights: Path, tmp_path: Path):
     first, second = (finetune(m, tmp_path / "run", from_random=True) for m in (tiny_model, other_weights))
     assert torch.equal(first, second)
     first, second = (finetune(m, tmp_path / "run", from_random=False) for m in (tiny_model, other_weights))
@@ -77,7 +77,7 @@ def test_a_few_examples_are_learned_and_the_model_is_kept(tiny_model: Path, tmp_
     assert not (tmp_path / "run").exists()
 
 
-def test_what_a_killed_run_left_is_not_gone_on_with(tiny_model: Path, tmp_path: Path):
+def test_what_an_interrupted_run_left_is_not_used(tiny_model: Path, tmp_path: Path):
     clean = finetune(tiny_model, tmp_path / "run", from_random=False)
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "metrics.jsonl").write_text("cut")

@@ -67,10 +67,10 @@ def test_all_methods_get_the_same_samples(tmp_path: Path):
     assert len({sample.texts for sample, _ in first.calls[:3]}) == 3
 
 
-def test_a_method_that_draws_nothing_tries_all_labels_once(tmp_path: Path):
+def test_a_method_that_is_not_random_is_measured_once_on_all_labels(tmp_path: Path):
     method = Recorder()
     points = learning_curve(
-        examples(20), examples(6), [Method(name="fixed", predict=method, draws=False)], SIZES, tmp_path
+        examples(20), examples(6), [Method(name="fixed", predict=method, is_random=False)], SIZES, tmp_path
     )
     assert [point.size for point in points] == ["2", "2", "2", "all"]
 

@@ -105,5 +105,5 @@ def demo(
     console.print(table)
     if quick:
         console.print(QUICK_NOTICE)
-    minutes, seconds = divmod(round(sum(result.stage_seconds.values())), 60)
+    minutes, seconds = divmod(round(sum(result.step_seconds.values())), 60)
     console.print(f"{minutes} min {seconds} s in all. Open {out / 'report.html'}", soft_wrap=True)

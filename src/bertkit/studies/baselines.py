@@ -1,4 +1,4 @@
-"""- few-label fine-tuning, TF-IDF, largest class."""
+"""Methods to compare on few labels: a fine-tuned network, TF-IDF with logistic regression, the largest class."""
 # N examples, C classes.
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from bertkit.training.options import OptimizerOptions, TrainingOptions
 
 @dataclass(frozen=True, kw_only=True)
 class FewLabelOptions:
-    """How long and how fast; the weights after the last step count, for a dev set would cost labels."""
+    """How a network is fine-tuned without a dev set, which would cost labels: the last step's weights are used."""
 
     epochs: int = 4
     min_steps: int = 150
-    """A small set is gone through until so many updates are done."""
+    """Least updates: a small set is repeated until they are done."""
     batch_size: int = 32
     learning_rate: float = 5e-4
     warmup_share: float = 0.1
 
     def steps(self, num_examples: int) -> int:
-        """Updates on so many examples."""
+        """Number of updates for so many examples."""
         return max(self.min_steps, self.epochs * math.ceil(num_examples / self.batch_size))
 
 
@@ -60,7 +60,7 @@ def finetuned_predictions(
     run: Path,
     save_to: Path | None = None,
 ) -> list[str]:
-    """Labels of `unseen` by a network fine-tuned on `sample`; the classes are the sample's."""
+    """Labels of `unseen`, predicted by a network that was fine-tuned on `sample`; the classes are the sample's."""
     folder = ModelFolder.open(model)
     tokenizer = Tokenizer.from_pretrained(folder.path)
     task = Classification(classes=classes_of(sample.labels, sample.place), max_length=max_length)
@@ -94,8 +94,8 @@ def finetune_few_labels(
 ) -> Tensor:
     """Train on N instances and return the logits of `unseen` (its length, C).
 
-    With `from_random` only the sizes of the folder are taken. `run` is a folder for the loop's own files and is
-    removed in the end, and before if a killed run left it; `save_to` keeps the model.
+    With `from_random` only the sizes are taken from the folder. `run` is a folder for the training loop's files; it is
+    removed at the end, and at the start if an interrupted run left it. The model is saved in `save_to`, if given.
     """
     shutil.rmtree(run, ignore_errors=True)
     device = default_device()
@@ -127,14 +127,15 @@ def finetune_few_labels(
 
 _MOST_FOLDS = 4
 _ENOUGH_FOR_ONE_SPLIT = 500
+"""Texts with which one split is used in place of cross-validation."""
 _INVERSE_PENALTIES = (1.0, 10.0, 100.0)
 
 
 def tfidf_predictions(texts: Sequence[str], labels: Sequence[str], unseen: Sequence[str], seed: int) -> list[str]:
-    """Labels of `unseen` by logistic regression on TF-IDF weights.
+    """Labels of `unseen`, predicted by logistic regression on TF-IDF weights.
 
-    Cross-validation on the training texts, or a fourth of them where there are many, chooses words and pairs of words,
-    characters within words, or both, and the strength of the penalty. Every class needs two texts.
+    Cross-validation on the training texts, or one split where there are many, chooses the features (words and pairs of
+    words, characters within words, or both) and the strength of the penalty. Every class needs two texts.
     """
     splits = _splits(labels, seed)
     choices = []

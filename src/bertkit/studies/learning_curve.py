@@ -1,6 +1,4 @@
-"""- scores at growing numbers of labels."""
-# N examples.
-# N unseen examples.
+"""Scores of several methods at growing numbers of labels."""
 
 from __future__ import annotations
 
@@ -21,9 +19,9 @@ from bertkit.tasks.metrics import accuracy, macro_f1
 
 
 def label_sample(labels: Sequence[object], per_class: int | None, seed: int) -> NDArray[np.int64]:
-    """Indices of at most `per_class` examples of each class, ascending; None takes all.
+    """Indices of at most `per_class` examples of each class, ascending; all examples if it is None.
 
-    With one seed a smaller sample is part of a larger one.
+    For one seed, a smaller sample is part of a larger one.
     """
     _, classes = np.unique(np.asarray(labels), return_inverse=True)
     if per_class is None:
@@ -35,18 +33,18 @@ def label_sample(labels: Sequence[object], per_class: int | None, seed: int) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A way from labelled examples to predictions."""
+    """A way to learn from labelled examples and predict."""
 
     name: str
     predict: Callable[[LabelledExamples, Sequence[str], int], list[str]]
-    """(labelled examples, unseen texts, seed) -> a label for each text."""
-    draws: bool = True
-    """Whether the seed changes anything besides the sample; if not, all labels are tried once."""
+    """(labelled examples, unseen texts, seed) -> a label for each unseen text."""
+    is_random: bool = True
+    """Whether the seed changes anything but the sample; if not, "all labels" is measured once only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurveSize:
-    """How many labels of each class (None for all), and how many samples of them."""
+    """How many labels each class has (None for all), and how many samples of them are drawn."""
 
     per_class: int | None
     seeds: int
@@ -59,23 +57,23 @@ class CurveSize:
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint:
-    """One method trained once."""
+    """The scores of one training of one method."""
 
     method: str
     size: str
     examples: int
-    """Labelled examples in the sample."""
+    """Number of labelled examples in the sample."""
     seed: int
     accuracy: float
     macro_f1: float
     seconds: float
     predictions: tuple[str, ...]
-    """Labels of the unseen examples, in their order."""
+    """Predicted labels of the unseen examples."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurveSummary:
-    """A method at one size, over its seeds."""
+    """The scores of a method at one size, over its seeds."""
 
     method: str
     size: str
@@ -83,7 +81,7 @@ class CurveSummary:
     seeds: int
     accuracy: float
     accuracy_deviation: float
-    """Of a sample; 0 for one seed."""
+    """Standard deviation of a sample; 0 for one seed."""
     macro_f1: float
 
 
@@ -96,14 +94,14 @@ def learning_curve(
 ) -> list[CurvePoint]:
     """Train every method on the same samples and score it on `unseen`.
 
-    Each point is kept in `folder` as soon as it is there; points that are there already are read.
+    Each point is written into `folder` as soon as it is measured; points that are already there are read.
     """
     wanted = [
         (size, seed, method)
         for size in sizes
         for seed in range(size.seeds)
         for method in methods
-        if size.per_class is not None or method.draws or seed == 0
+        if size.per_class is not None or method.is_random or seed == 0
     ]
     points = []
     for number, (size, seed, method) in enumerate(wanted, 1):
@@ -128,21 +126,21 @@ def _measure(
     start = time.perf_counter()
     sample = train.take(label_sample(train.labels, size.per_class, seed))
     predictions = method.predict(sample, unseen.texts, seed)
-    right = np.asarray(unseen.labels)
+    labels = np.asarray(unseen.labels)
     return CurvePoint(
         method=method.name,
         size=size.name,
         examples=len(sample),
         seed=seed,
-        accuracy=accuracy(np.asarray(predictions), right),
-        macro_f1=macro_f1(np.asarray(predictions), right),
+        accuracy=accuracy(np.asarray(predictions), labels),
+        macro_f1=macro_f1(np.asarray(predictions), labels),
         seconds=time.perf_counter() - start,
         predictions=tuple(predictions),
     )
 
 
 def summarise(points: Sequence[CurvePoint]) -> list[CurveSummary]:
-    """Means over the seeds, in the order in which methods and sizes first appear."""
+    """Means over the seeds, in the order in which methods and sizes first occur."""
     groups: dict[tuple[str, str], list[CurvePoint]] = {}
     for point in points:
         groups.setdefault((point.method, point.size), []).append(point)

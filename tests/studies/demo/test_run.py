@@ -52,7 +52,7 @@ def test_it_ends_in_a_report_with_every_method_on_the_same_sentences(run: Path):
 
 
 def test_the_models_it_leaves_can_be_used(run: Path):
-    assert load(run / "finetuned").predict("A rose stands before the tree.").label in {"garden", "sound"}
+    assert load(run / "finetuned").predict("A rose grows near the tree.").label in {"garden", "sound"}
     assert len(load(run / "pretraining" / "model").fill_mask("The [MASK] is here.", 3)[0]) == 3
 
 
@@ -62,17 +62,43 @@ def test_the_same_call_again_trains_nothing_and_finds_the_same(
     before = read_json(run / "results.json")
 
     def called_again(*_: object, **__: object) -> None:
-        pytest.fail("a stage that was done ran again")
+        pytest.fail("a step that was done ran again")
 
     for name in ("pretrain", "prepare", "finetuned_predictions", "tfidf_predictions"):
         monkeypatch.setattr(demo, name, called_again)
     lines: list[str] = []
     demo.run_demo(run, options, lines.append)
     assert len(lines) == 5
-    assert all("done before" in line for line in lines)
+    assert all("already done" in line for line in lines)
     assert read_json(run / "results.json") == before
 
 
 def test_other_options_in_the_same_folder_are_refused(run: Path, options: DemoOptions):
     with pytest.raises(InputError, match="vocab_size"):
         demo.run_demo(run, replace(options, vocab_size=700), lambda line: None)
+
+
+def test_a_step_is_done_once(tmp_path: Path):
+    done: list[str] = []
+    for _ in range(2):
+        steps = demo.ResumableSteps(tmp_path, lambda line: None)
+        steps.run("one", lambda: done.append("one"))
+    assert done == ["one"]
+    assert list(steps.seconds) == ["one"]
+
+
+def test_a_step_that_failed_is_done_again(tmp_path: Path):
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        demo.ResumableSteps(tmp_path, lambda line: None).run("one", fail)
+    demo.ResumableSteps(tmp_path, lambda line: None).run("one", lambda: done.append("one"))
+    assert done == ["one"]
+
+
+def test_seconds_of_earlier_attempts_count(tmp_path: Path):
+    steps = demo.ResumableSteps(tmp_path, lambda line: None)
+    steps.run("one", lambda: 1000.0)
+    assert steps.seconds == {"one": 1000.0}

@@ -1,1 +1,4 @@
-"""The demo: the whole path on text that every Python carries."""
+"""The demo: from raw text to a fine-tuned model, on the documentation that every Python carries.
+
+Public: `run.run_demo`; `result.DemoOptions` with its sizes `FULL` and `QUICK`; `report.QUICK_NOTICE`.
+"""

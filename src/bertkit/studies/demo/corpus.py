@@ -1,4 +1,4 @@
-"""- its corpus and labelled sentences."""
+"""The demo's corpus: text to pre-train on and labelled sentences, with no test module in either."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ _NOT_LETTERS = re.compile(r"[^a-z]+")
 
 @dataclass(frozen=True, kw_only=True)
 class PackageTaskOptions:
-    """Which packages take part, and how their modules are shared out."""
+    """Which packages are the classes, and which of their modules are test modules."""
 
     min_modules: int = 5
-    """Modules with examples that a package needs, so that several stand on either side."""
+    """Modules with examples that a package needs, so that training and test both get several."""
     min_examples: int = 150
     """Examples that a package needs."""
     max_packages: int = 10
-    """The packages with the most examples are taken."""
+    """Number of packages; those with the most examples are taken."""
     min_words: int = 5
-    """Words of an example."""
+    """Words that an example needs."""
     test_share: float = 0.25
-    """Share of a package's examples that test modules are to hold."""
+    """Share of a package's examples that should be in test modules."""
     largest_test_share: float = 0.4
-    """A module that would lift the share over this is no test module."""
+    """A module that would raise the share above this is not used for testing."""
     max_test_examples: int = 150
-    """Test examples of one package."""
+    """Most test examples of one package."""
     seed: int = 0
     """Decides which modules are test modules."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledSentence:
-    """An example and the module that it stands in."""
+    """An example and the module that it comes from."""
 
     text: str
     label: str
@@ -52,22 +52,22 @@ class LabelledSentence:
 
 @dataclass(frozen=True, kw_only=True)
 class PackageTask:
-    """Three parts of the corpus; no test module has any text in the other two."""
+    """The corpus in three parts; test modules have no text in the other two."""
 
     packages: tuple[str, ...]
     pretraining: tuple[DocumentedModule, ...]
-    """Whole documents: all but the test modules. Labels are not in it."""
+    """All documents but the test modules, whole and without labels."""
     train: tuple[LabelledSentence, ...]
     test: tuple[LabelledSentence, ...]
     test_modules: frozenset[str]
 
 
 def build_package_task(documents: Sequence[DocumentedModule], options: PackageTaskOptions) -> PackageTask:
-    """Choose packages and share out their modules, whole, by a hash of their names.
+    """Choose packages, and choose their test modules by a hash of the modules' names.
 
-    An example's text occurs in no second module, not even in other capitals, digits or punctuation, so removing the
-    test modules from the pre-training text removes the test examples.
-    Raises `InputError` where fewer than two packages have enough text.
+    The text of an example occurs in no other document, not even with other case, digits or punctuation. So removing the
+    test modules from the pre-training text removes the test examples too.
+    Raises `InputError` if fewer than two packages have enough text.
     """
     examples = _examples(documents, options)
     by_package: dict[str, dict[str, list[LabelledSentence]]] = defaultdict(dict)
@@ -105,21 +105,21 @@ def build_package_task(documents: Sequence[DocumentedModule], options: PackageTa
 
 
 def normalised(sentence: str) -> str:
-    """The letters of a sentence, in lower case; sentences that agree in them count as the same."""
+    """The letters of a sentence in lower case; sentences with the same letters count as the same."""
     return _NOT_LETTERS.sub(" ", sentence.lower()).strip()
 
 
 def _examples(documents: Iterable[DocumentedModule], options: PackageTaskOptions) -> dict[str, list[LabelledSentence]]:
-    """Each module's sentences that are long enough and stand in no other document."""
-    homes: dict[str, set[str]] = defaultdict(set)
+    """Each module's sentences that are long enough and occur in no other document."""
+    documents_of: dict[str, set[str]] = defaultdict(set)
     for document in documents:
         for sentence in document.sentences:
-            homes[normalised(sentence)].add(document.name)
+            documents_of[normalised(sentence)].add(document.name)
     examples: dict[str, list[LabelledSentence]] = {}
     for document in documents:
         if document.package == TOPICS:
             continue
-        own = {normalised(s): s for s in reversed(document.sentences) if len(homes[normalised(s)]) == 1}
+        own = {normalised(s): s for s in reversed(document.sentences) if len(documents_of[normalised(s)]) == 1}
         found = [
             LabelledSentence(text=text, label=document.package, module=document.name)
             for key, text in reversed(own.items())
@@ -131,16 +131,16 @@ def _examples(documents: Iterable[DocumentedModule], options: PackageTaskOptions
 
 
 def _test_modules(sizes: dict[str, int], options: PackageTaskOptions) -> frozenset[str]:
-    """Modules in the order of a hash until they hold the wanted share."""
+    """Modules in the order of a hash of their names, until they have the wanted share of the examples."""
     total = sum(sizes.values())
     chosen: set[str] = set()
-    held = 0
+    count = 0
     for name in sorted(sizes, key=lambda name: derive_key(options.seed, "test module", name)):
-        if held >= options.test_share * total:
+        if count >= options.test_share * total:
             break
-        if held + sizes[name] <= options.largest_test_share * total:
+        if count + sizes[name] <= options.largest_test_share * total:
             chosen.add(name)
-            held += sizes[name]
+            count += sizes[name]
     return frozenset(chosen)
 
 
@@ -162,7 +162,7 @@ class PartSize:
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusFacts:
-    """How much text there is."""
+    """How much text the corpus has."""
 
     documents: int
     sentences: int
@@ -177,7 +177,7 @@ class CorpusFacts:
 
 @dataclass(frozen=True)
 class DemoCorpus:
-    """A folder with `pretraining.txt`, a sentence a line and a blank line between documents, and labelled tables."""
+    """A folder with labelled tables and `pretraining.txt`: a sentence a line, a blank line between documents."""
 
     folder: Path
 
@@ -188,20 +188,20 @@ class DemoCorpus:
 
     @property
     def train(self) -> Path:
-        """JSON lines with text, label and module."""
+        """Labelled sentences, JSON lines with text, label and module."""
         return self.folder / "train.jsonl"
 
     @property
     def test(self) -> Path:
-        """The same from the test modules."""
+        """Labelled sentences of the test modules."""
         return self.folder / "test.jsonl"
 
     def examples(self, part: Path) -> LabelledExamples:
-        """Read `train` or `test`."""
+        """Read the table `train` or `test`."""
         return read_examples(part, Columns())
 
     def facts(self) -> CorpusFacts:
-        """What was counted when the files were written."""
+        """The counts that were taken when the files were written."""
         value = read_json(self.folder / _FACTS)
         for part in ("train", "test"):
             value[part] = {package: PartSize(**size) for package, size in value[part].items()}

@@ -1,4 +1,4 @@
-"""- the documentation that Python carries."""
+"""English sentences from the documentation that a Python installation carries: docstrings and help topics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bertkit.text.plain_text import split_sentences
 
 _MIN_WORDS = 3
 _MIN_WORD_SHARE = 0.65
-"""Of a sentence's parts between spaces; code has fewer words."""
+"""Share of a sentence's parts between spaces that must be words; in code it is lower."""
 
 _DOCTEST = re.compile(r">>>|\.\.\. ")
 _RULE_OR_TABLE = re.compile(r"[^\w]*$|[|+]|-\[.*\]-$")
@@ -34,7 +34,7 @@ _SENTENCE_START = re.compile(r"[\"'(]?[A-Za-z]")
 
 
 def prose_sentences(text: str) -> list[str]:
-    """Sentences without examples, signatures, tables, headings, item marks and reST marks."""
+    """The sentences of a docstring, without examples, signatures, tables, headings, bullets and reST markup."""
     sentences = (sentence for paragraph in _paragraphs(text) for sentence in split_sentences(_plain(paragraph)))
     return [sentence for sentence in sentences if _is_prose(sentence)]
 
@@ -44,7 +44,7 @@ def _paragraphs(text: str) -> Iterator[str]:
     lines: list[str] = []
     indent = 0
     is_example = False
-    literal_above: int | None = None  # after "::" whatever stands further in than this is code
+    literal_above: int | None = None  # after "::", lines that are indented further than this are code
 
     for raw in [*text.expandtabs().splitlines(), ""]:
         line = raw.strip()
@@ -73,7 +73,7 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _plain(paragraph: str) -> str:
-    """Without the marks inside a line."""
+    """The text of a paragraph without inline markup."""
     paragraph = _NAMED.sub("", _SIGNATURE.sub("", paragraph, count=1), count=1) if paragraph else paragraph
     for pattern, replacement in ((_ROLE, ""), (_REFERENCE, ""), (_EMPHASIS, r"\2"), (_QUOTE, "")):
         paragraph = pattern.sub(replacement, paragraph)
@@ -87,7 +87,7 @@ def _is_prose(sentence: str) -> bool:
 
 
 TOPICS = "topics"
-"""What `DocumentedModule.package` says of a help topic."""
+"""`DocumentedModule.package` of a help topic."""
 
 _LEFT_OUT = frozenset(("site-packages", "dist-packages", "test", "tests", "idle_test", "pydoc_data", "__pycache__"))
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -95,7 +95,7 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentedModule:
-    """A module of the standard library, or a help topic, with the sentences of its documentation."""
+    """The sentences in the documentation of a standard-library module or of a help topic."""
 
     name: str
     """Dotted, such as email.message or topics.lambda."""
@@ -108,15 +108,15 @@ class DocumentedModule:
 
 
 def read_python_docs(library: Path | None = None) -> list[DocumentedModule]:
-    """Read the help topics, then the docstrings of the standard library's modules, in the order of their names.
+    """Read the help topics, then the docstrings of the standard library's modules, sorted by name.
 
-    `library` is the folder of the modules, this Python's own unless given. Sources are parsed, never imported.
-    Raises `InputError` where the installation has no documentation.
+    `library` is the folder of the modules, by default this Python's. Sources are parsed, never imported.
+    Raises `InputError` if the installation has no docstrings.
     """
     library = library or Path(sysconfig.get_path("stdlib"))
     documents = [document for document in (*_topics(), *_modules(library)) if document.sentences]
     if not any(document.package != TOPICS for document in documents):
-        raise InputError(f"the sources in {library} hold no docstrings: use a Python that was installed with them")
+        raise InputError(f"the sources in {library} have no docstrings: use a Python that was installed with them")
     return documents
 
 
@@ -137,7 +137,7 @@ def _modules(library: Path) -> Iterator[DocumentedModule]:
 
 
 def _docstrings(path: Path) -> list[str]:
-    """Docstrings of the module, its classes, functions and methods, in the order of the file."""
+    """Docstrings of the module, its classes, functions and methods, in their order in the file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # old sources have invalid escape sequences
         try:

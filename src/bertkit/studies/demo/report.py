@@ -1,4 +1,4 @@
-"""What the demo's page says."""
+"""The demo's page."""
 
 from __future__ import annotations
 
@@ -7,31 +7,27 @@ from collections.abc import Sequence
 
 from bertkit.reports.page import Commands, Fact, Matrix, Paragraph, Plots, Report, Section, Table
 from bertkit.reports.plots import Axis, Series, plot
-from bertkit.studies.demo.result import LARGEST_CLASS, PRETRAINED, RANDOM, TFIDF, DemoResult
+from bertkit.studies.demo.result import LARGEST_CLASS, METHODS, PRETRAINED, DemoResult
 from bertkit.studies.learning_curve import CurveSummary
 
-QUICK_NOTICE = (
-    "A quick run: it shows that every stage works. It trains far too little for its figures to mean anything."
-)
-
-_METHODS = (PRETRAINED, RANDOM, TFIDF, LARGEST_CLASS)
+QUICK_NOTICE = "A quick run: it shows that every step works, but trains far too little for its scores to mean anything."
 
 
 def demo_report(result: DemoResult) -> Report:
-    """Lay out the page."""
+    """The page of a run of the demo."""
     few = _few_labels(result)
     facts = [
         Fact(value=f"{row.accuracy:.1%}", label=f"{method}, {row.examples:,} labelled sentences")
-        for method in _METHODS
+        for method in METHODS
         for row in [result.of(method, few)]
     ]
-    minutes = sum(result.stage_seconds.values()) / 60
+    minutes = sum(result.step_seconds.values()) / 60
     return Report(
         title="From the documentation of Python to a working BERT",
         notice="" if result.options.is_meaningful else QUICK_NOTICE,
         lead=(
-            f"A vocabulary, a BERT and a classifier, made from nothing but the documentation that this Python carries: "
-            f"{result.corpus.characters / 1e6:.1f} MB of English, {minutes:.1f} minutes, no network."
+            f"A vocabulary, a BERT and a classifier, trained on the documentation that this Python carries and nothing "
+            f"else: {result.corpus.characters / 1e6:.1f} MB of English, {minutes:.1f} minutes, no network."
         ),
         facts=facts,
         sections=[
@@ -44,12 +40,12 @@ def demo_report(result: DemoResult) -> Report:
             _next(result),
             _machine(result),
         ],
-        footer="Written by `bertkit demo`. The same figures, and each single training, are in `results.json`.",
+        footer="Written by `bertkit demo`. These scores, and those of every training, are in `results.json`.",
     )
 
 
 def _few_labels(result: DemoResult) -> str:
-    """The size that the head of the page shows: the largest but "all", if there is one."""
+    """The size that the top of the page shows: the largest one below "all", if there is one."""
     numbered = [size.name for size in result.options.sizes if size.per_class is not None]
     return (numbered or [result.options.sizes[-1].name])[-1]
 
@@ -67,19 +63,19 @@ def _question(result: DemoResult) -> Section:
         for package in result.packages
     ]
     text = (
-        f"The corpus is {corpus.documents:,} documents (the help topics of `pydoc` and the modules of the standard "
-        f"library, by their docstrings) with {corpus.sentences:,} sentences. The question for the classifier: which of "
-        f"{len(result.packages)} packages is a sentence from? Every method sees the same labelled sentences and is "
-        f"scored on the same {len(result.test_labels):,} sentences, which stand in modules that none of them has read."
+        f"The corpus has {corpus.documents:,} documents (the help topics of `pydoc` and the docstrings of each module "
+        f"of the standard library) with {corpus.sentences:,} sentences. The classifier's task: which of "
+        f"{len(result.packages)} packages is a sentence from? Every method is trained on the same labelled sentences "
+        f"and scored on the same {len(result.test_labels):,} sentences, from modules that no method has seen."
     )
     table = Table(head=("package", "modules", "sentences", "test modules", "test sentences"), rows=rows)
-    return Section(title="The question", blocks=[Paragraph(text=text), table])
+    return Section(title="The task", blocks=[Paragraph(text=text), table])
 
 
 def _curve(result: DemoResult) -> Section:
     rows = []
     for size in result.options.sizes:
-        cells = [result.of(method, size.name) for method in _METHODS]
+        cells = [result.of(method, size.name) for method in METHODS]
         rows.append((size.name, f"{cells[0].examples:,}", *(_with_deviation(row) for row in cells)))
     gains = "; ".join(
         f"{size}: {100 * mean:+.1f} ± {100 * deviation:.1f} points"
@@ -87,21 +83,21 @@ def _curve(result: DemoResult) -> Section:
     )
     finetuning = result.options.finetuning
     text = (
-        f"What pre-training brings, by labels a class (mean and standard deviation over the samples of one size): "
-        f"{gains}. Both networks have the same sizes, the same samples and the same settings: learning rate "
-        f"{finetuning.learning_rate:g}, batches of {finetuning.batch_size}, {finetuning.epochs} epochs and at least "
-        f"{finetuning.min_steps} updates, the weights after the last of them. TF-IDF chooses words, characters or "
-        f"both, and its penalty, on labels that it holds out."
+        f"Accuracy that pre-training adds, by labels a class (mean ± standard deviation over the samples of one "
+        f"size): {gains}. The pre-trained and the random network have the same size, samples and settings: learning "
+        f"rate {finetuning.learning_rate:g}, batches of {finetuning.batch_size}, {finetuning.epochs} epochs but at "
+        f"least {finetuning.min_steps} updates; the weights after the last update are scored. TF-IDF chooses between "
+        f"words, characters and both, and the strength of its penalty, by validation on some of its labelled sentences."
     )
     return Section(
-        title="How many labels it takes",
+        title="Accuracy by number of labels",
         blocks=[
             Plots(
                 svgs=[_curve_plot(result)],
-                caption="Share of right packages on unseen modules. Bars are standard deviations over the samples.",
+                caption="Accuracy on unseen modules. Error bars are standard deviations over the samples of labels.",
             ),
             Table(
-                head=("labels a class", "sentences", *_METHODS),
+                head=("labels a class", "sentences", *METHODS),
                 rows=rows,
                 caption="Accuracy in percent, mean ± standard deviation over the samples of labels.",
             ),
@@ -117,7 +113,7 @@ def _with_deviation(row: CurveSummary) -> str:
 
 def _curve_plot(result: DemoResult) -> str:
     series = []
-    for number, method in enumerate(_METHODS):
+    for number, method in enumerate(METHODS):
         rows = [row for row in result.summary if row.method == method]
         is_line = method == LARGEST_CLASS
         series.append(
@@ -143,12 +139,12 @@ def _pretraining(result: DemoResult) -> Section:
         f"{model.num_hidden_layers} layers of {model.hidden_size}, vocabulary {result.vocab_size:,}, "
         f"{result.tokens:,} tokens of text, {training.steps:,} updates of {result.options.pretraining.batch_size} "
         f"sequences. On modules that were held out: masked-LM perplexity {math.exp(held_out['masked_lm_loss']):.0f} "
-        f"and {held_out['masked_lm_accuracy']:.1%} of the hidden tokens right; next sentence "
-        f"{held_out['next_sentence_accuracy']:.1%} right (a guess is right in half of the cases)."
+        f"and {held_out['masked_lm_accuracy']:.1%} of the masked tokens right; next sentence "
+        f"{held_out['next_sentence_accuracy']:.1%} right (guessing gives 50%)."
     )
     plots = [
         _loss_plot(result, "masked_lm_loss", "masked-LM loss", 1.0),
-        _loss_plot(result, "next_sentence_accuracy", "next sentence, % right", 100.0),
+        _loss_plot(result, "next_sentence_accuracy", "next-sentence accuracy, %", 100.0),
     ]
     return Section(
         title="Pre-training",
@@ -156,8 +152,8 @@ def _pretraining(result: DemoResult) -> Section:
             Paragraph(text=text),
             Plots(
                 svgs=plots,
-                caption="Training hides more tokens than the 15 % of the held-out figures and uses dropout, so the two "
-                "lines are not on one scale.",
+                caption="Training masks more tokens than the 15 % of the held-out evaluation and uses dropout, so the "
+                "two lines cannot be compared.",
             ),
         ],
     )
@@ -177,19 +173,19 @@ def _masks(result: DemoResult) -> Section:
         (mask.text.replace("[MASK]", "`[MASK]`"), ", ".join(f"{token} {share:.0%}" for token, share in mask.fillings))
         for mask in result.filled_masks
     ]
-    caption = "The likeliest entries of the vocabulary, before any fine-tuning."
-    table = Table(head=("sentence", "what stands there, says the model"), rows=rows, caption=caption, text_columns=2)
+    caption = "The most probable tokens, before any fine-tuning."
+    table = Table(head=("sentence", "predictions for [MASK]"), rows=rows, caption=caption, text_columns=2)
     return Section(title="Filled masks", blocks=[table])
 
 
 def _confusion(result: DemoResult) -> Section:
     size = result.options.sizes[-1].name
     caption = (
-        f"Rows are the true packages, columns the predicted ones, of the model in `{result.finetuned_model}` "
+        f"Rows are the true packages, columns the predicted ones. The model is `{result.finetuned_model}` "
         f"({PRETRAINED}, {size} labels a class, the last sample)."
     )
     matrix = Matrix(labels=result.packages, counts=result.confusion(), caption=caption)
-    return Section(title="What it takes for what", blocks=[matrix])
+    return Section(title="Confusion matrix", blocks=[matrix])
 
 
 def _leaks(result: DemoResult) -> Section:
@@ -197,18 +193,18 @@ def _leaks(result: DemoResult) -> Section:
         title="Why the test is fair",
         blocks=[
             Paragraph(
-                text=f"Modules are shared out whole, by a hash of their names: {len(result.corpus.test_modules)} test "
-                f"modules give the sentences that everything is scored on. Not a line of theirs is in the text that "
-                f"the vocabulary and the network were made from, nor among the labelled sentences."
+                text=f"{len(result.corpus.test_modules)} whole modules, chosen by a hash of their names, are set aside "
+                f"for testing. No line of them is in the text for the vocabulary and pre-training, or among the "
+                f"labelled sentences for training."
             ),
             Paragraph(
-                text="A sentence is an example only if it stands in one document of the whole corpus: one that occurs "
-                "anywhere else, even with other capitals, digits or punctuation, is dropped. So no test sentence comes "
-                "back in the pre-training text under another name."
+                text="A sentence is used as an example only if it occurs in a single document of the whole corpus. One "
+                "that occurs elsewhere too, even with other case, digits or punctuation, is dropped. So no test "
+                "sentence is in the pre-training text."
             ),
             Paragraph(
-                text="The text of the labelled modules is part of the pre-training text, without labels, as it would "
-                "be in practice. Settings of the demo were chosen with other test modules than these."
+                text="The text of the training modules is also in the pre-training text, without labels, as it would "
+                "be in practice. The demo's settings were chosen with other test modules."
             ),
         ],
     )
@@ -229,20 +225,21 @@ def _next(result: DemoResult) -> Section:
         f'bertkit embed {result.pretrained_model} "one text" "another" --output vectors.npy'
     )
     return Section(
-        title="What to run next",
+        title="Next commands",
         blocks=[
-            Commands(text=this, caption="With what this run made."),
+            Commands(text=this, caption="With the models of this run."),
             Commands(
                 text=own,
-                caption="On your own text: a file with a sentence a line and a blank line between documents (`--lines "
-                "paragraph` or `document` if lines are longer), and a table with the columns that you name.",
+                caption="With your own data: TEXT has a sentence a line and a blank line between documents (add "
+                "`--lines paragraph` or `--lines document` if lines are longer), LABELS.csv the columns `text` and "
+                "`label`.",
             ),
         ],
     )
 
 
 def _machine(result: DemoResult) -> Section:
-    rows = [(name, f"{seconds:.0f} s") for name, seconds in result.stage_seconds.items()]
-    rows.append(("total", f"{sum(result.stage_seconds.values()):.0f} s"))
-    table = Table(head=("stage", "time"), rows=rows, caption=result.machine)
+    rows = [(name, f"{seconds:.0f} s") for name, seconds in result.step_seconds.items()]
+    rows.append(("total", f"{sum(result.step_seconds.values()):.0f} s"))
+    table = Table(head=("step", "time"), rows=rows, caption=result.machine)
     return Section(title="Time and machine", blocks=[table])

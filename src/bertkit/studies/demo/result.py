@@ -1,4 +1,4 @@
-"""- its sizes and results."""
+"""The demo's options in two sizes, and its results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bertkit.training.options import OptimizerOptions, TrainingOptions
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """Everything that decides what the demo finds."""
+    """Everything that decides the demo's results."""
 
     pretraining: PretrainOptions
     sizes: tuple[CurveSize, ...]
@@ -30,11 +30,11 @@ class DemoOptions:
     finetuning: FewLabelOptions = field(default_factory=FewLabelOptions)
     vocab_size: int = 4000
     max_length: int = 64
-    """Tokens of a sentence."""
+    """Most tokens of a sentence."""
     library: Path | None = None
-    """Folder of the modules whose documentation is read; this Python's own unless given."""
+    """Folder of the modules whose documentation is read; by default this Python's."""
     is_meaningful: bool = True
-    """Whether the figures say something about the methods."""
+    """Whether the scores say anything about the methods: not after a quick run."""
 
 
 FULL = DemoOptions(
@@ -99,14 +99,15 @@ QUICK = DemoOptions(
     is_meaningful=False,
 )
 
-
 PRETRAINED, RANDOM = "pre-trained BERT", "same network, random weights"
 TFIDF, LARGEST_CLASS = "TF-IDF and logistic regression", "largest class"
+METHODS = (PRETRAINED, RANDOM, TFIDF, LARGEST_CLASS)
+"""Names of the methods that are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilledMask:
-    """A sentence with one [MASK] and the likeliest entries with their probabilities."""
+    """A sentence with one [MASK], and the most probable tokens for it with their probabilities."""
 
     text: str
     fillings: Sequence[tuple[str, float]]
@@ -114,16 +115,16 @@ class FilledMask:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """All figures of a run."""
+    """Everything that a run of the demo found."""
 
     out: Path
     options: DemoOptions
     machine: str
-    stage_seconds: Mapping[str, float]
+    step_seconds: Mapping[str, float]
     corpus: CorpusFacts
     vocab_size: int
     tokens: int
-    """Of the pre-training text."""
+    """Number of tokens of the pre-training text."""
     metrics: Sequence[Mapping[str, Any]]
     """Lines of pre-training's `metrics.jsonl`."""
     filled_masks: Sequence[FilledMask]
@@ -139,12 +140,12 @@ class DemoResult:
 
     @property
     def summary(self) -> list[CurveSummary]:
-        """Means over the seeds."""
+        """Means over the seeds, a row for each method and size."""
         return summarise(self.points)
 
     @property
     def held_out(self) -> Mapping[str, float]:
-        """The last evaluation of pre-training."""
+        """The last evaluation on held-out text during pre-training."""
         last = [line for line in self.metrics if line["kind"] == "evaluation"][-1]
         return {name.removeprefix("held_out/"): value for name, value in last.items() if name.startswith("held_out/")}
 
@@ -153,7 +154,7 @@ class DemoResult:
         return next(row for row in self.summary if (row.method, row.size) == (method, size))
 
     def gains(self) -> dict[str, tuple[float, float]]:
-        """By size, mean and deviation of pre-trained minus random accuracy over the seeds, on the same samples."""
+        """The accuracy that pre-training adds on the same samples: mean and standard deviation by size."""
         accuracies = {(point.method, point.size, point.seed): point.accuracy for point in self.points}
         gains: dict[str, list[float]] = {}
         for (method, size, seed), accuracy in accuracies.items():
@@ -165,17 +166,17 @@ class DemoResult:
         }
 
     def confusion(self) -> list[list[int]]:
-        """Counts by true and predicted package, of the model that was kept: the last one with the most labels."""
+        """Counts by true and predicted package, for the model that was kept: the last one with the most labels."""
         kept = [point for point in self.points if point.method == PRETRAINED][-1]
         counts: list[list[int]] = confusion_matrix(self.test_labels, kept.predictions, labels=self.packages).tolist()
         return counts
 
     def to_json(self) -> dict[str, Any]:
-        """What `results.json` holds."""
+        """The content of `results.json`."""
         return {
             "meaningful": self.options.is_meaningful,
             "machine": self.machine,
-            "stage_seconds": self.stage_seconds,
+            "stage_seconds": self.step_seconds,
             "corpus": asdict(self.corpus),
             "vocab_size": self.vocab_size,
             "pretraining_tokens": self.tokens,

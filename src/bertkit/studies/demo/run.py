@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,6 @@ from bertkit.studies.demo.corpus import CorpusFacts, DemoCorpus
 from bertkit.studies.demo.report import demo_report
 from bertkit.studies.demo.result import LARGEST_CLASS, PRETRAINED, RANDOM, TFIDF, DemoOptions, DemoResult, FilledMask
 from bertkit.studies.learning_curve import CurvePoint, Method, learning_curve
-from bertkit.studies.stages import Stages
 from bertkit.tasks.labelled import LabelledExamples
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.metrics import read_metrics
@@ -40,29 +40,55 @@ _TOP_K = 5
 
 
 def run_demo(out: Path, options: DemoOptions, say: Callable[[str], None]) -> DemoResult:
-    """Run all stages in the folder `out`, skipping those that are done, and write `report.html` and `results.json`.
+    """Run all steps in the folder `out`, skipping those that are done, and write `report.html` and `results.json`.
 
-    `say` gets a line for every stage. Killed at any moment, it goes on when it is called again with the same options.
+    `say` gets a line for every step. A run that was interrupted resumes when it is called again with the same options.
     """
     tune_allocator()
     with exclusive(out):
         settle_config(out, asdict(options))
         folders = _Folders(out)
-        stages = Stages(out, say)
-        stages.run("Read the documentation", partial(_read, folders, options))
-        stages.run("Train a vocabulary and prepare the text", partial(_prepare, folders, options))
-        stages.run("Pre-train", partial(_pretrain, folders, options))
-        stages.run("Fill in masks", partial(_fill_masks, folders))
-        stages.run("Fine-tune and compare", partial(_compare, folders, options))
-        result = _result(folders, options, stages)
+        steps = ResumableSteps(out, say)
+        steps.run("Read the documentation", partial(_read, folders, options))
+        steps.run("Train a vocabulary and prepare the text", partial(_prepare, folders, options))
+        steps.run("Pre-train", partial(_pretrain, folders, options))
+        steps.run("Fill in masks", partial(_fill_masks, folders))
+        steps.run("Fine-tune and compare", partial(_compare, folders, options))
+        result = _result(folders, options, steps)
         write_report(out / "report.html", demo_report(result))
         write_json(out / "results.json", result.to_json())
     return result
 
 
+class ResumableSteps:
+    """The steps of a long study: each is run once, and remembered with its seconds in `folder/stages.json`."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self._path, self._say = folder / "stages.json", say
+        self._seconds: dict[str, float] = read_json(self._path) if self._path.is_file() else {}
+        self._number = 0
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Seconds of the steps that are done, in their order."""
+        return dict(self._seconds)
+
+    def run(self, name: str, work: Callable[[], float | None]) -> None:
+        """Do `work` unless it was done before; it may return its own seconds, with those of interrupted attempts."""
+        self._number += 1
+        if name in self._seconds:
+            self._say(f"{self._number}. {name}: already done ({self._seconds[name]:.0f} s)")
+            return
+        self._say(f"{self._number}. {name}")
+        start = time.perf_counter()
+        spent = work()
+        self._seconds[name] = max(time.perf_counter() - start, spent or 0.0)
+        write_json(self._path, self._seconds)
+
+
 @dataclass(frozen=True)
 class _Folders:
-    """What lies where in the run folder."""
+    """The paths in the run folder."""
 
     out: Path
 
@@ -137,8 +163,8 @@ def _curve(folders: _Folders, options: DemoOptions) -> list[CurvePoint]:
     methods = (
         Method(name=PRETRAINED, predict=pretrained),
         Method(name=RANDOM, predict=random),
-        Method(name=TFIDF, predict=_tfidf, draws=False),
-        Method(name=LARGEST_CLASS, predict=_largest_class, draws=False),
+        Method(name=TFIDF, predict=_tfidf, is_random=False),
+        Method(name=LARGEST_CLASS, predict=_largest_class, is_random=False),
     )
     return learning_curve(train, test, methods, options.sizes, folders.curve)
 
@@ -151,14 +177,14 @@ def _largest_class(sample: LabelledExamples, unseen: Sequence[str], seed: int) -
     return largest_class_predictions([str(label) for label in sample.labels], len(unseen))
 
 
-def _result(folders: _Folders, options: DemoOptions, stages: Stages) -> DemoResult:
+def _result(folders: _Folders, options: DemoOptions, steps: ResumableSteps) -> DemoResult:
     facts: CorpusFacts = folders.corpus.facts()
     masks = [FilledMask(text=m["text"], fillings=m["fillings"]) for m in read_json(folders.filled_masks)]
     return DemoResult(
         out=folders.out,
         options=options,
         machine=describe_machine(),
-        stage_seconds=stages.seconds,
+        step_seconds=steps.seconds,
         corpus=facts,
         vocab_size=Tokenizer.from_pretrained(folders.tokenizer).vocab_size,
         tokens=read_json(folders.prepared / "manifest.json")["counts"]["tokens"],
