@@ -17,7 +17,6 @@ from bertkit.core.arrays import run_positions, run_starts
 from bertkit.text.pieces import distinct_chunks
 from bertkit.text.plain_text import checked_utf8
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.text.wordpiece import CONTINUATION
 
 # No chunk has a space, so a text of chunks joined by this falls apart into the same chunks.
 _SEPARATOR = " \0 "
@@ -41,7 +40,7 @@ class ChunkEncoder:
         # Letters and digits of ASCII, small ones already where case is none, need only the library's WordPiece.
         self._plain_library = tokenizers.Tokenizer(self._library.model)
         self._plain_library.pre_tokenizer = WhitespaceSplit()
-        self._continues = np.array([entry.startswith(CONTINUATION) for entry in tokenizer.wordpiece.vocabulary])
+        self._continues = tokenizer.continuation_mask()
         self._rules = tokenizer.wordpiece.rules
         self._forget()
 

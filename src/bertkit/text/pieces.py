@@ -10,15 +10,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from bertkit.core.arrays import run_positions, run_starts
 from bertkit.text.wordpiece import WordPieceRules
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +108,9 @@ def distinct_chunks(text: bytes, rules: WordPieceRules) -> tuple[pa.Int32Array, 
 
     No step of BERT's tokenisation looks from one chunk into another.
     """
+    import pyarrow as pa  # noqa: PLC0415  # a tenth of a second that a loaded model does not need
+    import pyarrow.compute as pc  # noqa: PLC0415
+
     text = with_breaks(text)
     if rules.lowercase:
         text = text.lower()  # ASCII alone: whether cleaning does it first or last comes to the same

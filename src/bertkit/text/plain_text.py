@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from nupunkt import sent_spans
-
 from bertkit.core.errors import InputError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -31,6 +29,8 @@ def split_sentences(text: str) -> list[str]:
 
     Uses nupunkt's Punkt model (Kiss and Strunk, 2006); docs/tokenisation.md compares it with other libraries.
     """
+    from nupunkt import sent_spans  # noqa: PLC0415  # its model is read only where paragraphs are split
+
     sentences = (text[start:stop].strip() for start, stop in sent_spans(text))
     return [sentence for sentence in sentences if sentence]
 

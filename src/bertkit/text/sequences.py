@@ -61,8 +61,12 @@ class SequenceLayout:
     @cached_property
     def lengths(self) -> _Lengths:
         """(B,) tokens of each sequence."""
-        ends = np.cumsum(self.segments)[np.cumsum(self.counts) - 1]
-        return np.diff(ends, prepend=0) + 2 + (self.counts - 1) * self.between
+        return np.diff(np.cumsum(self.segments)[self._last], prepend=0) + 2 + (self.counts - 1) * self.between
+
+    @property
+    def num_tokens(self) -> int:
+        """T."""
+        return int(self.lengths.sum())
 
     @cached_property
     def starts(self) -> _Lengths:
@@ -73,38 +77,37 @@ class SequenceLayout:
     def segment_starts(self) -> _Lengths:
         """(S,) where each segment starts."""
         # In front of it are a [CLS] for each sequence up to its own, and every earlier segment with its [SEP].
-        behind = np.where(self._is_last, 1, self.between)
+        behind = np.full(len(self.segments), self.between)
+        behind[self._last] = 1
         return run_starts(self.segments + behind) + np.repeat(np.arange(1, len(self.counts) + 1), self.counts)
-
-    @cached_property
-    def _is_last(self) -> NDArray[np.bool_]:
-        """(S,) whether a segment is the last of its sequence."""
-        is_last = np.zeros(len(self.segments), bool)
-        is_last[np.cumsum(self.counts) - 1] = True
-        return is_last
 
     def is_special(self) -> NDArray[np.bool_]:
         """(T,) where [CLS] and [SEP] are."""
-        special = np.zeros(self.lengths.sum(), bool)
-        special[self.starts] = True
+        special = np.zeros(self.num_tokens, bool)
         ends = self.segment_starts + self.segments
-        special[ends] = True
+        special[self.starts] = special[ends] = True
         for place in range(1, self.between):
-            special[ends[~self._is_last] + place] = True
+            special[np.delete(ends, self._last) + place] = True
         return special
 
     def special_ids(self, cls_token_id: int, sep_token_id: int, dtype: type[np.signedinteger]) -> NDArray[Any]:
         """(T,) with [CLS] in its places and [SEP] everywhere else, for the segments to be written into."""
-        input_ids = np.full(self.lengths.sum(), sep_token_id, dtype)
+        input_ids = np.full(self.num_tokens, sep_token_id, dtype)
         input_ids[self.starts] = cls_token_id
         return input_ids
 
     def token_types(self, second_type: int, dtype: type[np.signedinteger]) -> NDArray[Any]:
         """(T,) token types of pairs, or of single segments: `second_type` in a second segment and its [SEP], else 0."""
-        token_type_ids = np.zeros(self.lengths.sum(), dtype)
-        if len(self.segments) > len(self.counts) and second_type:
-            token_type_ids[run_positions(self.segment_starts[1::2], self.segments[1::2] + 1)] = second_type
-        return token_type_ids
+        if len(self.segments) == len(self.counts) or not second_type:
+            return np.zeros(self.num_tokens, dtype)
+        second = self.segments[1::2] + 1
+        types = np.tile(np.array([0, second_type], dtype), len(second))
+        return np.repeat(types, np.stack([self.lengths - second, second], 1).ravel())
+
+    @cached_property
+    def _last(self) -> NDArray[np.int64]:
+        """(B,) the number of each sequence's last segment."""
+        return np.cumsum(self.counts) - 1
 
 
 def longest_first(first: _Lengths, second: _Lengths, room: int) -> tuple[_Lengths, _Lengths]:

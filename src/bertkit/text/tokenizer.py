@@ -16,8 +16,8 @@ from bertkit.text.pieces import Pieces, encode_chunks
 from bertkit.text.plain_text import checked_utf8
 from bertkit.text.sequences import EncodedExample, SequenceBuilder
 from bertkit.text.tokenizer_files import MODEL_MAX_LENGTH, Subwords, read_subwords, write_subwords
-from bertkit.text.vocabulary import VocabularyOptions, train_vocabulary
-from bertkit.text.wordpiece import CONTINUATION, Reference, WordPiece, WordPieceRules
+from bertkit.text.vocabulary import VocabularyOptions, continuation_mask, train_vocabulary
+from bertkit.text.wordpiece import Reference, WordPiece, WordPieceRules
 
 
 class Tokenizer:
@@ -146,7 +146,7 @@ class Tokenizer:
 
     def continuation_mask(self) -> NDArray[np.bool_]:
         """(vocab_size,) True for the `##` pieces, which continue a word."""
-        return np.array([token.startswith(CONTINUATION) for token in self.wordpiece.vocabulary])
+        return continuation_mask(self.wordpiece.vocabulary)
 
     def _pieces(self, library: Any, texts: Sequence[str]) -> Pieces:
         with _naming_bad_texts(texts):

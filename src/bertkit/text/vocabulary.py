@@ -1,13 +1,16 @@
-"""WordPiece vocabularies from raw text."""
+"""WordPiece vocabularies: trained from raw text, and which of their entries make words."""
+# V vocabulary, n tokens, w words.
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tokenizers
+from numpy.typing import NDArray
 from tokenizers import models, pre_tokenizers, trainers
 
 from bertkit.core.errors import InputError
@@ -94,6 +97,40 @@ def count_words(lines: Iterable[str], rules: WordPieceRules) -> Counter[str]:
             fold()
     fold()
     return words
+
+
+def continuation_mask(vocabulary: Sequence[str]) -> NDArray[np.bool_]:
+    """(V,) True for the `##` entries, which continue a word."""
+    return np.array([entry.startswith(CONTINUATION) for entry in vocabulary])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WordEntries:
+    """Which entries (V,) continue a word, and which are marks: neither a letter nor a digit in them, nor [UNK]."""
+
+    continues: NDArray[np.bool_]
+    is_mark: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, vocabulary: Sequence[str]) -> WordEntries:
+        """Those of a vocabulary of WordPieces."""
+        continues = continuation_mask(vocabulary)
+        spelled = np.array([any(map(str.isalnum, entry)) for entry in vocabulary])
+        return cls(continues=continues, is_mark=~spelled & ~continues)
+
+    def words(
+        self, ids: NDArray[np.unsignedinteger[Any]]
+    ) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.int64], NDArray[np.int64]]:
+        """Ids without marks, the bounds (w+1,) of the words among them, and where each word starts in `ids` (w,).
+
+        A mark that is continued, as the sign of a currency by its number, is a word.
+        """
+        continues = self.continues[ids]
+        is_mark = self.is_mark[ids]
+        is_mark[:-1] &= ~continues[1:]
+        places = np.flatnonzero(~is_mark)
+        starts = np.flatnonzero(~continues[places])
+        return ids[places], np.append(starts, len(places)), places[starts]
 
 
 def _texts(lines: Iterable[str]) -> Iterator[str]:

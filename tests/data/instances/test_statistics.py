@@ -10,10 +10,10 @@ from bertkit.data.corpus.dedup import DuplicateOptions
 from bertkit.data.corpus.documents import CorpusOptions, read_documents
 from bertkit.data.corpus.prepare import PrepareOptions, prepare
 from bertkit.data.corpus.prepared import PreparedCorpus
-from bertkit.data.corpus.word_vectors import WordEntries
 from bertkit.data.instances.sampling import InstanceOptions, plan_epoch
 from bertkit.data.instances.statistics import Lengths, corpus_figures
 from bertkit.text.tokenizer import Tokenizer
+from bertkit.text.vocabulary import WordEntries
 from tiny_corpora import make_text
 
 
@@ -108,7 +108,7 @@ def test_lengths_are_counted_between_powers_of_two():
 def test_a_mark_that_is_continued_is_a_word():
     tokenizer = Tokenizer.train(["€5 €7 €9 costs less, or 5 less?"] * 9, vocab_size=60)
     ids = np.array(tokenizer.encode("€5, or less?").input_ids[1:-1], np.uint16)
-    pieces, bounds, places = WordEntries.of(tokenizer).words(ids)
+    pieces, bounds, places = WordEntries.of(tokenizer.wordpiece.vocabulary).words(ids)
     words = [[tokenizer.id_to_token(i) for i in pieces[a:b]] for a, b in itertools.pairwise(bounds)]
     assert ["".join(word).replace("##", "") for word in words] == ["€5", "or", "less"]
     assert ids[places].tolist() == [pieces[start] for start in bounds[:-1]]

@@ -23,10 +23,10 @@ from bertkit.core.console import progress
 from bertkit.core.errors import InputError
 from bertkit.data.corpus.hashing import run_hashes, window_hashes
 from bertkit.data.corpus.prepared import PreparedCorpus
-from bertkit.data.corpus.word_vectors import WordEntries
 from bertkit.data.readers.sources import COMPRESSIONS
 from bertkit.data.readers.text import text_blocks, text_lines
 from bertkit.text.bulk_encoder import ChunkEncoder
+from bertkit.text.vocabulary import WordEntries
 
 
 def benchmark_files(names: Sequence[str | Path]) -> list[Path]:
@@ -177,7 +177,7 @@ class _Reader:
     entries: WordEntries = field(init=False)
 
     def __post_init__(self) -> None:
-        self.entries = WordEntries.of(self.corpus.tokenizer)
+        self.entries = WordEntries.of(self.corpus.tokenizer.wordpiece.vocabulary)
         self._encoder = ChunkEncoder(self.corpus.tokenizer)
 
     def keys(self, path: Path) -> tuple[int, NDArray[np.uint64], NDArray[np.int64]]:

@@ -17,8 +17,8 @@ from bertkit.data.corpus.dedup import DuplicateOptions, ShardSet, find_duplicate
 from bertkit.data.corpus.hashing import write_shard_hashes
 from bertkit.data.corpus.manifest import Duplicates
 from bertkit.data.corpus.prepared import PreparedCorpus
-from bertkit.data.corpus.word_vectors import WordEntries
 from bertkit.data.instances.sampling import InstanceOptions, plan_epoch
+from bertkit.text.vocabulary import WordEntries
 
 _MOST_PIECES = 12
 _BATCH = 32
@@ -102,7 +102,7 @@ class CorpusFigures:
 def corpus_figures(corpus: PreparedCorpus, seq_lengths: Sequence[int] = (128, 512)) -> CorpusFigures:
     """Read all tokens once; memory holds the bounds of sentences and documents, and a shard."""
     tokenizer = corpus.tokenizer
-    entries = WordEntries.of(tokenizer)
+    entries = WordEntries.of(tokenizer.wordpiece.vocabulary)
     counts = np.zeros(corpus.vocab_size, np.int64)
     pieces = np.zeros(_MOST_PIECES + 1, np.int64)
     word_pieces = unknown_sentences = 0
