@@ -1,4 +1,4 @@
-"""The CUDA attention against the processor's."""
+"""The CUDA attention against the CPU's."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def _batch() -> PackedBatch:
 
 
 @pytest.mark.parametrize("window", [None, 16])
-def test_varlen_attention_and_its_gradient_equal_the_processors(window: int | None):
+def test_varlen_attention_and_its_gradient_equal_the_cpus(window: int | None):
     torch.manual_seed(0)
     batch = _batch()
     packed = torch.randn(batch.num_tokens, 3, 4, 32, dtype=torch.bfloat16)
@@ -93,7 +93,7 @@ def test_the_kernels_gradients_are_those_of_the_tiles_for_any_number_of_tokens(k
         assert float((gradients[0][name] - expected).norm()) <= 0.05 * float(expected.norm()) + 1e-3, name
 
 
-def test_float32_on_the_device_equals_the_processor():
+def test_float32_on_the_device_equals_the_cpu():
     config = BertConfig(
         vocab_size=100, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
     )

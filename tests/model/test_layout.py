@@ -1,4 +1,4 @@
-"""Rows that belong to no sequence: where they are added, and that nothing comes out of them."""
+"""Tiles that hold every token once, and rows that belong to no sequence, of which nothing comes out."""
 
 from collections.abc import Callable
 
@@ -77,7 +77,7 @@ def test_a_gpus_kernel_is_given_no_other_rows_than_tokens(
     torch.testing.assert_close(results[1], results[0], rtol=1e-5, atol=1e-5)
 
 
-SEQUENCE_LAYOUT_LENGTHS = st.lists(st.integers(1, 200), min_size=1, max_size=20)
+ANY_LENGTHS = st.lists(st.integers(1, 200), min_size=1, max_size=20)
 
 
 def _layout(lengths: list[int]) -> SequenceLayout:
@@ -85,7 +85,7 @@ def _layout(lengths: list[int]) -> SequenceLayout:
     return SequenceLayout(PackedBatch.from_arrays(zeros, zeros, np.array(lengths)))
 
 
-@given(SEQUENCE_LAYOUT_LENGTHS)
+@given(ANY_LENGTHS)
 def test_tiles_hold_every_token_once(lengths: list[int]):
     tokens = torch.arange(sum(lengths))
     seen = torch.zeros_like(tokens)
@@ -101,7 +101,7 @@ def test_tiles_hold_every_token_once(lengths: list[int]):
     assert seen.tolist() == [1] * len(tokens)
 
 
-@given(SEQUENCE_LAYOUT_LENGTHS)
+@given(ANY_LENGTHS)
 def test_shapes_are_few(lengths: list[int]):
     for tile in _layout(lengths).tiles:
         assert tile.length == padded_length(tile.length)

@@ -96,7 +96,7 @@ def test_what_is_added_to_the_residual_stream_starts_smaller():
             assert torch.equal(parameter, torch.full_like(parameter, 0.0 if "bias" in name else 1.0)), name
 
 
-def test_heads_that_start_with_neighbours_find_them_whatever_the_words_are():
+def test_heads_that_start_with_neighbours_find_them_for_all_words():
     config = replace(MODERN_PRESETS["mini"], vocab_size=500)
     model = PretrainingModel(config, next_sentence=False)
     initialize(model, config.initializer_range, seed=0)

@@ -1,7 +1,6 @@
-"""- packed attention over tiles, its blocks, its probabilities."""
-# A tile is n sequences of L rows; N blocks of Q queries, each against K keys; A heads, D head size.
-# T tokens, A heads, D head size; a tile is n sequences of L rows, N blocks of Q queries, each against K keys.
-# T tokens, B sequences, S longest sequence, A heads, D head size.
+"""Attention inside the sequences of a packed batch, tile by tile, with or without a window."""
+# T tokens, B sequences, S longest sequence, A heads, D head size;
+# a tile is n sequences of L rows, N blocks of Q queries, each against K keys.
 
 from __future__ import annotations
 
@@ -103,7 +102,7 @@ def packed_attention(
 
     `query_key_value` is (T, 3, A, D), the result (T, A, D); `drop_rate` drops attention probabilities. With `window`
     a token attends to that many on each side (Beltagy et al. 2020, section 3.1). Rows behind the last token, which
-    there may be on the processor, come out as 0.
+    there may be on a CPU, come out as 0.
     """
     assert window is None or layout.unattended is None
     if query_key_value.is_cuda and drop_rate == 0.0 and query_key_value.dtype != torch.float32:
@@ -131,7 +130,7 @@ def _as_tensor(value: object) -> Tensor:
 def _heads(blocks: AttentionBlocks, query_key_value: Tensor, *, contiguous: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Query (n, A, N, Q, D), key and value (n, A, N, K, D) of a tile.
 
-    Products of matrices copy what is not `contiguous`, each anew; torch's attention kernel does not.
+    Every matrix product copies again what is not `contiguous`; torch's attention kernel does not.
     """
     heads = blocks.tile.take(query_key_value).permute(2, 0, 3, 1, 4)  # (3, n, A, L, D)
     query, key, value = heads.contiguous() if contiguous else heads
@@ -170,7 +169,7 @@ def _folded(blocks: Tensor) -> Tensor:
 class _TileAttention(torch.autograd.Function):
     """Forward and backward over tiles; keeps the probabilities and, with dropout, which of them were kept.
 
-    The processor's own flash kernel has no dropout, and at BERT's lengths its backward pass is slower than this.
+    A CPU's flash kernel has no dropout, and at BERT's lengths its backward pass is slower than this.
     """
 
     @staticmethod

@@ -50,7 +50,7 @@ def bert_transform(config: BertConfig, *, hidden_act: str | None = None) -> Pred
 
 
 def exact_transform(config: BertConfig) -> PredictionTransform:
-    """With the exact GELU, whatever the layers have."""
+    """The transform with the exact GELU, even where the layers have the tanh form."""
     return bert_transform(config, hidden_act="gelu")
 
 

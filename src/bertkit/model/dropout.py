@@ -1,6 +1,6 @@
 """Dropout with cheap random bits: 16 a decision, several times as fast on a CPU as torch's one float a decision.
 
-A GPU has bits enough, and torch's own dropout can be compiled into what stands around it.
+A GPU has bits enough, and torch's own dropout can be compiled into the operations around it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LEVELS = 1 << 16
 def keep_mask(x: Tensor, drop_rate: float) -> Tensor:
     """What to multiply `x` by: each entry 0 with probability round(drop_rate * 65536) / 65536, else 1.
 
-    Of the type of `x`, on a GPU boolean. All comes from the default generator of its device; on the processor that
+    Of the type of `x`, on a GPU boolean. All comes from the default generator of its device; on a CPU that
     gives the seed of a quicker one.
     """
     count = x.numel()

@@ -1,4 +1,4 @@
-"""- where the sequences of a batch lie, in tiles of few shapes."""
+"""Where the sequences of a packed batch are, and how they are grouped in tiles of few shapes."""
 # T tokens, B sequences; a tile is n sequences of L rows each, some of which may be padding.
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from bertkit.core.batch import PackedBatch
 
 _LARGEST_TILE_TOKENS = 2048
-"""More sequences at once do not fit the processor's second-level cache."""
+"""More sequences at once do not fit a CPU's second-level cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Tile:
 class SequenceLayout:
     """The boundaries of a batch's sequences, and on demand its tiles.
 
-    The processor's matrix library builds a kernel for every shape it meets, which costs more than running it, so
+    A CPU's matrix library builds a kernel for every shape it meets, which costs more than running it, so
     tiles have lengths in steps and powers of two as counts. Sorted batches have the least padding: none where
     neighbours are equally long.
 
@@ -71,7 +71,7 @@ class SequenceLayout:
 
     @cached_property
     def attended(self) -> tuple[Tensor, Tensor]:
-        """Where the tokens that are attended to lie (K,), and their sequences' bounds among them, int32 (B+1,)."""
+        """Where the tokens that are attended to are (K,), and their sequences' bounds among them, int32 (B+1,)."""
         assert self.unattended is not None
         attended = ~self.unattended
         before = torch.nn.functional.pad(attended.cumsum(0, dtype=torch.int32), (1, 0))
@@ -91,7 +91,7 @@ class SequenceLayout:
 
 
 def _cut(order: NDArray[np.int64], lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Cut sequences, longest first, into groups of power-of-two size: equally long ones, else at least half as long."""
+    """Cut sequences, longest first, into groups of power-of-two size, equally long or at least half as long."""
     first = 0
     while first < len(order):
         longest = int(lengths[first])
@@ -146,7 +146,7 @@ _STEP = 64
 
 
 def pad_rows(rows: Tensor) -> Tensor:
-    """On the processor append zero rows to (N, H) up to the next multiple of 64; callers cut them off again.
+    """On a CPU append zero rows to (N, H) up to the next multiple of 64; callers cut them off again.
 
     Its matrix library builds a kernel for every shape it meets, which costs more than running it: with a new number of
     tokens in every batch, a step takes several times as long. A GPU's does not, and its attention kernel would leave

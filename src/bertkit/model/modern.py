@@ -155,7 +155,7 @@ class ModernLayer(nn.Module):
 
 
 def _transform(config: ModernBertConfig) -> PredictionTransform:
-    """Dense, the exact GELU whatever the layers have, and LayerNorm, without biases."""
+    """Dense, the exact GELU even where the layers have the tanh form, and LayerNorm, without biases."""
     width = config.hidden_size
     return PredictionTransform(
         ResidualLinear(width, width, 2 * config.num_hidden_layers),

@@ -1,4 +1,4 @@
-"""- ModelFolder.open(name or path) ONCE: config, weights, report of what was loaded; write_model_folder."""
+"""A model folder: opened once, its weights copied into a module, a report of what was taken; and written."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def write_model_folder(
     """Write `module`, whose encoder is its attribute `bert`, for the Hugging Face class `architecture`.
 
     The class has BERT's name; a DistilBERT or RoBERTa is written for its own class of that kind. With `sentences` the
-    folder says how sentence-transformers shall make vectors of it.
+    folder says how sentence-transformers makes vectors of it.
     """
     description = ModelDescription(
         config=config,

@@ -1,4 +1,4 @@
-"""A model's folder, fetched from the hub where it is not on the disk."""
+"""A model's folder by path or hub name; `ModelFolder.open` is what other rooms use."""
 
 from __future__ import annotations
 

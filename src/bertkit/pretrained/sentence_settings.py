@@ -20,7 +20,7 @@ _POOLING_MODES = {name: mode for mode, name in _POOLING_NAMES.items()}
 
 @dataclass(frozen=True, kw_only=True)
 class SentenceSettings:
-    """What stands behind the encoder; a folder that says nothing means the mean of the last layer."""
+    """What follows the encoder; a folder that says nothing means the mean of the last layer."""
 
     pooling: Pooling = "mean"
     normalize: bool = False

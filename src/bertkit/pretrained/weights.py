@@ -25,7 +25,7 @@ _WEIGHT_FILES = (
     "pytorch_model.bin.index.json",
     "bert_model.ckpt.index",
 )
-"""In order of preference; an index names the parts and which tensor lies in which."""
+"""In order of preference; an index names the parts and the part of every tensor."""
 
 
 def find_weights(folder: Path) -> Path:
@@ -86,7 +86,7 @@ def _places(index: Path) -> dict[str, str]:
         raise InputError(f"{index} has no weight_map: copy it again")
     for name in places.values():
         if not isinstance(name, str) or Path(name).name != name:
-            raise InputError(f"{index} names the part {name!r}: a part lies in the folder itself")
+            raise InputError(f"{index} names the part {name!r}: parts are files of the folder itself")
     return places
 
 

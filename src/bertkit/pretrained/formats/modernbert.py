@@ -22,7 +22,7 @@ class _ModernBertFormat(ModelFormat):
         return super().read_config({**description, **_rope_thetas(description), **_layer_pattern(description)})
 
     def describe_config(self, config: BertConfig) -> dict[str, Any]:
-        """As in other formats; the ids of special tokens are the tokenizer's, whatever Transformers' defaults are."""
+        """As in other formats; the ids of special tokens are the tokenizer's, not Transformers' defaults."""
         return super().describe_config(config) | dict.fromkeys(_TOKENS)
 
 

@@ -16,7 +16,7 @@ from bertkit.model.config import BertConfig
 _FUSED = "query_key_value"
 
 Rows = tuple[tuple[str, str], ...]
-"""Patterns and what stands in their place; the first that matches is the one."""
+"""Patterns and their replacements; the first that matches is applied."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Translation:
     found: dict[str, Tensor]
     left: tuple[str, ...]
     untied: tuple[str, ...]
-    """Those of `left` that say another thing than the tensor that they should be tied to."""
+    """Those of `left` that differ from the tensor that they should be tied to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +36,11 @@ class NameTable:
     rows: Rows
     """From our names to the format's."""
     endings: Rows = ()
-    """Applied to what `rows` gave, for formats that name weights and biases in their own way."""
+    """Applied to the results of `rows`, for formats that name weights and biases in another way."""
     parts: tuple[str, str, str] = ("query", "key", "value")
-    """What stands for `query_key_value`."""
+    """What replaces `query_key_value`."""
     spellings: Rows = ()
-    """From names that older or other writers use to those that `rows` give; all that match apply."""
+    """From names that older or other programs write to those that `rows` give; all that match are applied."""
     unused: str = r"(?!)"
     """Pattern of stored tensors that are no weights."""
     transposed: str = r"(?!)"

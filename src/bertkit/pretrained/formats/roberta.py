@@ -8,7 +8,7 @@ _CLASSIFIER = (
     (r"^bert\.pooler\.dense\.", "classifier.dense."),
     (r"^head\.dense\.", "classifier.out_proj."),
 )
-"""A sequence classifier brings a pooler of its own."""
+"""A sequence classifier has a pooler as its first layer."""
 _MASKED_LM = (
     (r"^masked_lm\.dense\.", "lm_head.dense."),
     (r"^masked_lm\.norm\.", "lm_head.layer_norm."),

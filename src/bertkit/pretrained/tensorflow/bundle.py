@@ -1,4 +1,4 @@
-"""- tensor bundles, read and written."""
+"""Tensor bundles: an index that is a sorted table, and files of tensors."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class BundleEntry:
 
     @classmethod
     def parse(cls, message: bytes) -> BundleEntry:
-        """Read an entry; raise `WireError` for one that lies in several slices."""
+        """Read an entry; raise `WireError` for one that is in several slices."""
         fields = dict(read_fields(message))
         if _SLICES in fields:
-            raise WireError("it lies in several slices")
+            raise WireError("it is in several slices")
         return cls(
             dtype=_number(fields, _DTYPE),
             shape=tuple(

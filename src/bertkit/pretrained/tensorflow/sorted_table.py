@@ -1,4 +1,4 @@
-"""- LevelDB's table, varints, CRC32C."""
+"""LevelDB's sorted table, its varints and its checksums."""
 # L lanes, each _LANE bytes of the data, worked on side by side.
 
 from __future__ import annotations
