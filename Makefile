@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test check format lint types bench torture clean
+.PHONY: demo test check format lint types docs bench torture clean
 
 demo: $(VENV)/.run  ## The whole path on an embedded corpus, in at most ten minutes
 	$(BIN)/bertkit demo --out runs/demo
@@ -27,6 +27,13 @@ types: $(VENV)/.test  ## Strict types
 torture: $(VENV)/.test  ## Kill preparation and training twenty times; the results must be the same bits
 	$(BIN)/python -m pytest -m torture tests/torture
 
+docs: $(VENV)/.docs  ## The documentation site, in site/: docs/, docstrings and real reports; strict, without a network
+	$(BIN)/python tools/docs/gallery.py build/gallery
+	$(BIN)/python tools/docs/pages.py build/gallery build/pages
+	rm -rf site
+	$(BIN)/zensical build --strict --clean
+	$(BIN)/python tools/docs/check.py site
+
 bench: $(VENV)/.bench  ## The benchmarks that need no data of your own, against their peers
 	$(BIN)/python benchmarks/run_all.py
 
@@ -41,9 +48,13 @@ $(VENV)/.test: $(VENV)/.run
 	$(INSTALL) --editable ".[test,check]"
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.run
+	$(INSTALL) --editable ".[docs]"
+	touch $@
+
 $(VENV)/.bench: $(VENV)/.run
 	$(INSTALL) --editable ".[bench]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs build dist
+	rm -rf $(VENV) runs build dist site .cache
