@@ -12,7 +12,7 @@ from typing import Any
 Row = dict[str, Any]
 
 _PACKAGES = ("email", "tkinter")
-_GRID_ROWS, _CHOICE_ROWS, _QUESTION_ROWS, _TAGGED_ROWS, _LENGTH_ROWS = 640, 500, 1800, 1500, 2500
+_GRID_ROWS, _CHOICE_ROWS, _QUESTION_ROWS, _TAGGED_ROWS, _LENGTH_ROWS = 480, 500, 1800, 1500, 2500
 _DEV_SHARE = 0.15
 _MAX_CHARACTERS = 240
 
@@ -48,7 +48,7 @@ def write_tables(corpus: Path, folder: Path) -> None:
         "names": _split(_named(sentences), _TAGGED_ROWS),
         "questions": _split(_questions(documents), _QUESTION_ROWS),
         "choices": _split(_choices(sentences), _CHOICE_ROWS),
-        "packages": (_of_packages(labelled["train"])[:_GRID_ROWS], _of_packages(labelled["test"])[:_GRID_ROWS]),
+        "packages": (_of_packages(labelled["train"])[:_GRID_ROWS], _of_packages(labelled["test"])[: _GRID_ROWS // 3]),
     }
     for name, (train, dev) in tables.items():
         _write(folder / f"{name}-train.jsonl", train)
