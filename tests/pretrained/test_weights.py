@@ -220,7 +220,7 @@ BAD = {
     ),
     "an index that leaves the folder": (
         lambda folder: _damage_index(folder, lambda places: places.update({POOLER: "../other.safetensors"})),
-        "in the folder itself",
+        "files of the folder itself",
     ),
     "an empty index": (lambda folder: _damage_index(folder, lambda places: places.clear()), "weight_map"),
     "an untied decoder": (
