@@ -70,7 +70,7 @@ def pretrain(
             machine=machine,
         )
         if group.is_main:
-            result = replace(result, report=write_pretraining_report(out))
+            result = replace(result, report=write_pretraining_report(result.run))
     return result
 
 
@@ -150,9 +150,9 @@ def finetune(
     model, out, options = Path(model), Path(out), options or FinetuneOptions()
     if grid is not None:
         found = finetune_grid(model, data, out, options, grid, resume=resume)
-        return replace(found, best=replace(found.best, report=write_grid_report(out, found, options)))
+        return replace(found, best=replace(found.best, report=write_grid_report(found)))
     result = finetune_recipe.finetune(model, data, out, options, resume=resume)
-    return replace(result, report=write_run_report(out, result, options))
+    return replace(result, report=write_run_report(result))
 
 
 def evaluate(

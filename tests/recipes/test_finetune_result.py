@@ -9,6 +9,8 @@ from rich.console import Console
 from scipy import stats
 
 from bertkit.recipes.finetune_result import FinetuneResult, SeedResult, confidence_interval, metric_interval
+from bertkit.recipes.options import FinetuneOptions
+from bertkit.training.run_folder import RunFolder
 
 
 def _result(accuracies: list[float], chance: float = 0.5) -> FinetuneResult:
@@ -18,7 +20,9 @@ def _result(accuracies: list[float], chance: float = 0.5) -> FinetuneResult:
     )
     return FinetuneResult(
         name="films",
-        model=Path("model"),
+        run=RunFolder(Path("run")),
+        model=Path("run/model"),
+        options=FinetuneOptions(),
         dev="as given",
         dev_instances=None,  # type: ignore[arg-type]
         select_by="accuracy",

@@ -24,8 +24,8 @@ from bertkit.tasks.model import save_task_model
 from bertkit.tasks.options import Columns
 from bertkit.tasks.tagging.task import Tagging
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.training.metrics import read_metrics
 from bertkit.training.options import OptimizerOptions, TrainingOptions
+from bertkit.training.run_folder import RunFolder
 
 WORDS = ["wind", "river", "stone", "light", "over", "under", "runs", "falls", "keeps", "green", "old", "quiet"]
 TEXT = "the old wind [MASK] over green stone"
@@ -68,7 +68,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_learns_and_fills_masks_as_transformers_does(run: Path):
-    losses = [line["masked_lm_loss"] for line in read_metrics(run) if line["kind"] == "train"]
+    losses = [line["masked_lm_loss"] for line in RunFolder(run).read_metrics() if line["kind"] == "train"]
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.3
     tokenizer = transformers.AutoTokenizer.from_pretrained(run / "model")
     theirs, info = transformers.AutoModelForMaskedLM.from_pretrained(run / "model", output_loading_info=True)

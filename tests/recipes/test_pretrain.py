@@ -19,10 +19,12 @@ from bertkit.data.instances.sampling import InstanceOptions
 from bertkit.data.instances.stages import StageOptions
 from bertkit.model.config import BertConfig
 from bertkit.model.pretraining import PretrainingOutput
+from bertkit.recipes import estimate as estimate_module
 from bertkit.recipes import pretrain as pretrain_module
 from bertkit.recipes.estimate import plan_run
 from bertkit.recipes.options import MachineCost, PretrainOptions
 from bertkit.recipes.pretrain import pretrain
+from bertkit.recipes.pretrain_evaluation import HeldOutEvaluation
 from bertkit.recipes.pretrain_objective import PretrainingObjective
 from bertkit.recipes.pretrain_setup import PretrainSetup
 from bertkit.recipes.step_cost import measure_step
@@ -30,11 +32,10 @@ from bertkit.text.tokenizer import Tokenizer
 from bertkit.training import schedule as run_clock
 from bertkit.training.guard import StepGuard
 from bertkit.training.loop import accumulate_gradients
-from bertkit.training.metrics import read_metrics
 from bertkit.training.optimizers import AdamW, new_optimizer
 from bertkit.training.options import OptimizerName, OptimizerOptions, TrainingOptions
 from bertkit.training.parallel import Replicas
-from bertkit.training.run_folder import read_config
+from bertkit.training.run_folder import RunFolder
 
 WORDS = ["wind", "river", "stone", "light", "over", "under", "runs", "falls", "keeps", "green", "old", "quiet"]
 OPTIONS = PretrainOptions(
@@ -98,7 +99,7 @@ def test_a_run_that_grows_ends_with_the_same_bits_when_it_is_killed(data: Path, 
         half = _half_done(tmp_path / "whole", tmp_path / f"half-{checkpoint}", checkpoint)
         pretrain(data, half, options)
         assert _weights(half) == _weights(tmp_path / "whole")
-    lines = [line for line in read_metrics(tmp_path / "whole") if line["kind"] == "train"]
+    lines = [line for line in RunFolder(tmp_path / "whole").read_metrics() if line["kind"] == "train"]
     tokens = [line["tokens_per_second"] * line["seconds_per_step"] for line in lines]
     assert tokens == sorted(tokens), "batches grow, then sequences"
     assert tokens[-1] > 2 * tokens[0]
@@ -121,12 +122,13 @@ def test_a_budget_is_kept_and_compared_with_its_estimate(
 ):
     ticks = _Ticks()
     monkeypatch.setattr(pretrain_module, "time", ticks)
+    monkeypatch.setattr(estimate_module, "time", ticks)
     monkeypatch.setattr(run_clock, "time", ticks)
     training = replace(OPTIONS.training, steps=None, budget_seconds=4.0, log_every=1, evaluate_every=10**6)
     options = replace(OPTIONS, training=training, initial_weights="informed")
     machine = MachineCost(price_per_hour=900.0, watts=180.0)
     result = pretrain(data, tmp_path, options, machine=machine)
-    lines = read_metrics(tmp_path)
+    lines = RunFolder(tmp_path).read_metrics()
     assert lines[-1]["kind"] == "evaluation"
     assert lines[-2]["learning_rate"] < 0.1 * 1e-3, "the rate ends with the time"
     assert 3.8 < lines[-1]["wall_seconds"] < 4.3
@@ -147,7 +149,7 @@ def test_a_budget_is_kept_and_compared_with_its_estimate(
     without = json.loads((tmp_path / "plan.json").read_text())
     assert (without["estimated"]["price"], without["actual"]["kilowatt_hours"]) == (None, None)
     pretrain(data, tmp_path, options, machine=machine)
-    assert read_metrics(tmp_path)[-1]["step"] == lines[-1]["step"], "the time is used up already"
+    assert RunFolder(tmp_path).read_metrics()[-1]["step"] == lines[-1]["step"], "the time is used up already"
     assert json.loads((tmp_path / "plan.json").read_text()) == plan
 
 
@@ -242,11 +244,11 @@ def test_what_memory_does_not_hold_is_halved_where_a_step_is_measured(
 def test_evaluations_that_memory_does_not_hold_are_halved(data: Path, monkeypatch: pytest.MonkeyPatch):
     setup = PretrainSetup.of(data, OPTIONS, ProcessGroup())
     setup.objective.module.eval()
-    replicas = Replicas(setup.objective)
+    evaluate = HeldOutEvaluation(setup, Replicas(setup.objective))
     with torch.no_grad():
-        whole = setup.evaluate(replicas)
+        whole = evaluate()
         _Memory(monkeypatch, tokens=32)
-        assert setup.evaluate(replicas) == pytest.approx(whole, rel=1e-5)
+        assert evaluate() == pytest.approx(whole, rel=1e-5)
 
 
 def test_a_size_of_which_memory_does_not_hold_a_sequence_ends_the_climb(
@@ -316,11 +318,13 @@ def test_a_run_goes_on_with_another_cut_of_its_batches(data: Path, tmp_path: Pat
     pretrain(data, tmp_path / "whole", options)
     half = _half_done(tmp_path / "whole", tmp_path / "half", 5)
     pretrain(data, half, replace(options, micro_batch_tokens=16, activation_checkpointing=True))
-    assert read_config(half)["micro_batch_tokens"] == 16
+    assert RunFolder(half).read_config()["micro_batch_tokens"] == 16
     one, other = (load_file(run / "model/model.safetensors") for run in (half, tmp_path / "whole"))
     torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
     assert _weights(half) != _weights(tmp_path / "whole"), "rounded otherwise"
-    assert [line["step"] for line in read_metrics(half)] == [line["step"] for line in read_metrics(tmp_path / "whole")]
+    assert [line["step"] for line in RunFolder(half).read_metrics()] == [
+        line["step"] for line in RunFolder(tmp_path / "whole").read_metrics()
+    ]
 
 
 def test_a_run_goes_on_with_the_same_data_at_another_path(data: Path, tmp_path: Path):
@@ -328,7 +332,7 @@ def test_a_run_goes_on_with_the_same_data_at_another_path(data: Path, tmp_path: 
     options = replace(OPTIONS, held_out=(data,))
     pretrain(data, tmp_path / "run", options)
     pretrain(moved, tmp_path / "run", replace(options, held_out=(moved,)))
-    assert read_config(tmp_path / "run")["data"] == str(moved)
+    assert RunFolder(tmp_path / "run").read_config()["data"] == str(moved)
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", '{"estimated": {"steps": 1}}'])

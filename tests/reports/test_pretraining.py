@@ -9,15 +9,16 @@ import pytest
 
 from bertkit.cli.main import run
 from bertkit.reports.pretraining import pretraining_page
-from bertkit.training.run_folder import settle_config
+from bertkit.training.run_folder import RunFolder, as_yaml
 
 SENTENCE = "the quiet river runs over old green stones"
 
 
 @pytest.fixture
-def finished(tmp_path: Path) -> Path:
+def finished(tmp_path: Path) -> RunFolder:
     """What a run with a budget has left, but for the weights."""
-    settle_config(tmp_path, {"data": "data", "training": {"seed": 3}})
+    run = RunFolder(tmp_path)
+    run.config.write_text(as_yaml({"data": "data", "training": {"seed": 3}}))
     lines = [
         {"step": 10, "kind": "train", "masked_lm_loss": 7.0, "learning_rate": 1e-3, "tokens_per_second": 900.0},
         {
@@ -36,15 +37,15 @@ def finished(tmp_path: Path) -> Path:
             "books/masked_lm_loss": None,
         },
     ]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (tmp_path / "baselines.json").write_text(json.dumps({"baselines": {"unigram_entropy": 6.5, "matrix_peak": 1.0}}))
+    run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run.baselines.write_text(json.dumps({"baselines": {"unigram_entropy": 6.5, "matrix_peak": 1.0}}))
     outcome = {"steps": 25, "tokens": 1000, "loss": 5.5, "memory": 2**20, "kilowatt_hours": None, "price": 1.0}
     plan = {"estimated": outcome | {"loss": None}, "actual": outcome | {"steps": 20}}
-    (tmp_path / "plan.json").write_text(json.dumps(plan))
-    return tmp_path
+    run.plan.write_text(json.dumps(plan))
+    return run
 
 
-def test_the_page_has_the_figures_the_curves_and_what_the_budget_came_to(finished: Path) -> None:
+def test_the_page_has_the_figures_the_curves_and_what_the_budget_came_to(finished: RunFolder) -> None:
     page = pretraining_page(finished)
     facts = {fact.label: fact.value for fact in page.facts}
     assert facts == {

@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from bertkit.core.errors import InputError
 from bertkit.core.files import exclusive
 from bertkit.recipes.pretrain import pretrain
-from bertkit.training.metrics import read_metrics
 from bertkit.training.options import OptimizerName
+from bertkit.training.run_folder import RunFolder
 from distributed_runs import BUDGET_SECONDS, OPTIONS, STEPS, prepare_corpus
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -74,7 +74,7 @@ def processes(request: pytest.FixtureRequest, folder: Path) -> int:
 
 def _assert_same_run(run: Path, one: Path) -> None:
     """The figures of all steps and evaluations to 1e-5, and a model that is the same."""
-    lines, expected = read_metrics(run), read_metrics(one)
+    lines, expected = RunFolder(run).read_metrics(), RunFolder(one).read_metrics()
     assert [(line["step"], line["kind"]) for line in lines] == [(line["step"], line["kind"]) for line in expected]
     assert len(lines) == STEPS + 2
     for line, wanted in zip(lines, expected, strict=True):
@@ -104,7 +104,7 @@ def test_one_process_goes_on_where_many_left_off(folder: Path, processes: int, k
 
 def test_many_processes_end_together_when_the_time_does(folder: Path, processes: int):
     run = folder / f"budget-{processes}"
-    lines = read_metrics(run)
+    lines = RunFolder(run).read_metrics()
     trained = [line for line in lines if line["kind"] == "train"]
     assert [line["step"] for line in trained] == list(range(1, len(trained) + 1))
     assert trained[-1]["learning_rate"] < 0.1 * max(line["learning_rate"] for line in trained)
@@ -177,7 +177,7 @@ def test_a_killed_process_is_started_again_and_the_weights_are_the_same(folder: 
     with subprocess.Popen(
         [*launch, *command, str(folder / "killed")], env=ON_PROCESSOR, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as job:
-        while not any(line["step"] >= killed_at for line in read_metrics(folder / "killed")):
+        while not any(line["step"] >= killed_at for line in RunFolder(folder / "killed").read_metrics()):
             assert job.poll() is None
             time.sleep(0.02)
         os.kill(_workers(job.pid)[victim], signal.SIGKILL)
@@ -194,7 +194,7 @@ def test_a_killed_process_is_started_again_and_the_weights_are_the_same(folder: 
 def test_two_gpus_train_as_one_processor_does(folder: Path):
     _torchrun(2, folder, "ddp:cuda-ddp", "fsdp:cuda-fsdp", environment=ENVIRONMENT)
     for kind in KINDS:
-        lines, expected = read_metrics(folder / f"cuda-{kind}"), read_metrics(folder / "one")
+        lines, expected = RunFolder(folder / f"cuda-{kind}").read_metrics(), RunFolder(folder / "one").read_metrics()
         for line, wanted in zip(lines, expected, strict=True):
             for name in ("masked_lm_loss", "next_sentence_loss"):
                 assert line.get(name) == pytest.approx(wanted.get(name), abs=1e-3)

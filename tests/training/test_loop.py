@@ -11,10 +11,10 @@ from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import DivergedError, MemoryLimitError, RankError
 from bertkit.model.dropout import Dropout
 from bertkit.training.loop import Advice, Watch, accumulate_gradients, train
-from bertkit.training.metrics import read_metrics
 from bertkit.training.optimizers import ParameterSchedule
 from bertkit.training.options import OptimizerOptions, TrainingOptions
 from bertkit.training.parallel import Replicas
+from bertkit.training.run_folder import RunFolder
 from bertkit.training.step import Halving, LossTerm
 
 OPTIONS = TrainingOptions(
@@ -83,14 +83,14 @@ def _killed_at(step: int):
 @pytest.mark.parametrize("kill", [1, 4, 7, 11])
 def test_a_killed_run_ends_with_the_bits_of_one_that_was_not(tmp_path: Path, kill: int):
     whole, killed = _Regression(), _Regression()
-    train(whole, _batches, OPTIONS, tmp_path / "whole")
+    train(whole, _batches, OPTIONS, RunFolder(tmp_path / "whole"))
     with pytest.raises(KeyboardInterrupt):
-        train(killed, _killed_at(kill), OPTIONS, tmp_path / "killed")
+        train(killed, _killed_at(kill), OPTIONS, RunFolder(tmp_path / "killed"))
     resumed = _Regression()
-    train(resumed, _batches, OPTIONS, tmp_path / "killed")
+    train(resumed, _batches, OPTIONS, RunFolder(tmp_path / "killed"))
     for name, tensor in whole.module.state_dict().items():
         assert torch.equal(tensor, resumed.module.state_dict()[name])
-    assert [line["step"] for line in read_metrics(tmp_path / "killed")] == [3, 6, 9, 12]
+    assert [line["step"] for line in RunFolder(tmp_path / "killed").read_metrics()] == [3, 6, 9, 12]
 
 
 def test_the_cut_of_a_batch_does_not_change_the_gradient(tmp_path: Path):
@@ -104,7 +104,7 @@ def test_the_cut_of_a_batch_does_not_change_the_gradient(tmp_path: Path):
         data = next(iter(_batches(0, 1)))
         data = torch.cat([part.values for part in data])
         parts = [_Rows(part) for part in data.split(cut)]
-        train(objective, lambda a, b, parts=parts: iter([parts]), options, tmp_path / name)
+        train(objective, lambda a, b, parts=parts: iter([parts]), options, RunFolder(tmp_path / name))
         weights.append(objective.module[1].weight.detach().clone())
     torch.testing.assert_close(weights[0], weights[1])
 
@@ -119,7 +119,7 @@ def test_the_weights_of_the_best_evaluation_are_kept(tmp_path: Path):
         return {"score": next(scores)}
 
     options = TrainingOptions(**{**OPTIONS.__dict__, "select_by": "score"})
-    result = train(objective, _batches, options, tmp_path, evaluate=evaluate)
+    result = train(objective, _batches, options, RunFolder(tmp_path), evaluate=evaluate)
     assert result.best == {"score": 0.9}
     assert result.evaluation == {"score": 0.5}
     assert torch.equal(objective.module[1].weight, seen[1])
@@ -145,10 +145,10 @@ def test_a_step_without_finite_numbers_changes_nothing_and_is_counted(tmp_path: 
         return {"score": 0.0}
 
     options = replace(options, evaluate_every=1)
-    train(objective, _with_broken(range(2, 3)), options, tmp_path, evaluate=evaluate)
+    train(objective, _with_broken(range(2, 3)), options, RunFolder(tmp_path), evaluate=evaluate)
     assert torch.equal(weights[1], weights[2])
     assert not torch.equal(weights[2], weights[3])
-    lines = [line for line in read_metrics(tmp_path) if line["kind"] == "train"]
+    lines = [line for line in RunFolder(tmp_path).read_metrics() if line["kind"] == "train"]
     assert [line["steps_not_finite"] for line in lines] == [0, 0, 1, 1]
     assert [line["squared_loss"] is None for line in lines] == [False, False, True, False]
     assert "step 3: left out 1 with a loss or gradient that is not finite" in capsys.readouterr().err
@@ -157,7 +157,7 @@ def test_a_step_without_finite_numbers_changes_nothing_and_is_counted(tmp_path: 
 def test_a_run_that_diverges_ends_with_advice_and_unharmed_weights(tmp_path: Path):
     options, objective = replace(OPTIONS, steps=40, log_every=10), _Regression()
     with pytest.raises(DivergedError, match=r"diverged by step 20: .* last 15 steps .* lower learning_rate 0\.1"):
-        train(objective, _with_broken(range(5, 40)), options, tmp_path)
+        train(objective, _with_broken(range(5, 40)), options, RunFolder(tmp_path))
     assert torch.isfinite(objective.module[1].weight).all()
 
 
@@ -173,16 +173,18 @@ class _Small(_Regression):
 def test_micro_batches_that_memory_does_not_hold_are_halved_once_for_all(tmp_path: Path, capsys):
     large, small = _Regression(), _Small()
     large.module[0].drop_rate = small.module[0].drop_rate = 0.0
-    train(large, _batches, OPTIONS, tmp_path / "large")
+    train(large, _batches, OPTIONS, RunFolder(tmp_path / "large"))
     with pytest.raises(KeyboardInterrupt):
-        train(small, _killed_at(7), OPTIONS, tmp_path / "small")
-    train(small, _batches, OPTIONS, tmp_path / "small")
+        train(small, _killed_at(7), OPTIONS, RunFolder(tmp_path / "small"))
+    train(small, _batches, OPTIONS, RunFolder(tmp_path / "small"))
     torch.testing.assert_close(small.module[1].weight, large.module[1].weight)
     said = capsys.readouterr().err
     assert said.count("continuing with half as many") == 2, (
         "5 and 3 rows to 3 and 2, to 2 and 1; not again after the kill"
     )
-    lines = [line["tokens_per_second"] * line["seconds_per_step"] for line in read_metrics(tmp_path / "small")]
+    lines = [
+        line["tokens_per_second"] * line["seconds_per_step"] for line in RunFolder(tmp_path / "small").read_metrics()
+    ]
     assert lines == pytest.approx([8.0] * len(lines)), "a pass that failed does not count"
 
 
@@ -192,7 +194,7 @@ def test_one_row_that_memory_does_not_hold_ends_the_run(tmp_path: Path):
             raise torch.OutOfMemoryError
 
     with pytest.raises(MemoryLimitError, match=r"does not hold 1 tokens at once: .*--seq-length"):
-        train(None_(), _batches, OPTIONS, tmp_path)
+        train(None_(), _batches, OPTIONS, RunFolder(tmp_path))
 
 
 @pytest.mark.parametrize(("rows", "remedy"), [(2, "lower --micro-batch-tokens"), (1, "add --activation-checkpointing")])
@@ -214,14 +216,14 @@ def test_what_joins_later_is_frozen_before_and_a_killed_run_goes_on_to_the_same_
         return {}
 
     first = objective.module[1].weight.detach().clone()
-    train(objective, _batches, OPTIONS, tmp_path / "whole", evaluate=evaluate, schedules=late)
+    train(objective, _batches, OPTIONS, RunFolder(tmp_path / "whole"), evaluate=evaluate, schedules=late)
     assert [torch.equal(first, weight) for weight in seen] == [True, True, False]
     assert not torch.equal(objective.module[1].bias, _Regression().module[1].bias)
 
     with pytest.raises(KeyboardInterrupt):
-        train(_Regression(), _killed_at(10), OPTIONS, tmp_path / "killed", schedules=late)
+        train(_Regression(), _killed_at(10), OPTIONS, RunFolder(tmp_path / "killed"), schedules=late)
     resumed = _Regression()
-    train(resumed, _batches, OPTIONS, tmp_path / "killed", schedules=late)
+    train(resumed, _batches, OPTIONS, RunFolder(tmp_path / "killed"), schedules=late)
     assert torch.equal(resumed.module[1].weight, objective.module[1].weight)
 
 
@@ -239,13 +241,13 @@ def test_a_run_ends_when_evaluations_get_no_better_and_stays_ended(tmp_path: Pat
 
     steps = iter(scores)
     with pytest.raises(KeyboardInterrupt):
-        train(objective, _killed_at(11), options, tmp_path, evaluate=lambda: evaluate_at(steps))
+        train(objective, _killed_at(11), options, RunFolder(tmp_path), evaluate=lambda: evaluate_at(steps))
     objective = _Regression()
     steps = iter(range(12, 17, 2))
-    result = train(objective, _batches, options, tmp_path, evaluate=lambda: evaluate_at(steps))
+    result = train(objective, _batches, options, RunFolder(tmp_path), evaluate=lambda: evaluate_at(steps))
     assert (result.steps, result.best, next(steps)) == (14, {"score": 0.6}, 16)
     assert torch.equal(objective.module[1].weight, best[0])
-    again = train(_Regression(), _batches, options, tmp_path, evaluate=lambda: evaluate_at(iter(())))
+    again = train(_Regression(), _batches, options, RunFolder(tmp_path), evaluate=lambda: evaluate_at(iter(())))
     assert (again.steps, again.best) == (14, {"score": 0.6})
 
 
@@ -268,10 +270,12 @@ def test_a_watch_knows_every_line_and_advises_once_whatever_kills_the_run(tmp_pa
         run, seen = tmp_path / str(kill), []
         if kill is not None:
             with pytest.raises(KeyboardInterrupt):
-                train(_Regression(), _killed_at(kill), options, run, watch=_every_hundredth([]))
-        train(_Regression(), _batches, options, run, watch=_every_hundredth(seen))
+                train(_Regression(), _killed_at(kill), options, RunFolder(run), watch=_every_hundredth([]))
+        train(_Regression(), _batches, options, RunFolder(run), watch=_every_hundredth(seen))
         assert seen == list(range(20, 221, 20)), "what was logged before the kill is shown again"
-        found = [(line["step"], line["lines"]) for line in read_metrics(run) if line["kind"] == "remembered"]
+        found = [
+            (line["step"], line["lines"]) for line in RunFolder(run).read_metrics() if line["kind"] == "remembered"
+        ]
         assert found == [(100, 5), (200, 10)]
     assert capsys.readouterr().err.count("step 200: after 10 lines") == 3
 
@@ -299,8 +303,8 @@ class _Taught(_Regression):
 def test_an_objective_may_have_a_teacher(tmp_path: Path):
     objective = _Taught()
     teacher = {name: tensor.clone() for name, tensor in objective.teacher.state_dict().items()}
-    train(objective, _batches, replace(OPTIONS, steps=300, log_every=50), tmp_path)
-    lines = [line for line in read_metrics(tmp_path) if line["kind"] == "train"]
+    train(objective, _batches, replace(OPTIONS, steps=300, log_every=50), RunFolder(tmp_path))
+    lines = [line for line in RunFolder(tmp_path).read_metrics() if line["kind"] == "train"]
     assert lines[-1]["taught_loss"] < lines[0]["taught_loss"]
     for name, tensor in teacher.items():
         assert torch.equal(tensor, objective.teacher.state_dict()[name])
@@ -345,7 +349,7 @@ def test_a_batch_that_may_not_be_split_is_not_where_memory_is_too_small(tmp_path
     objective = _InBatchNegatives(most_rows=4)
     before = objective.module.weight.detach().clone()
     with pytest.raises(MemoryLimitError, match="does not hold 5 tokens at once, and this batch may not be split"):
-        train(objective, _batches, OPTIONS, tmp_path)
+        train(objective, _batches, OPTIONS, RunFolder(tmp_path))
     assert torch.equal(objective.module.weight, before)
 
 

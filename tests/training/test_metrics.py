@@ -24,8 +24,8 @@ def test_the_matrices_are_random_and_the_default_generator_stays(monkeypatch: py
     assert len(left.unique()) > 4000 and len(right.unique()) > 4000 and not torch.equal(left, right)
 
 
-def _record(run: Path, steps: int) -> None:
-    with StepProfile(run) as profile:
+def _record(folder: Path, steps: int) -> None:
+    with StepProfile(folder) as profile:
         for _ in range(steps):
             torch.ones(2, 2) @ torch.ones(2, 2)
             profile.step()
@@ -35,7 +35,7 @@ def _record(run: Path, steps: int) -> None:
 def test_a_profile_says_how_many_steps_it_has(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], steps: int, said: str
 ):
-    _record(tmp_path, steps)
+    _record(tmp_path / "profile", steps)
     assert said in capsys.readouterr().err
     (products,) = (line for line in (tmp_path / "profile/table.txt").read_text().splitlines() if "aten::mm" in line)
     assert products.split()[-1] == said.split()[-2]
@@ -45,7 +45,7 @@ def test_a_profile_says_how_many_steps_it_has(
 def test_a_run_too_short_for_a_profile_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], steps: int, went_by: str
 ):
-    _record(tmp_path, steps)
+    _record(tmp_path / "profile", steps)
     assert f"no profile: the first 4 steps after a start are not recorded, and {went_by} went by" in (
         capsys.readouterr().err
     )

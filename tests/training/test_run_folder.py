@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
-from bertkit.core.errors import InputError
-from bertkit.training.run_folder import read_config, settle_config
+from bertkit.core.errors import BertkitError, DivergedError, InputError, ResourceError
+from bertkit.training.run_folder import RunFolder
+
+
+def _start(path: Path, config: dict[str, object], resume: bool | None = None, may_change: Collection[str] = ()) -> None:
+    with RunFolder(path).claim(config, resume, may_change=may_change):
+        pass
 
 
 @pytest.mark.parametrize("resume", [None, True, False])
@@ -15,7 +21,7 @@ def test_a_folder_that_holds_no_run_keeps_its_files(tmp_path: Path, resume: bool
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="holds no run"):
-        settle_config(tmp_path, {"seed": 0}, resume)
+        _start(tmp_path, {"seed": 0}, resume)
     assert (tmp_path / "sub" / "thesis.txt").read_text() == "mine"
 
 
@@ -24,7 +30,7 @@ def test_a_folder_that_holds_no_run_keeps_its_files(tmp_path: Path, resume: bool
 def test_options_of_something_else_are_no_run(tmp_path: Path, config: str, resume: bool | None) -> None:
     (tmp_path / "config.yaml").write_text(config)
     with pytest.raises(InputError, match="choose a"):
-        settle_config(tmp_path, {"seed": 0}, resume)
+        _start(tmp_path, {"seed": 0}, resume)
     assert (tmp_path / "config.yaml").read_text() == config
 
 
@@ -33,27 +39,65 @@ def test_starting_over_empties_the_folder_of_a_run_and_not_what_links_lead_to(tm
     run.mkdir()
     elsewhere.mkdir()
     (elsewhere / "model").write_text("kept")
-    settle_config(run, {"seed": 0})
+    _start(run, {"seed": 0})
     (run / "checkpoints").mkdir()
     (run / "model").symlink_to(elsewhere)
-    settle_config(run, {"seed": 1}, resume=False)
-    assert read_config(run) == {"seed": 1}
-    assert [entry.name for entry in run.iterdir()] == ["config.yaml"]
+    _start(run, {"seed": 1}, resume=False)
+    assert RunFolder(run).read_config() == {"seed": 1}
+    assert sorted(entry.name for entry in run.iterdir()) == [".lock", "config.yaml"]
     assert (elsewhere / "model").read_text() == "kept"
 
 
 def test_what_may_change_is_kept_as_it_is_now(tmp_path: Path) -> None:
-    settle_config(tmp_path, {"seed": 0, "parallel": "ddp"})
-    settle_config(tmp_path, {"seed": 0, "parallel": "fsdp"}, may_change=["parallel"])
-    assert read_config(tmp_path) == {"seed": 0, "parallel": "fsdp"}
+    _start(tmp_path, {"seed": 0, "parallel": "ddp"})
+    _start(tmp_path, {"seed": 0, "parallel": "fsdp"}, may_change=["parallel"])
+    assert RunFolder(tmp_path).read_config() == {"seed": 0, "parallel": "fsdp"}
     with pytest.raises(InputError, match="started with seed = 0, now it is 1"):
-        settle_config(tmp_path, {"seed": 1, "parallel": "fsdp"}, may_change=["parallel"])
+        _start(tmp_path, {"seed": 1, "parallel": "fsdp"}, may_change=["parallel"])
 
 
 @pytest.mark.parametrize("content", [b"seed: [0\ndata: {", b"seed: \xff\n"])
 def test_options_that_are_broken_are_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.yaml").write_bytes(content)
     with pytest.raises(InputError, match=r"config\.yaml is not valid YAML .*: choose a new folder") as error:
-        settle_config(tmp_path, {"seed": 0})
+        _start(tmp_path, {"seed": 0})
     assert "\n" not in str(error.value)
     assert (tmp_path / "config.yaml").read_bytes() == content
+
+
+def _refused(run: RunFolder, error: BertkitError, *, has_begun: bool) -> None:
+    """A run that writes what runs write, and then fails."""
+    with pytest.raises(type(error)), run.claim({"seed": 0}, has_begun=lambda: has_begun):
+        for path in (run.baselines, run.plan, run.metrics):
+            path.write_text("{}")
+        for folder in (run.tensorboard, run.checkpoints / "step-00000001", run.profile):
+            folder.mkdir(parents=True, exist_ok=True)
+        assert run.has_checkpoint
+        raise error
+
+
+@pytest.mark.parametrize("error", [InputError("a"), ResourceError("b"), DivergedError("c")])
+def test_a_new_run_that_fails_before_its_first_step_leaves_nothing(tmp_path: Path, error: BertkitError) -> None:
+    _refused(RunFolder(tmp_path / "new"), error, has_begun=False)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "there").mkdir()
+    _refused(RunFolder(tmp_path / "there"), error, has_begun=False)
+    assert [entry.name for entry in (tmp_path / "there").iterdir()] == [".lock"]
+
+
+def test_a_run_that_fails_later_or_is_resumed_leaves_all(tmp_path: Path) -> None:
+    begun = RunFolder(tmp_path / "begun")
+    _refused(begun, InputError("a"), has_begun=True)
+    assert begun.has_checkpoint and begun.metrics.exists()
+    _refused(begun, InputError("a"), has_begun=False)
+    assert begun.has_checkpoint and begun.metrics.exists()
+
+
+def test_one_process_has_a_run(tmp_path: Path) -> None:
+    _start(tmp_path, {"seed": 0})
+    with (
+        RunFolder(tmp_path).claim({"seed": 0}),
+        pytest.raises(ResourceError, match="in use by another process"),
+        RunFolder(tmp_path).claim({"seed": 0}),
+    ):
+        pass

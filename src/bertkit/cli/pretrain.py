@@ -136,7 +136,7 @@ def pretrain(
     options = choices.options(preset)
 
     if dry_run:
-        from bertkit.recipes.pretrain import describe_run
+        from bertkit.recipes.estimate import describe_run
 
         if Launch.read().rank == 0:
             print(describe_run(data, options))

@@ -1,25 +1,30 @@
-"""- what a run will take and come to, and how it came out."""
+"""What a pre-training run will cost and come to, estimated before it begins, and what it came to."""
 
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bertkit.core.console import format_duration, note
+from bertkit.core.console import counted, format_duration, note
 from bertkit.core.distributed import ProcessGroup
-from bertkit.core.errors import MemoryLimitError
+from bertkit.core.errors import InputError, MemoryLimitError
+from bertkit.core.files import read_json, write_json
 from bertkit.core.machine import tune_allocator
+from bertkit.core.records import from_json
 from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.data.instances.stages import BatchPhase
 from bertkit.model.config import BertConfig
 from bertkit.recipes.options import MachineCost, PretrainOptions
+from bertkit.recipes.pretrain_model import init_from_corpus
 from bertkit.recipes.pretrain_setup import PretrainSetup
 from bertkit.recipes.step_cost import StepCost, measure_step
-from bertkit.training.schedule import ShortBudgetError
+from bertkit.training.run_folder import RunFolder, as_yaml
+from bertkit.training.schedule import ShortBudgetError, TrainingResult
 
 _GAIN = 0.5
 _FIRST_TOKENS = 75_000
@@ -31,8 +36,8 @@ RULE = f"unigram entropy - {_GAIN} ln(1 + tokens / {_FIRST_TOKENS:,}), fitted to
 def expected_loss(options: PretrainOptions, unigram_entropy: float, tokens: float) -> float | None:
     """Masked-LM loss after so many tokens, or None where nothing like it was measured.
 
-    A run that starts from random weights stands still at the unigram entropy for millions of tokens, for how many
-    nobody knows; only those with informed initial weights learn from the start.
+    A run that starts from random weights stays at the unigram entropy for millions of tokens, and how many cannot be
+    told before; only those with informed initial weights learn from the start.
     """
     if options.initial_weights != "informed":
         return None
@@ -75,7 +80,7 @@ class RunCost:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
-    """Estimated, or as it came out."""
+    """What a run comes to: estimated, or actual."""
 
     steps: int
     tokens: int
@@ -105,7 +110,7 @@ class RunOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Of one size."""
+    """Of a run with a budget, for one size of its model."""
 
     size: str
     parameters: int
@@ -119,39 +124,12 @@ class Estimate:
     memory: int
     """Bytes."""
 
-    @classmethod
-    def of(
-        cls,
-        size: str,
-        parameters: int,
-        options: PretrainOptions,
-        cost: RunCost,
-        *,
-        seconds_left: float,
-        corpus_tokens: int,
-        unigram_entropy: float,
-    ) -> Estimate:
-        """For the time that is left when preparations are over."""
-        assert options.training.budget_seconds is not None
-        steps, tokens = cost.within(seconds_left)
-        return cls(
-            size=size,
-            parameters=parameters,
-            batch_size=options.batch_size,
-            seconds=options.training.budget_seconds,
-            steps=round(steps),
-            tokens=round(tokens),
-            corpus_tokens=corpus_tokens,
-            loss=expected_loss(options, unigram_entropy, tokens),
-            memory=cost.cost.memory,
-        )
-
     def describe(self) -> str:
         """In one line."""
         return f"{self.size}: {self.tokens:,} tokens for {self.parameters:,} parameters"
 
     def outcome(self, machine: MachineCost) -> RunOutcome:
-        """What it is held against in the end."""
+        """What the run is compared with in the end."""
         return RunOutcome(
             steps=self.steps,
             tokens=self.tokens,
@@ -185,86 +163,170 @@ class Estimate:
         return {**asdict(self), "loss_rule": RULE, **asdict(self.outcome(machine))}
 
 
+def estimate_run(
+    setup: PretrainSetup, cost: StepCost, unigram_entropy: float, *, used: float, size: str = ""
+) -> Estimate:
+    """What the run comes to when `used` seconds of its budget are over before its first step.
+
+    Raises `ShortBudgetError` where the rest does not hold one.
+    """
+    options, prepared = setup.options, setup.data.prepared
+    budget, run = options.training.budget_seconds, RunCost(setup.stages, cost, options.instances.seq_length)
+    assert budget is not None
+    steps, tokens = run.within(max(0.0, budget - used))
+    if round(steps) == 0:
+        raise ShortBudgetError(budget, prepared=used, step=run.first_step())
+    return Estimate(
+        size=size,
+        parameters=setup.parameters,
+        batch_size=options.batch_size,
+        seconds=budget,
+        steps=round(steps),
+        tokens=round(tokens),
+        corpus_tokens=prepared.num_tokens if isinstance(prepared, PreparedCorpus) else prepared.manifest.tokens,
+        loss=expected_loss(options, unigram_entropy, tokens),
+        memory=cost.memory,
+    )
+
+
+_MEASURED_SECONDS, _MEASURED_SHARE = 3.0, 0.01
+"""Of a budget, to measure a step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What `RunFolder.plan` holds."""
+
+    estimated: RunOutcome
+    actual: RunOutcome | None = None
+
+
+def estimate_once(
+    setup: PretrainSetup, run: RunFolder, unigram_entropy: float, machine: MachineCost, started: float
+) -> RunOutcome | None:
+    """What a run with a budget comes to, kept in its folder; of a resumed one, what was estimated at its start.
+
+    `started` is when the budget began, by `time.perf_counter`. None for a run of a number of steps, and for several
+    processes: what they exchange is not in the cost of a step.
+    """
+    budget = setup.options.training.budget_seconds
+    if budget is None or setup.group.size > 1:
+        return None
+    if run.has_checkpoint:
+        if not run.plan.exists():
+            return None
+        known = _read_estimate(run.plan)
+        return replace(known, kilowatt_hours=machine.kilowatt_hours(budget), price=machine.price(budget))
+    cost = measure_step(setup, min(_MEASURED_SECONDS, _MEASURED_SHARE * budget))
+    estimate = estimate_run(setup, cost, unigram_entropy, used=time.perf_counter() - started)
+    estimated = estimate.outcome(machine)
+    write_json(run.plan, {"estimated": asdict(estimated)})
+    note(f"estimated: {estimated.describe()}")
+    return estimated
+
+
+def _read_estimate(path: Path) -> RunOutcome:
+    value = read_json(path)
+    try:
+        return from_json(_Plan, value).estimated
+    except InputError as error:
+        raise InputError(f"{path} is not what was written ({error}): remove it, the run does without") from None
+
+
+def compare_with_estimate(
+    estimated: RunOutcome, result: TrainingResult, machine: MachineCost, run: RunFolder
+) -> RunOutcome:
+    """Say what the run came to beside its estimate, and keep both in its folder; returns the first."""
+    losses = [value for name, value in result.evaluation.items() if name.endswith("/masked_lm_loss")]
+    actual = RunOutcome(
+        steps=result.steps,
+        tokens=result.tokens,
+        loss=statistics.fmean(losses),
+        memory=result.memory,
+        kilowatt_hours=machine.kilowatt_hours(result.clock_seconds),
+        price=machine.price(result.clock_seconds),
+    )
+    write_json(run.plan, {"estimated": asdict(estimated), "actual": asdict(actual)})
+    note(f"estimated: {estimated.describe()}\nactual: {actual.describe()}")
+    return actual
+
+
+_BYTES_A_PARAMETER = 16
+"""Weight, gradient and two moments in float32."""
+
+
+def describe_run(data: Path, options: PretrainOptions) -> str:
+    """Model, corpus, epochs, memory, the time or the steps that a few passes lead to expect, and all options."""
+    tune_allocator()
+    setup = PretrainSetup.of(data, options, ProcessGroup())
+    cost, training = measure_step(setup), setup.options.training
+    run = RunCost(setup.stages, cost, setup.options.instances.seq_length)
+    if training.steps is not None:
+        seconds, steps = run.seconds(training.steps), float(training.steps)
+        estimated = f"{format_duration(seconds)} for {counted(training.steps, 'step')}"
+    else:
+        assert training.budget_seconds is not None
+        seconds, (steps, _) = training.budget_seconds, run.within(training.budget_seconds)
+        estimated = f"{steps:,.0f} steps in {format_duration(seconds)}"
+    return (
+        f"{setup.describe()}\n"
+        f"{_BYTES_A_PARAMETER * setup.parameters / 2**20:,.0f} MiB for weights, gradients and moments, "
+        f"{cost.memory / 2**20:,.0f} MiB in all at the most here\n"
+        f"{seconds / steps:.2f} s a step here on average: {estimated}\n"
+        f"{as_yaml(setup.config())}"
+    )
+
+
 _UPDATES = 4000
 _BATCH_POWERS = range(3, 13)
 
 
-@dataclass(frozen=True)
-class _Preparations:
-    """Measured once: what they take and what they find does not depend on the size."""
-
-    seconds: float
-    unigram_entropy: float
-    """In nats."""
-
-
 def plan_run(data: Path, options: PretrainOptions, sizes: Mapping[str, BertConfig]) -> list[Estimate]:
-    """Predictions of the sizes that were tried, ascending; the last one is chosen.
+    """Estimates of the sizes that were tried, ascending; the last one is chosen.
 
     Among several it is the largest that sees at least one token for each parameter of its layers, with the batch that
     makes some 4,000 updates of them, those with smaller batches on the way not counted: about what the runs of
-    docs/results.md had. For a single size the batch stays.
-    A size that the device's memory does not hold ends the list, too.
+    docs/results.md had. For a single size the batch stays. A size that the device's memory does not hold ends the
+    list, too.
     """
     tune_allocator()
-    predictions: list[Estimate] = []
-    preparations: _Preparations | None = None
+    estimates: list[Estimate] = []
+    preparations: tuple[float, float] | None = None
     for size, model in sizes.items():
         note(f"measuring {size}")
         start = time.perf_counter()
         try:
             setup = PretrainSetup.of(data, replace(options, model=model), ProcessGroup())
-            if preparations is None:
-                preparations = _prepare(setup, start)
+            if preparations is None:  # what they take and what they find does not depend on the size
+                entropy = _prepare(setup)
+                preparations = time.perf_counter() - start, entropy
+            used, entropy = preparations
             cost = measure_step(setup)
             if len(sizes) > 1:
-                fitting = _with_fitting_batch(setup.options, cost, preparations.seconds)
+                fitting = _with_fitting_batch(setup.options, cost, used)
                 del setup  # two models are not held at once
                 setup = PretrainSetup.of(data, fitting, ProcessGroup())
                 cost = measure_step(setup)
-            prediction = estimate_run(setup, cost, preparations.unigram_entropy, size=size, used=preparations.seconds)
+            estimate = estimate_run(setup, cost, entropy, size=size, used=used)
         except (MemoryLimitError, ShortBudgetError) as error:
-            if not predictions:
+            if not estimates:
                 raise
             note(f"{size} is too large: {error}")
             break
         layers = sum(parameter.numel() for parameter in setup.objective.module.bert.layers.parameters())
-        if predictions and prediction.tokens < layers:
+        if estimates and estimate.tokens < layers:
             break
-        predictions.append(prediction)
-    return predictions
+        estimates.append(estimate)
+    return estimates
 
 
-def estimate_run(
-    setup: PretrainSetup, cost: StepCost, unigram_entropy: float, *, used: float, size: str = ""
-) -> Estimate:
-    """What the run will come to when `used` seconds of its budget are over before its first step.
-
-    Raises `ShortBudgetError` where the rest does not hold one.
-    """
-    budget = setup.options.training.budget_seconds
-    assert budget is not None
+def _prepare(setup: PretrainSetup) -> float:
+    """Do what a run does before its first step; return the entropy of the words' frequencies."""
     prepared = setup.data.prepared
-    run = RunCost(setup.stages, cost, setup.options.instances.seq_length)
-    prediction = Estimate.of(
-        size,
-        setup.parameters,
-        setup.options,
-        run,
-        seconds_left=max(0.0, budget - used),
-        corpus_tokens=prepared.num_tokens if isinstance(prepared, PreparedCorpus) else prepared.manifest.tokens,
-        unigram_entropy=unigram_entropy,
-    )
-    if prediction.steps == 0:
-        raise ShortBudgetError(budget, prepared=used, step=run.first_step())
-    return prediction
-
-
-def _prepare(setup: PretrainSetup, start: float) -> _Preparations:
     if setup.options.initial_weights == "informed":
-        setup.inform()
-    entropy = setup.unigram_entropy()
-    return _Preparations(time.perf_counter() - start, entropy)
+        assert isinstance(prepared, PreparedCorpus)
+        init_from_corpus(setup.objective.module, setup.options, prepared)
+    return setup.data.unigram_entropy()
 
 
 def _with_fitting_batch(options: PretrainOptions, cost: StepCost, used: float) -> PretrainOptions:

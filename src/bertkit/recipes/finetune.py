@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from bertkit.core.console import note
-from bertkit.core.files import atomic_folder, exclusive, write_json
+from bertkit.core.files import atomic_folder, write_json
 from bertkit.core.machine import tune_allocator
 from bertkit.recipes.finetune_result import FinetuneResult
 from bertkit.recipes.finetune_seed import run_seed, seed_result
@@ -16,7 +16,7 @@ from bertkit.recipes.finetune_setup import FinetuneSetup
 from bertkit.recipes.options import FinetuneOptions
 from bertkit.recipes.seeds import run_side_by_side, seeds_at_once
 from bertkit.tasks.data import TaskData
-from bertkit.training.run_folder import settle_config
+from bertkit.training.run_folder import RunFolder
 
 
 def finetune(
@@ -24,36 +24,38 @@ def finetune(
 ) -> FinetuneResult:
     """Fine-tune the encoder in the folder `model` once a seed and write the best seed's to `out/model`.
 
-    `resume` None goes on with a run of the same options in `out` (more seeds than before are added to those that are
-    done), True insists on one, False starts over.
+    `resume` None resumes a run of the same options in `out` (more seeds than before are added to those that are done),
+    True insists on one, False starts over.
     """
     tune_allocator()
     setup = FinetuneSetup.of(model, data, options)
-    with exclusive(out):
-        settle_config(out, setup.config(), resume)
+    run = RunFolder(out)
+    with run.claim(setup.config(), resume):
         note(setup.describe())
         for warning in setup.warnings():
             note(warning)
-        folders = {seed: out / f"seed-{seed}" for seed in range(options.seed, options.seed + options.seeds)}
+        folders = {seed: run.seed(seed) for seed in range(options.seed, options.seed + options.seeds)}
         at_once = seeds_at_once(setup)
         if at_once > 1:
             threads = max(1, torch.get_num_threads() // at_once)
             note(f"{at_once} seeds at a time, threads of each: {threads}")
-            pending = {seed: run for seed, run in folders.items() if seed_result(run) is None}
+            pending = {seed: folder for seed, folder in folders.items() if seed_result(folder) is None}
             run_side_by_side(setup, pending, at_once=at_once, threads=threads)
-        results = [run_seed(setup, seed, run) for seed, run in folders.items()]
+        results = [run_seed(setup, seed, folder) for seed, folder in folders.items()]
         result = FinetuneResult(
             name=data.name,
-            model=out / "model",
+            run=run,
+            model=run.model,
+            options=options,
             dev=setup.dev_name,
             dev_instances=setup.dev,
             select_by=setup.select_by,
             chance=setup.chance,
             seeds=tuple(results),
         )
-        with atomic_folder(result.model) as folder:
-            shutil.copytree(folders[result.best.seed] / "model", folder, dirs_exist_ok=True)
-        write_json(out / "results.json", result.to_json())
+        with atomic_folder(run.model) as copy:
+            shutil.copytree(folders[result.best.seed].model, copy, dirs_exist_ok=True)
+        write_json(run.results, result.to_json())
     if (advice := result.advice()) is not None:
         note(advice)
     return result

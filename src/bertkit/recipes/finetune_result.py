@@ -12,8 +12,10 @@ from typing import Any
 from rich.table import Table
 from scipy import stats
 
+from bertkit.recipes.options import FinetuneOptions
 from bertkit.tasks.contract import TaskInstances
 from bertkit.tasks.evaluation import metric_range
+from bertkit.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +37,13 @@ class SeedResult:
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneResult:
-    """All seeds; `model` is the folder of the one that is best on dev."""
+    """All seeds, and what a report on them needs."""
 
     name: str
+    run: RunFolder
     model: Path
+    """Folder of the seed that is best on dev."""
+    options: FinetuneOptions
     dev: str
     """What the dev figures were measured on."""
     dev_instances: TaskInstances[Any]

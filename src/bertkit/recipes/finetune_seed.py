@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +25,9 @@ from bertkit.recipes.finetune_setup import FinetuneSetup, starting_model
 from bertkit.tasks.contract import PLAIN, LossShape, Task, TaskInstances
 from bertkit.tasks.model import TaskModel, save_task_model
 from bertkit.training.layerwise import layerwise_schedules
-from bertkit.training.loop import BEST_FILE, train
+from bertkit.training.loop import train
 from bertkit.training.options import TrainingOptions
+from bertkit.training.run_folder import RunFolder
 from bertkit.training.step import LossTerm
 
 
@@ -121,23 +120,19 @@ class FinetuneObjective:
         return {self.task.kind: LossTerm(self.task.loss(outputs, targets, bounds, self.shape), correct)}
 
 
-_RESULT = "result.json"
-
-
-def seed_result(run: Path) -> SeedResult | None:
+def seed_result(run: RunFolder) -> SeedResult | None:
     """What a seed that is done has left in its folder."""
-    return SeedResult(**read_json(run / _RESULT)) if (run / _RESULT).is_file() else None
+    return SeedResult(**read_json(run.result)) if run.result.is_file() else None
 
 
-def run_seed(setup: FinetuneSetup, seed: int, run: Path) -> SeedResult:
-    """Train, measure and write `run/model`, going on where that was stopped; what only training needs is removed."""
+def run_seed(setup: FinetuneSetup, seed: int, run: RunFolder) -> SeedResult:
+    """Train, measure and write `run.model`, or resume where that was stopped; what only training needs is removed."""
     result = seed_result(run) or _train(setup, seed, run)
-    shutil.rmtree(run / "checkpoints", ignore_errors=True)
-    (run / BEST_FILE).unlink(missing_ok=True)
+    run.discard_training_state()
     return result
 
 
-def _train(setup: FinetuneSetup, seed: int, run: Path) -> SeedResult:
+def _train(setup: FinetuneSetup, seed: int, run: RunFolder) -> SeedResult:
     options = setup.options
     model = starting_model(setup.folder, setup.model_config, setup.task, options, seed).to(setup.device)
     loader = FinetuneLoader(
@@ -178,7 +173,7 @@ def _train(setup: FinetuneSetup, seed: int, run: Path) -> SeedResult:
         examples={name: len(part.examples) for name, part in setup.parts().items()},
         results={"dev": trained.best} | ({} if test is None else {"test": test}),
     )
-    save_task_model(run / "model", model, task, setup.tokenizer, card)
+    save_task_model(run.model, model, task, setup.tokenizer, card)
     result = SeedResult(
         seed=seed,
         dev=trained.best,
@@ -187,7 +182,7 @@ def _train(setup: FinetuneSetup, seed: int, run: Path) -> SeedResult:
         steps=trained.steps,
         failed=setup.dev_tells and trained.best[setup.select_by] <= setup.chance,
     )
-    write_json(run / _RESULT, asdict(result))
+    write_json(run.result, asdict(result))
     return result
 
 

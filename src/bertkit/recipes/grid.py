@@ -12,14 +12,14 @@ from typing import Any
 from rich.table import Table
 
 from bertkit.core.console import note
-from bertkit.core.files import atomic_folder, exclusive, write_json
+from bertkit.core.files import atomic_folder, write_json
 from bertkit.recipes.finetune import finetune
 from bertkit.recipes.finetune_result import FinetuneResult, SeedResult, deviation
 from bertkit.recipes.finetune_seed import seed_result
 from bertkit.recipes.finetune_setup import FinetuneSetup
 from bertkit.recipes.options import FinetuneOptions, GridOptions
 from bertkit.tasks.data import TaskData
-from bertkit.training.run_folder import settle_config
+from bertkit.training.run_folder import RunFolder
 
 GRID_COLUMNS = ("batch", "rate", "epochs", "mean ± sd", "best")
 """Of the table of settings; the last two are of the dev metric over the seeds."""
@@ -49,8 +49,9 @@ class GridResult:
     settings: tuple[SettingResult, ...]
     """With the seeds that every setting got, by which they were compared."""
     best: FinetuneResult
-    run: Path
-    """Run folder of the chosen setting."""
+    """Its run folder is the chosen setting's, its model that of the grid."""
+    run: RunFolder
+    """Of the grid."""
 
     @property
     def chosen(self) -> SettingResult:
@@ -118,45 +119,45 @@ def finetune_grid(
     """
     settings = list(grid.settings(options))
     setup = FinetuneSetup.of(model, data, options)
-    with exclusive(out):
-        settle_config(out, setup.config() | grid.tried(), resume)
+    run = RunFolder(out)
+    with run.claim(setup.config() | grid.tried(), resume):
         done: list[SettingResult] = []
         for number, setting in enumerate(settings, 1):
             description = f"setting {number} of {len(settings)}"
-            seeds = _run(model, data, _folder(out, setting), setting, description)
+            seeds = _run(model, data, _folder(run, setting), setting, description)
             done.append(SettingResult(setting=setting, seeds=tuple(seeds)))
             best = best_setting(done, setup.select_by)
             for one in done:
                 if one is not best:
-                    _remove_weights(_folder(out, one.setting))
+                    _remove_weights(_folder(run, one.setting))
         chosen = replace(best.setting, seeds=grid.seeds_of_best(options, len(setup.train.examples)))
-        result = finetune(model, data, _folder(out, chosen), chosen)
-        best_result = replace(result, model=out / "model")
-        found = GridResult(settings=tuple(done), best=best_result, run=_folder(out, chosen))
-        with atomic_folder(out / "model") as folder:
-            shutil.copytree(result.model, folder, dirs_exist_ok=True)
-        write_json(out / "results.json", found.to_json())
+        result = finetune(model, data, _folder(run, chosen).path, chosen)
+        found = GridResult(settings=tuple(done), best=replace(result, model=run.model), run=run)
+        with atomic_folder(run.model) as copy:
+            shutil.copytree(result.model, copy, dirs_exist_ok=True)
+        write_json(run.results, found.to_json())
     return found
 
 
-def _folder(out: Path, setting: FinetuneOptions) -> Path:
-    name = f"batch-{setting.batch_size}-rate-{setting.learning_rate:g}-epochs-{setting.epochs}"
-    return out / "settings" / name
+def _folder(run: RunFolder, setting: FinetuneOptions) -> RunFolder:
+    return run.setting(f"batch-{setting.batch_size}-rate-{setting.learning_rate:g}-epochs-{setting.epochs}")
 
 
-def _run(model: Path, data: TaskData, folder: Path, setting: FinetuneOptions, description: str) -> Sequence[SeedResult]:
+def _run(
+    model: Path, data: TaskData, folder: RunFolder, setting: FinetuneOptions, description: str
+) -> Sequence[SeedResult]:
     """Fine-tune, or read what was found before."""
-    runs = [folder / f"seed-{seed}" for seed in range(setting.seed, setting.seed + setting.seeds)]
+    runs = [folder.seed(seed) for seed in range(setting.seed, setting.seed + setting.seeds)]
     found = [seed_result(run) for run in runs]
     before = [result for result in found if result is not None]
     if len(before) == len(runs):
         return before
-    note(f"{description}: {folder.name}")
+    note(f"{description}: {folder.path.name}")
     # Seeds whose weights were removed cannot be compared by them with new ones.
-    lost = any(result is not None and not (run / "model").is_dir() for run, result in zip(runs, found, strict=True))
-    return finetune(model, data, folder, setting, resume=False if lost else None).seeds
+    lost = any(result is not None and not run.model.is_dir() for run, result in zip(runs, found, strict=True))
+    return finetune(model, data, folder.path, setting, resume=False if lost else None).seeds
 
 
-def _remove_weights(folder: Path) -> None:
-    for path in [*folder.glob("seed-*/model"), folder / "model"]:
-        shutil.rmtree(path, ignore_errors=True)
+def _remove_weights(run: RunFolder) -> None:
+    for folder in (*run.seeds(), run):
+        shutil.rmtree(folder.model, ignore_errors=True)

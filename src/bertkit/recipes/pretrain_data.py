@@ -7,16 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+import numpy as np
+
 from bertkit.core.errors import InputError
 from bertkit.core.files import sha256
 from bertkit.data.corpus.manifest import changed_manifest
-from bertkit.data.corpus.prepared import PreparedCorpus
+from bertkit.data.corpus.prepared import PreparedCorpus, token_counts
 from bertkit.data.instances.batches import InstanceSource
 from bertkit.data.instances.drawn import DrawnInstances, FullSentences
 from bertkit.data.instances.fixed import FixedInstances, Prepared, open_prepared
+from bertkit.data.instances.google_files import LABELS
 from bertkit.data.instances.masking import MaskingOptions
 from bertkit.data.instances.sampling import InstanceOptions, check_documents
 from bertkit.recipes.options import PretrainOptions
+from bertkit.recipes.pretrain_objective import unigram_entropy
+
+_COUNTED_TOKENS = 1 << 24
+"""Enough for the entropy of the frequencies."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,12 @@ class PretrainData:
         return cls(
             prepared, _fingerprint(folder, *options.held_out), options, _for_training(prepared, options), held_out
         )
+
+    def unigram_entropy(self) -> float:
+        """Of the text, or of what is predicted in fixed instances, in nats."""
+        if isinstance(self.prepared, FixedInstances):
+            return unigram_entropy(np.bincount(self.prepared.arrays[LABELS]))
+        return unigram_entropy(token_counts(self.prepared, _COUNTED_TOKENS))
 
 
 def _fingerprint(*folders: Path) -> str:

@@ -2,54 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from bertkit.core.console import counted, format_duration, note
-from bertkit.core.devices import autocast, full_memory_named, resolve_precision, token_budget
+from bertkit.core.console import counted, format_duration
+from bertkit.core.devices import full_memory_named, resolve_precision, token_budget
 from bertkit.core.distributed import ProcessGroup
-from bertkit.core.errors import InputError
-from bertkit.core.files import atomic_folder
-from bertkit.data.corpus.prepared import PreparedCorpus, token_counts
-from bertkit.data.corpus.word_vectors import word_vectors
-from bertkit.data.instances.batches import InstanceSource, PretrainingBatch
-from bertkit.data.instances.fixed import FixedInstances, Prepared
-from bertkit.data.instances.google_files import LABELS
-from bertkit.data.instances.loader import AHEAD, StagedLoader, evaluation_batches
+from bertkit.data.instances.loader import AHEAD, StagedLoader
 from bertkit.data.instances.stages import BatchPhase, plan_stages
-from bertkit.model.initialization import (
-    initialize,
-    position_dimensions,
-    start_with_frequencies,
-    start_with_neighbours,
-    start_with_word_vectors,
-)
-from bertkit.model.pretraining import PretrainingModel, PretrainingOutput
-from bertkit.pretrained.folder import ModelFolder, write_model_folder
-from bertkit.recipes.cards import pretraining_card
 from bertkit.recipes.options import PretrainOptions
 from bertkit.recipes.pretrain_data import PretrainData
-from bertkit.recipes.pretrain_objective import PretrainingObjective, unigram_entropy
-from bertkit.text.tokenizer import Tokenizer
-from bertkit.training.parallel import Replicas, compile_layers, recompute_layers
-from bertkit.training.run_folder import as_yaml
+from bertkit.recipes.pretrain_model import starting_pretraining_model
+from bertkit.recipes.pretrain_objective import PretrainingObjective
+from bertkit.training.parallel import compile_layers, recompute_layers
 from bertkit.training.schedule import RunProgress
-from bertkit.training.step import Halving, LossTerm, StepFigures
 
 MAY_CHANGE = (
     *("data", "held_out"),  # places, of whose content there is a fingerprint
     *("micro_batch_tokens", "parallel", "activation_checkpointing", "compile"),  # how the work is cut and shared
 )
-"""Options that a run may go on with other values of: they do not decide its result."""
-
-_COUNTED_TOKENS = 1 << 24
-"""Enough for the entropy of the frequencies."""
+"""Options of which a resumed run may have other values: they do not decide its result."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +44,7 @@ class PretrainSetup:
         micro_batch_tokens = token_budget(group.device, "training", options.micro_batch_tokens)
         data = PretrainData.open(folder, replace(options, micro_batch_tokens=micro_batch_tokens))
         options = data.options
-        module = _new_module(options, data.prepared)
+        module = starting_pretraining_model(options, data.prepared)
         stages = plan_stages(
             options.stages,
             batch_size=options.batch_size,
@@ -120,10 +92,6 @@ class PretrainSetup:
             **asdict(self.options),
         }
 
-    def options_as_yaml(self) -> str:
-        """Every option, as the run's config.yaml has it."""
-        return as_yaml(self.config())
-
     def describe(self) -> str:
         """The run in one line."""
         options, training = self.options, self.options.training
@@ -144,87 +112,3 @@ class PretrainSetup:
             + (f" in {self.group.size} processes ({options.parallel})" if self.group.size > 1 else "")
             + (f", no flash attention as attention_dropout is {dropout:g}" if dropout and on_gpu else "")
         )
-
-    def inform(self) -> None:
-        """Let the weights start from what can be counted in the corpus."""
-        module, options, corpus = self.objective.module, self.options, self.data.prepared
-        assert isinstance(corpus, PreparedCorpus)
-        note("counting words and their neighbours, from which the weights start")
-        counts = token_counts(corpus)
-        dimensions = options.model.hidden_size - position_dimensions(options.model)
-        vectors = word_vectors(corpus, counts, dimensions, seed=options.training.seed)
-        start_with_neighbours(module.bert, options.model.initializer_range)
-        start_with_word_vectors(module.bert, torch.from_numpy(vectors))
-        start_with_frequencies(module.masked_lm.bias, torch.from_numpy(counts))
-
-    def unigram_entropy(self) -> float:
-        """Of the text, or of what is predicted in fixed instances, in nats."""
-        prepared = self.data.prepared
-        if isinstance(prepared, FixedInstances):
-            return unigram_entropy(np.bincount(prepared.arrays[LABELS]))
-        return unigram_entropy(token_counts(prepared, _COUNTED_TOKENS))
-
-    def evaluate(self, replicas: Replicas[PretrainingBatch, PretrainingOutput]) -> Mapping[str, float]:
-        """Figures of every held-out part, named `part/figure`."""
-        figures = {}
-        for name, source in self.data.held_out.items():
-            for figure, value in self._evaluate(source, replicas).items():
-                figures[f"{name}/{figure}"] = value
-        return figures
-
-    def _evaluate(
-        self, source: InstanceSource, replicas: Replicas[PretrainingBatch, PretrainingOutput]
-    ) -> dict[str, float]:
-        figures, halving = StepFigures(self.objective), Halving(self.objective, self.group)
-        assert self.options.micro_batch_tokens is not None
-        batches = evaluation_batches(
-            source,
-            micro_batch_tokens=self.options.micro_batch_tokens,
-            seed=self.options.training.seed,
-            max_sequences=self.options.evaluation_sequences,
-        )
-        for batch, counts in self.group.deal(batches):
-            found = halving.run([batch], partial(self._terms, replicas))
-            if counts:
-                for part, terms in found:
-                    figures.add(part, terms)
-        return figures.take(self.group)
-
-    def _terms(
-        self, replicas: Replicas[PretrainingBatch, PretrainingOutput], parts: Sequence[PretrainingBatch]
-    ) -> list[tuple[PretrainingBatch, Mapping[str, LossTerm]]]:
-        with autocast(self.options.training.precision, self.group.device):
-            return [(part, replicas.terms(part.to(self.group.device))) for part in parts]
-
-    def write_model(self, out: Path, weights: Mapping[str, Tensor], evaluation: Mapping[str, float]) -> None:
-        """Write the model folder from whole weights."""
-        options, prepared = self.options, self.data.prepared
-        next_sentence = options.instances.next_sentence
-        with torch.device("meta"):
-            module = PretrainingModel(options.model, next_sentence=next_sentence)
-        module.load_state_dict(weights, assign=True)
-        with atomic_folder(out) as folder:
-            write_model_folder(
-                folder,
-                module,
-                options.model,
-                architecture="BertForPreTraining" if next_sentence else "BertForMaskedLM",
-                card=pretraining_card(options, corpus=self.folder, contents=prepared.describe(), evaluation=evaluation),
-            )
-            token_types = options.model.type_vocab_size > 0
-            prepared.tokenizer.save_pretrained(folder, max_length=options.model.max_length, token_types=token_types)
-
-
-def _new_module(options: PretrainOptions, prepared: Prepared) -> PretrainingModel:
-    module = PretrainingModel(options.model, next_sentence=options.instances.next_sentence)
-    initialize(module, options.model.initializer_range, options.training.seed)
-    if options.initial_model is None:
-        return module
-    folder = ModelFolder.open(options.initial_model)
-    if Tokenizer.from_pretrained(folder.path).fingerprint != prepared.tokenizer_fingerprint:
-        raise InputError(
-            f"the corpus was prepared with another vocabulary than {options.initial_model} has: "
-            f"prepare it with --tokenizer {options.initial_model}"
-        )
-    folder.load_into(module, may_lack=("masked_lm.", "next_sentence.", "bert.pooler.")).show()
-    return module

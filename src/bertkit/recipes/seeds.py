@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -17,9 +16,10 @@ from bertkit.model.size import training_flops
 from bertkit.recipes.finetune_seed import run_seed
 from bertkit.recipes.finetune_setup import FinetuneSetup
 from bertkit.tasks.model import new_task_model
+from bertkit.training.run_folder import RunFolder
 
 
-def run_side_by_side(setup: FinetuneSetup, runs: Mapping[int, Path], *, at_once: int, threads: int) -> None:
+def run_side_by_side(setup: FinetuneSetup, runs: Mapping[int, RunFolder], *, at_once: int, threads: int) -> None:
     """Train the seeds of `runs` in their folders, `at_once` at a time, each with so many threads.
 
     What they say appears line by line, with the seed in front. An error in one ends the others; all resume from their
@@ -27,7 +27,7 @@ def run_side_by_side(setup: FinetuneSetup, runs: Mapping[int, Path], *, at_once:
     """
     processes = CallProcesses()
 
-    def train(seed: int, run: Path) -> None:
+    def train(seed: int, run: RunFolder) -> None:
         name = f"seed {seed}: "
         task = _SeedTask(setup, seed, run, threads)
         code = processes.call(_train, task, lambda line: note(line if line.startswith(name) else name + line))
@@ -53,7 +53,7 @@ def run_side_by_side(setup: FinetuneSetup, runs: Mapping[int, Path], *, at_once:
 class _SeedTask:
     setup: FinetuneSetup
     seed: int
-    run: Path
+    run: RunFolder
     threads: int
 
 

@@ -13,30 +13,26 @@ from bertkit.core.console import format_duration
 from bertkit.core.devices import describe_machine
 from bertkit.core.files import read_json
 from bertkit.recipes.estimate import RunOutcome
-from bertkit.recipes.pretrain import PLAN_FILE, YARDSTICKS_FILE
 from bertkit.reports.page import Commands, Fact, Plots, Report, Section, Table, settings_section, write_report
 from bertkit.reports.plots import Axis, Series, plot
-from bertkit.training.metrics import read_metrics
-from bertkit.training.run_folder import read_config
+from bertkit.training.run_folder import RunFolder
 
-REPORT_FILE = "report.html"
 _Lines = Sequence[Mapping[str, Any]]
 
 
-def write_pretraining_report(run: Path) -> Path:
-    """Write `run/report.html` from what a finished run has left in its folder."""
-    path = run / REPORT_FILE
-    write_report(path, pretraining_page(run))
-    return path
+def write_pretraining_report(run: RunFolder) -> Path:
+    """Write `run.report` from what a finished run has left in its folder."""
+    write_report(run.report, pretraining_page(run))
+    return run.report
 
 
-def pretraining_page(run: Path) -> Report:
+def pretraining_page(run: RunFolder) -> Report:
     """Lay out what was learnt on held-out text, how training went, and what it cost."""
-    lines = read_metrics(run)
+    lines = run.read_metrics()
     trained = [line for line in lines if line["kind"] == "train"]
     evaluated = [line for line in lines if line["kind"] == "evaluation"]
-    config = read_config(run)
-    model = shlex.quote(str(run / "model"))
+    config = run.read_config()
+    model = shlex.quote(str(run.model))
     commands = (
         f'bertkit fill-mask {model} "The capital of France is [MASK]."\n'
         f"bertkit finetune {model} --train TABLE --text COLUMN --label COLUMN --out FINETUNED\n"
@@ -44,7 +40,7 @@ def pretraining_page(run: Path) -> Report:
     )
     return Report(
         title="Pre-training",
-        lead=f"The model is in `{run / 'model'}`, trained on `{config['data']}`. {describe_machine()}.",
+        lead=f"The model is in `{run.model}`, trained on `{config['data']}`. {describe_machine()}.",
         notice=_left_out(trained),
         facts=_facts(trained, evaluated),
         sections=[
@@ -58,9 +54,10 @@ def pretraining_page(run: Path) -> Report:
     )
 
 
-def _unigram_entropy(run: Path) -> float | None:
-    path = run / YARDSTICKS_FILE
-    entropy: float | None = read_json(path)["baselines"]["unigram_entropy"] if path.is_file() else None
+def _unigram_entropy(run: RunFolder) -> float | None:
+    if not run.baselines.is_file():
+        return None
+    entropy: float = read_json(run.baselines)["baselines"]["unigram_entropy"]
     return entropy
 
 
@@ -127,9 +124,9 @@ def _held_out(evaluated: _Lines, figure: str) -> list[Series]:
     return [_series(part, evaluated, f"{part}/{figure}") for part in parts]
 
 
-def _outcome(run: Path) -> list[Section]:
+def _outcome(run: RunFolder) -> list[Section]:
     """What a budget was to come to, and came to."""
-    plan = read_json(run / PLAN_FILE) if (run / PLAN_FILE).is_file() else {}
+    plan = read_json(run.plan) if run.plan.is_file() else {}
     if "actual" not in plan:
         return []
     estimated, actual = (RunOutcome(**plan[name]).figures() for name in ("estimated", "actual"))

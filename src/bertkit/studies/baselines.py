@@ -30,6 +30,7 @@ from bertkit.text.sequences import EncodedExample
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.training.loop import train
 from bertkit.training.options import OptimizerOptions, TrainingOptions
+from bertkit.training.run_folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,7 @@ def finetune_few_labels(
         learning_rate=options.learning_rate, warmup_share=options.warmup_share, bias_correction=True
     )
     training = TrainingOptions(steps=steps, optimizer=optimizer, seed=seed, log_every=steps, checkpoint_every=steps)
-    train(FinetuneObjective(network, task), loader.batches, training, run, description=run.name)
+    train(FinetuneObjective(network, task), loader.batches, training, RunFolder(run), description=run.name)
     logits = compute_logits(
         network, unseen, max_tokens=token_budget(device, "evaluation"), precision=training.precision
     )

@@ -21,13 +21,14 @@ from bertkit.recipes.finetune import finetune
 from bertkit.recipes.finetune_result import FinetuneResult, deviation
 from bertkit.recipes.grid import finetune_grid
 from bertkit.recipes.options import FinetuneOptions, GridOptions
-from bertkit.reports.evaluation.pages import REPORT_FILE, write_grid_report, write_run_report
+from bertkit.reports.evaluation.pages import write_grid_report, write_run_report
 from bertkit.tasks.benchmarks import find_benchmark
 from bertkit.tasks.data import TaskData
 from bertkit.tasks.examples import Examples
 from bertkit.tasks.glue import GLUE, GlueEntry
 from bertkit.tasks.model import load_task_model
 from bertkit.text.tokenizer import Tokenizer
+from bertkit.training.run_folder import RunFolder
 
 GLUE_TASKS = tuple(dict.fromkeys(entry.benchmark for entry in GLUE if entry.metric is not None))
 """Names of the benchmarks that have a training set, in the paper's order."""
@@ -175,20 +176,19 @@ def _run(
 ) -> FinetuneResult:
     if grid is None:
         result = finetune(model, data, out, options, resume=resume)
-        if _is_stale(out / REPORT_FILE, out):
-            write_run_report(out, result, options)
+        if _is_stale(result.run.report, result.run):
+            write_run_report(result)
         return result
     found = finetune_grid(model, data, out, options, grid, resume=resume)
-    if _is_stale(out / REPORT_FILE, found.run):
-        write_grid_report(out, found, options)
+    if _is_stale(found.run.report, found.best.run):
+        write_grid_report(found)
     return found.best
 
 
-def _is_stale(report: Path, run: Path) -> bool:
-    """Whether a seed has finished since the page was written."""
-    return not report.exists() or report.stat().st_mtime < max(
-        path.stat().st_mtime for path in run.glob("seed-*/result.json")
-    )
+def _is_stale(report: Path, run: RunFolder) -> bool:
+    """Whether a seed has ended since the page was written."""
+    ended = [seed.result.stat().st_mtime for seed in run.seeds() if seed.result.exists()]
+    return not report.exists() or report.stat().st_mtime < max(ended)
 
 
 def _read_diagnostic(data: Path, encoding_errors: EncodingErrors) -> Examples | None:
@@ -218,6 +218,6 @@ def _measure_diagnostic(model: Path, examples: Examples, options: FinetuneOption
 
 
 def _write(out: Path, result: GlueResult) -> None:
-    write_json(out / "results.json", result.to_json())
+    write_json(RunFolder(out).results, result.to_json())
     with atomic_path(out / "results.md") as path:
         path.write_text(result.markdown(), encoding="utf-8")

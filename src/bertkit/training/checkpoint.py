@@ -24,8 +24,9 @@ from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder, full_disk_named, read_json, sha256, write_json
 from bertkit.core.records import from_json
+from bertkit.training.run_folder import CHECKPOINT_PREFIX
 
-_PREFIX, _STATE_FILE, _SUFFIX = "step-", "state.json", ".safetensors"
+_STATE_FILE, _SUFFIX = "state.json", ".safetensors"
 
 _NOT_SHARED = "{} is not the same folder on all machines: give --out one on a file system that they share"
 
@@ -49,11 +50,6 @@ class _State:
     progress: dict[str, Any]
     sha256: dict[str, str]
     """Of the files of tensors, by name without suffix."""
-
-
-def has_checkpoint(folder: Path) -> bool:
-    """Whether a run has written one into the folder, whole or damaged."""
-    return any(folder.glob(f"{_PREFIX}*"))
 
 
 class Checkpoints:
@@ -122,7 +118,7 @@ class Checkpoints:
             pending.result()
 
     def _write(self, tensors: dict[str, Any], progress: Progress) -> None:
-        group, path = self._background, self._folder / f"{_PREFIX}{progress.step:08d}"
+        group, path = self._background, self._folder / f"{CHECKPOINT_PREFIX}{progress.step:08d}"
         digests: dict[str, str] = {}
         with ExitStack() as stack:
             folder = path
@@ -144,7 +140,7 @@ class Checkpoints:
                 shutil.rmtree(old)
 
     def _folders(self) -> list[Path]:
-        return sorted(self._folder.glob(f"{_PREFIX}*"))
+        return sorted(self._folder.glob(f"{CHECKPOINT_PREFIX}*"))
 
     def _newest_whole(self) -> tuple[Path, _State] | None:
         """The newest checkpoint whose files are what was written, with its state."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Generic
 
 import torch
@@ -19,14 +18,13 @@ from bertkit.core.files import atomic_path, remove_leftovers
 from bertkit.core.randomness import derive_key
 from bertkit.training.checkpoint import Checkpoints, Progress
 from bertkit.training.guard import StepGuard
-from bertkit.training.metrics import MetricsLog, StepProfile, read_metrics
+from bertkit.training.metrics import MetricsLog, StepProfile
 from bertkit.training.optimizers import ParameterSchedule, new_optimizer
 from bertkit.training.options import TrainingOptions
 from bertkit.training.parallel import Replicas
+from bertkit.training.run_folder import RunFolder
 from bertkit.training.schedule import RunProgress, TrainingResult
 from bertkit.training.step import Halving, LossTerm, MicroBatchT, Objective, OutputsT, StepFigures
-
-BEST_FILE = "best.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +50,7 @@ def train(
     objective: Objective[MicroBatchT, OutputsT],
     batches: Callable[[int, int], Iterator[Sequence[MicroBatchT]]],
     options: TrainingOptions,
-    run: Path,
+    run: RunFolder,
     *,
     replicas: Replicas[MicroBatchT, OutputsT] | None = None,
     evaluate: Callable[[], Mapping[str, float]] | None = None,
@@ -84,13 +82,13 @@ def train(
         loop.checkpoints,
         MetricsLog(run, steps_before, group) as log,
         progress(description, clock.total, clock.unit, done=clock.done(steps_before)) as bar,
-        StepProfile(run) if profile and group.is_main else nullcontext() as recorder,
+        StepProfile(run.profile) if profile and group.is_main else nullcontext() as recorder,
     ):
         loop.run_steps(batches(steps_before, clock.stop), log, bar, recorder)
     if loop.is_out_of_patience:
         note(f"ended after step {loop.result.steps}: no better {options.select_by} in {options.patience} evaluations")
     if options.select_by is not None and loop.result.best:
-        objective.module.load_state_dict(load_file(run / BEST_FILE))
+        objective.module.load_state_dict(load_file(run.best_weights))
     return loop.result
 
 
@@ -101,7 +99,7 @@ class _Loop(Generic[MicroBatchT, OutputsT]):
         self,
         objective: Objective[MicroBatchT, OutputsT],
         options: TrainingOptions,
-        run: Path,
+        run: RunFolder,
         replicas: Replicas[MicroBatchT, OutputsT],
         clock: RunProgress,
         evaluate: Callable[[], Mapping[str, float]] | None,
@@ -115,7 +113,7 @@ class _Loop(Generic[MicroBatchT, OutputsT]):
         self.optimizer = new_optimizer(objective.module.named_parameters(), options.optimizer, schedules)
         self.guard = StepGuard(self.group, options.spike_deviations)
         self.halving = Halving(objective, self.group)
-        self.checkpoints = Checkpoints(run / "checkpoints", options.keep_checkpoints, self.group)
+        self.checkpoints = Checkpoints(run.checkpoints, options.keep_checkpoints, self.group)
         self.figures = StepFigures(objective, matrix_peak)
         self.result = TrainingResult()
         self.timed_until = self.logged_at = self.saved_at = 0
@@ -206,7 +204,7 @@ class _Loop(Generic[MicroBatchT, OutputsT]):
         result.since_best += 1
         if chosen is not None and (not result.best or result.evaluation[chosen] > result.best[chosen]):
             result.best, result.since_best = result.evaluation, 0
-            with atomic_path(self.run / BEST_FILE) as path:
+            with atomic_path(self.run.best_weights) as path:
                 save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, path)
         with self.group.together():
             times = {"seconds": result.seconds, "wall_seconds": self.clock.seconds()}
@@ -224,7 +222,7 @@ class _Loop(Generic[MicroBatchT, OutputsT]):
     def resume(self) -> int:
         """Load the newest whole checkpoint, if there is one; return how many steps it has."""
         with self.group.together():
-            for folder in (self.run, self.run / "checkpoints") if self.group.is_main else ():
+            for folder in (self.run.path, self.run.checkpoints) if self.group.is_main else ():
                 remove_leftovers(folder)
         tensors = self.state()
         found = self.checkpoints.load(tensors)
@@ -232,13 +230,13 @@ class _Loop(Generic[MicroBatchT, OutputsT]):
             return 0
         self.optimizer.load_state(tensors)
         self.guard.load_state(tensors)
-        note(f"resuming {self.run} from step {found.step}")
+        note(f"resuming {self.run.path} from step {found.step}")
         self.result = TrainingResult(**found.figures)
         self.halving.times = self.result.halvings
         self.clock.go_on(self.result)
         self.timed_until = self.logged_at = self.saved_at = found.step
         if self.watch is not None:
-            for line in read_metrics(self.run):
+            for line in self.run.read_metrics():
                 if line["kind"] == "train" and line["step"] <= found.step:
                     self.watch(int(line["step"]), line)
         return found.step

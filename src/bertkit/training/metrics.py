@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
@@ -21,6 +20,7 @@ from bertkit.core.devices import autocast
 from bertkit.core.distributed import ProcessGroup
 from bertkit.core.files import atomic_path, full_disk_named
 from bertkit.core.machine import Precision
+from bertkit.training.run_folder import RunFolder
 
 
 class MetricsLog:
@@ -30,15 +30,15 @@ class MetricsLog:
     first one writes.
     """
 
-    def __init__(self, run: Path, step: int, group: ProcessGroup) -> None:
-        self._path, self._writes = run / "metrics.jsonl", group.is_main
+    def __init__(self, run: RunFolder, step: int, group: ProcessGroup) -> None:
+        self._path, self._writes = run.metrics, group.is_main
         if not self._writes:
             return
-        kept = [line for line in read_metrics(run) if line["step"] <= step]
+        kept = [line for line in run.read_metrics() if line["step"] <= step]
         with atomic_path(self._path) as path:
             path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         self._file = self._path.open("a", encoding="utf-8")
-        self._tensorboard = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+        self._tensorboard = SummaryWriter(str(run.tensorboard), purge_step=step + 1)
 
     def write(self, step: int, kind: str, figures: Mapping[str, float]) -> None:
         """Append the figures of one step; one that is not finite is null."""
@@ -64,32 +64,18 @@ class MetricsLog:
         self._tensorboard.close()
 
 
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's `metrics.jsonl`; a last line that was cut is left out."""
-    path = run / "metrics.jsonl"
-    if not path.exists():
-        return []
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return lines
-
-
 _SKIPPED, _WARM_UP, _RECORDED = 2, 2, 4
 _ROWS = 40
 
 
 class StepProfile:
-    """Records a few early steps with torch's profiler: `profile/table.txt` and `profile/trace.json` in a run's folder.
+    """Records a few early steps with torch's profiler: `table.txt` and `trace.json` in a folder.
 
     The trace opens in Perfetto (ui.perfetto.dev) and in chrome://tracing.
     """
 
-    def __init__(self, run: Path) -> None:
-        self._folder = run / "profile"
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._steps = 0
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or torch's profiler prints lines of its own
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * torch.cuda.is_available()

@@ -1,62 +1,201 @@
-"""- RunFolder: every name in it, resolved options, rollback of a refused run."""
+"""The folder of a run: every name in it, the options that it was started with, and who may write into it."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bertkit.core.errors import BertkitError, InputError
-from bertkit.core.files import atomic_path
-from bertkit.training.schedule import RunProgress
+from bertkit.core.files import atomic_path, exclusive
 
-_FILE = "config.yaml"
-
-
-def settle_config(
-    run: Path, config: Mapping[str, Any], resume: bool | None = None, *, may_change: Collection[str] = ()
-) -> None:
-    """Write `config` into a new run folder, or make sure that an old one was started with the same.
-
-    `resume` None goes on with a run that is there, True asks for one to be there, False removes it first. A folder
-    without a run that is not empty is refused. Of the options that `may_change` the folder keeps the newest values.
-    """
-    path = run / _FILE
-    plain = _plain(config)
-    if path.exists() and read_config(run).keys() != plain.keys():
-        raise InputError(f"{run} holds a run of another kind or version: choose another folder")
-    if path.exists() and resume is False:
-        _remove(run)
-    if path.exists():
-        before = read_config(run)
-        for name, old, new in _differences(before, plain):
-            if name not in may_change:
-                raise InputError(
-                    f"{run} was started with {name} = {old!r}, now it is {new!r}: "
-                    f"use the same options, another folder, or --no-resume to start over"
-                )
-        if before == plain:
-            return
-    elif resume:
-        raise InputError(f"{run} holds no run to go on with: leave out --resume to start one")
-    elif any(entry.name != ".lock" for entry in run.iterdir()):
-        raise InputError(f"{run} is not empty and holds no run: choose a new folder")
-    with atomic_path(path) as temporary:
-        temporary.write_text(as_yaml(config), encoding="utf-8")
+CHECKPOINT_PREFIX = "step-"
+_LOCK = ".lock"
 
 
-def _remove(run: Path) -> None:
-    """Empty the folder of a run, its options last: what is left of a removal that was killed is still a run."""
-    for entry in sorted(run.iterdir(), key=lambda entry: entry.name == _FILE):
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        elif entry.name != ".lock":
-            entry.unlink()
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a pre-training, a fine-tuning, one of its seeds or a study writes; none of them writes all of it."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The options of the run."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """Figures of training and of evaluations, a JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The same for TensorBoard."""
+        return self.path / "tensorboard"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What a run that was stopped resumes from."""
+        return self.path / "checkpoints"
+
+    @property
+    def profile(self) -> Path:
+        """What torch's profiler recorded."""
+        return self.path / "profile"
+
+    @property
+    def best_weights(self) -> Path:
+        """Of the best evaluation so far."""
+        return self.path / "best.safetensors"
+
+    @property
+    def baselines(self) -> Path:
+        """What was measured before a pre-training."""
+        return self.path / "baselines.json"
+
+    @property
+    def plan(self) -> Path:
+        """What a pre-training with a budget was estimated to come to, and came to."""
+        return self.path / "plan.json"
+
+    @property
+    def model(self) -> Path:
+        """The model folder that the run ends with."""
+        return self.path / "model"
+
+    @property
+    def result(self) -> Path:
+        """Figures of one seed."""
+        return self.path / "result.json"
+
+    @property
+    def results(self) -> Path:
+        """Figures of all seeds, settings or trainings."""
+        return self.path / "results.json"
+
+    @property
+    def report(self) -> Path:
+        """The page of the run."""
+        return self.path / "report.html"
+
+    def seed(self, seed: int) -> RunFolder:
+        """The folder of one seed."""
+        return RunFolder(self.path / f"seed-{seed}")
+
+    def seeds(self) -> list[RunFolder]:
+        """The folders of the seeds that there are."""
+        return [RunFolder(path) for path in self.path.glob("seed-*")]
+
+    def setting(self, name: str) -> RunFolder:
+        """The folder of one setting of a grid."""
+        return RunFolder(self.path / "settings" / name)
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is one, whole or damaged."""
+        return any(self.checkpoints.glob(f"{CHECKPOINT_PREFIX}*"))
+
+    def read_config(self) -> dict[str, Any]:
+        """The options of the run."""
+        try:
+            config = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            cause = " ".join(str(error).split())
+            raise InputError(f"{self.config} is not valid YAML ({cause}): choose a new folder") from None
+        if not isinstance(config, dict):
+            raise InputError(f"{self.config} holds no options of a run: choose a new folder")
+        return config
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of `metrics`; a last line that was cut is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = []
+        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return lines
+
+    @contextmanager
+    def claim(
+        self,
+        config: Mapping[str, Any],
+        resume: bool | None = None,
+        *,
+        may_change: Collection[str] = (),
+        has_begun: Callable[[], bool] | None = None,
+    ) -> Iterator[None]:
+        """Hold the folder for a run with the options `config`, new or resumed, and for no other process.
+
+        `resume` None resumes a run that is there, True asks for one to be there, False removes it first. A folder
+        without a run that is not empty is refused, and so are other options than those of the run that is there. Of
+        the options that `may_change` the folder keeps the newest values. Where a `BertkitError` ends a new run before
+        it `has_begun`, what it wrote is removed, so that the next one finds the folder as this one did.
+        """
+        is_new_folder, is_new_run = not self.path.exists(), resume is False or not self.config.exists()
+        with exclusive(self.path):
+            self._settle(config, resume, may_change)
+            try:
+                yield
+            except BertkitError:
+                if is_new_run and has_begun is not None and not has_begun():
+                    self._roll_back(with_folder=is_new_folder)
+                raise
+
+    def _settle(self, config: Mapping[str, Any], resume: bool | None, may_change: Collection[str]) -> None:
+        """Write the options of a new run, or make sure that an old one was started with the same."""
+        plain = _plain(config)
+        if self.config.exists() and self.read_config().keys() != plain.keys():
+            raise InputError(f"{self.path} holds a run of another kind or version: choose another folder")
+        if self.config.exists() and resume is False:
+            self._clear()
+        if self.config.exists():
+            before = self.read_config()
+            for name, old, new in _differences(before, plain):
+                if name not in may_change:
+                    raise InputError(
+                        f"{self.path} was started with {name} = {old!r}, now it is {new!r}: "
+                        f"use the same options, another folder, or --no-resume to start over"
+                    )
+            if before == plain:
+                return
+        elif resume:
+            raise InputError(f"{self.path} holds no run to resume: leave out --resume to start one")
+        elif any(entry.name != _LOCK for entry in self.path.iterdir()):
+            raise InputError(f"{self.path} is not empty and holds no run: choose a new folder")
+        with atomic_path(self.config) as temporary:
+            temporary.write_text(as_yaml(config), encoding="utf-8")
+
+    def _clear(self) -> None:
+        """Empty the folder, the options last: what is left of a removal that was killed is still a run."""
+        for entry in sorted(self.path.iterdir(), key=lambda entry: entry == self.config):
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != _LOCK:
+                entry.unlink()
+
+    def _roll_back(self, *, with_folder: bool) -> None:
+        """Remove what a run writes before its first step is done."""
+        for path in (self.config, self.baselines, self.plan, self.metrics):
+            path.unlink(missing_ok=True)
+        for folder in (self.tensorboard, self.checkpoints, self.profile):
+            shutil.rmtree(folder, ignore_errors=True)
+        if with_folder and all(entry.name == _LOCK for entry in self.path.iterdir()):
+            shutil.rmtree(self.path)
+
+    def discard_training_state(self) -> None:
+        """Remove what only training needs."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.best_weights.unlink(missing_ok=True)
 
 
 def as_yaml(config: Mapping[str, Any]) -> str:
@@ -67,18 +206,6 @@ def as_yaml(config: Mapping[str, Any]) -> str:
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(config, default=str))
     return plain
-
-
-def read_config(run: Path) -> dict[str, Any]:
-    """The options of a run."""
-    try:
-        config = yaml.safe_load((run / _FILE).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        cause = " ".join(str(error).split())
-        raise InputError(f"{run / _FILE} is not valid YAML ({cause}): choose a new folder") from None
-    if not isinstance(config, dict):
-        raise InputError(f"{run / _FILE} holds no options of a run: choose a new folder")
-    return config
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -96,28 +223,3 @@ def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, 
             found += _differences(before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
         return found
     return [] if before == now else [(name, before, now)]
-
-
-_WRITTEN = ("config.yaml", "baselines.json", "plan.json", "metrics.jsonl", "tensorboard", "checkpoints", "profile")
-
-
-@contextmanager
-def removed_where_refused(run: Path, clock: RunProgress, *, with_folder: bool) -> Iterator[None]:
-    """Where a `BertkitError` ends a new run before its first step, remove what it wrote: the next one starts anew."""
-    try:
-        yield
-    except BertkitError:
-        if not clock.has_begun:
-            _refused_run_remove(run, with_folder)
-        raise
-
-
-def _refused_run_remove(run: Path, with_folder: bool) -> None:
-    for name in _WRITTEN:
-        path = run / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    if with_folder and all(entry.name == ".lock" for entry in run.iterdir()):
-        shutil.rmtree(run)

@@ -15,7 +15,6 @@ from bertkit.core.devices import default_device, describe_machine, token_budget
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.recipes.finetune_result import FinetuneResult, deviation, metric_interval
 from bertkit.recipes.grid import GRID_COLUMNS, GridResult
-from bertkit.recipes.options import FinetuneOptions
 from bertkit.reports.evaluation.answers import answer_sections
 from bertkit.reports.evaluation.choices import choice_sections
 from bertkit.reports.evaluation.classes import class_sections, score_sections
@@ -42,15 +41,14 @@ from bertkit.tasks.model import load_task_model
 from bertkit.tasks.questions.task import SpanExtraction
 from bertkit.tasks.regression import Regression
 from bertkit.tasks.tagging.task import Tagging
-from bertkit.training.metrics import read_metrics
-from bertkit.training.run_folder import read_config
+from bertkit.training.run_folder import RunFolder
 
 _Lines = Sequence[Mapping[str, float]]
 
 
-def training_curves(runs: Mapping[str, Path], kind: str, select_by: str) -> Section:
+def training_curves(runs: Mapping[str, RunFolder], kind: str, select_by: str) -> Section:
     """Training loss, and loss and the deciding metric on dev, of every run by its name."""
-    lines = {name: read_metrics(run) for name, run in runs.items()}
+    lines = {name: run.read_metrics() for name, run in runs.items()}
     plots = [
         _curves(lines, "train", f"{kind}_{LOSS}", "training loss"),
         _curves(lines, "evaluation", LOSS, "dev loss"),
@@ -71,24 +69,17 @@ def _curves(lines: Mapping[str, _Lines], kind: str, figure: str, label: str) -> 
     return plot(series, Axis(label="update"), Axis(label=label), f"{kind}-{figure}")
 
 
-REPORT_FILE = "report.html"
 _MOST_FACTS = 4
 _MOST_PREDICTIONS = 20
 _MORE_SEEDS = "The command that made this run, with a larger `--seeds`, adds seeds to those that are done."
 
 
-def write_run_report(
-    out: Path,
-    result: FinetuneResult,
-    options: FinetuneOptions,
-    *,
-    run: Path | None = None,
-    further: Sequence[Section] = (),
-) -> Path:
-    """Look at the run's best model on its dev examples and write `report.html` into `out`.
+def write_run_report(result: FinetuneResult, *, report: Path | None = None, further: Sequence[Section] = ()) -> Path:
+    """Look at the run's best model on its dev examples and write `report`, which is the run's unless given.
 
-    `run` is the run folder where `out` is not; `further` sections stand behind the seeds.
+    `further` sections come behind the seeds.
     """
+    options = result.options
     model, task = load_task_model(ModelFolder.open(result.model))
     device = default_device()
     found = Evaluated.of(
@@ -98,15 +89,16 @@ def write_run_report(
         max_tokens=token_budget(device, "evaluation", options.micro_batch_tokens),
         precision=options.precision,
     )
-    path = out / REPORT_FILE
-    write_report(path, run_page(found, result, out if run is None else run, further))
+    path = result.run.report if report is None else report
+    write_report(path, run_page(found, result, further))
     return path
 
 
-def run_page(found: Evaluated, result: FinetuneResult, run: Path, further: Sequence[Section]) -> Report:
+def run_page(found: Evaluated, result: FinetuneResult, further: Sequence[Section]) -> Report:
     """Lay out what was learnt, and what the best seed's model gets right and wrong on dev."""
-    config = read_config(run)
-    runs = {f"seed {one.seed}": run / f"seed-{one.seed}" for one in result.seeds}
+    run = result.run
+    config = run.read_config()
+    runs = {f"seed {one.seed}": run.seed(one.seed) for one in result.seeds}
     best = (
         f"{len(result.seeds)} seeds; seed {result.best.seed}, the best on dev,"
         if len(result.seeds) > 1
@@ -128,7 +120,7 @@ def run_page(found: Evaluated, result: FinetuneResult, run: Path, further: Seque
             *further,
             training_curves(runs, found.task.kind, result.select_by),
             *task_sections(found),
-            _next(result, run, "" if further else _MORE_SEEDS),
+            _next(result, "" if further else _MORE_SEEDS),
             settings_section(config),
         ],
         footer="Written by `bertkit finetune`. All figures are in `results.json`, the curves in each `metrics.jsonl`.",
@@ -163,24 +155,24 @@ def _seeds(result: FinetuneResult) -> Section:
     return Section(title="Seeds", blocks=[Table(head=head, rows=rows, caption=f"{describe_machine()}.")])
 
 
-def _next(result: FinetuneResult, run: Path, caption: str) -> Section:
+def _next(result: FinetuneResult, caption: str) -> Section:
     model = shlex.quote(str(result.model))
     commands = (
         f"bertkit predict {model} --input NEW --output predictions.jsonl\n"
         f"bertkit evaluate {model} --data LABELLED --report other.html\n"
-        f"tensorboard --logdir {shlex.quote(str(run))}"
+        f"tensorboard --logdir {shlex.quote(str(result.run.path))}"
     )
     return Section(title="What to type next", blocks=[Commands(text=commands, caption=caption)])
 
 
-def write_grid_report(out: Path, found: GridResult, options: FinetuneOptions) -> Path:
-    """Write the page of the chosen setting's run, with a table of all settings, as `report.html` into `out`."""
+def write_grid_report(found: GridResult) -> Path:
+    """Write the page of the chosen setting's run, with a table of all settings, as the grid's report."""
     caption = (
         f"By {found.best.select_by} on dev ({found.best.dev}). A dev figure that was chosen among many is too good."
     )
     table = Table(head=GRID_COLUMNS, rows=found.rows(), caption=caption)
     tried = Section(title=f"{len(found.settings)} settings", blocks=[table])
-    return write_run_report(out, found.best, options, run=found.run, further=[tried])
+    return write_run_report(found.best, report=found.run.report, further=[tried])
 
 
 SECTIONS: Mapping[type[Task[Any]], Callable[[Evaluated], list[Section]]] = {

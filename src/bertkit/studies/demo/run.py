@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.core.devices import describe_machine
-from bertkit.core.files import exclusive, read_json, write_json
+from bertkit.core.files import read_json, write_json
 from bertkit.core.machine import tune_allocator
 from bertkit.data.corpus.prepare import PrepareOptions, prepare
 from bertkit.inference.load import load
@@ -23,8 +23,7 @@ from bertkit.studies.demo.result import LARGEST_CLASS, PRETRAINED, RANDOM, TFIDF
 from bertkit.studies.learning_curve import CurvePoint, Method, learning_curve
 from bertkit.tasks.labelled import LabelledExamples
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.training.metrics import read_metrics
-from bertkit.training.run_folder import settle_config
+from bertkit.training.run_folder import RunFolder
 
 _MASKED_SENTENCES = (
     "Return True if the [MASK] is empty.",
@@ -45,8 +44,8 @@ def run_demo(out: Path, options: DemoOptions, say: Callable[[str], None]) -> Dem
     `say` gets a line for every step. A run that was interrupted resumes when it is called again with the same options.
     """
     tune_allocator()
-    with exclusive(out):
-        settle_config(out, asdict(options))
+    run = RunFolder(out)
+    with run.claim(asdict(options)):
         folders = _Folders(out)
         steps = ResumableSteps(out, say)
         steps.run("Read the documentation", partial(_read, folders, options))
@@ -55,8 +54,8 @@ def run_demo(out: Path, options: DemoOptions, say: Callable[[str], None]) -> Dem
         steps.run("Fill in masks", partial(_fill_masks, folders))
         steps.run("Fine-tune and compare", partial(_compare, folders, options))
         result = _result(folders, options, steps)
-        write_report(out / "report.html", demo_report(result))
-        write_json(out / "results.json", result.to_json())
+        write_report(run.report, demo_report(result))
+        write_json(run.results, result.to_json())
     return result
 
 
@@ -105,12 +104,12 @@ class _Folders:
         return self.out / "prepared"
 
     @property
-    def pretraining(self) -> Path:
-        return self.out / "pretraining"
+    def pretraining(self) -> RunFolder:
+        return RunFolder(self.out / "pretraining")
 
     @property
     def pretrained_model(self) -> Path:
-        return self.pretraining / "model"
+        return self.pretraining.model
 
     @property
     def filled_masks(self) -> Path:
@@ -137,7 +136,7 @@ def _prepare(folders: _Folders, options: DemoOptions) -> None:
 
 
 def _pretrain(folders: _Folders, options: DemoOptions) -> float:
-    return pretrain(folders.prepared, folders.pretraining, options.pretraining).seconds
+    return pretrain(folders.prepared, folders.pretraining.path, options.pretraining).seconds
 
 
 def _fill_masks(folders: _Folders) -> None:
@@ -188,7 +187,7 @@ def _result(folders: _Folders, options: DemoOptions, steps: ResumableSteps) -> D
         corpus=facts,
         vocab_size=Tokenizer.from_pretrained(folders.tokenizer).vocab_size,
         tokens=read_json(folders.prepared / "manifest.json")["counts"]["tokens"],
-        metrics=read_metrics(folders.pretraining),
+        metrics=folders.pretraining.read_metrics(),
         filled_masks=masks,
         points=_curve(folders, options),
         test_labels=tuple(str(label) for label in folders.corpus.examples(folders.corpus.test).labels),

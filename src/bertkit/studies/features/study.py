@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from bertkit.core.console import note
 from bertkit.core.devices import describe_machine
 from bertkit.core.errors import InputError
-from bertkit.core.files import exclusive, read_json, sha256, write_json
+from bertkit.core.files import read_json, sha256, write_json
 from bertkit.inference.load import load
 from bertkit.inference.loaded_model import LoadedModel
 from bertkit.reports.page import write_report
@@ -23,7 +23,7 @@ from bertkit.studies.features.result import FeatureRow, FeatureStudyResult, Seed
 from bertkit.studies.features.tagger import TagBench
 from bertkit.tasks.data import TaskData
 from bertkit.tasks.tagging.task import Tagging
-from bertkit.training.run_folder import settle_config
+from bertkit.training.run_folder import RunFolder
 
 
 class Bench(Protocol):
@@ -53,8 +53,8 @@ def study_features(
     chosen, skipped = _sets(options, loaded)
     studied = StudyData.of(data, loaded, options)
     layers = tuple(sorted({layer for found in chosen.values() for layer in found}))
-    with exclusive(out):
-        settle_config(out, _config(loaded, studied, options), resume)
+    run = RunFolder(out)
+    with run.claim(_config(loaded, studied, options), resume):
         for warning in studied.warnings:
             note(warning)
         make: type[TagBench] | type[TextBench] = TagBench if isinstance(studied.task, Tagging) else TextBench
@@ -76,8 +76,8 @@ def study_features(
             skipped=skipped,
             machine=describe_machine(),
         )
-        write_json(out / "results.json", result.to_json())
-        write_report(out / "report.html", feature_report(result, options))
+        write_json(run.results, result.to_json())
+        write_report(run.report, feature_report(result, options))
     return result
 
 

@@ -31,6 +31,7 @@ from bertkit.tasks.tagging.files import Sentences
 from bertkit.tasks.tagging.task import Tagging
 from bertkit.training.loop import train
 from bertkit.training.options import OptimizerOptions, TrainingOptions
+from bertkit.training.run_folder import RunFolder
 from bertkit.training.step import LossTerm
 
 _LAYERS = 2
@@ -215,7 +216,7 @@ class TaggerTraining:
             _Objective(tagger, self._task),
             lambda start, stop: train_words.shuffled(batch_size, seed, start, stop),
             training,
-            run,
+            RunFolder(run),
             evaluate=lambda: self._measure(tagger, words["dev"], "dev"),
             description=run.name,
         )
