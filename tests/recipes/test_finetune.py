@@ -167,7 +167,7 @@ def _bad_model(tiny_model: Path, folder: Path, **config: int) -> Path:
         (replace(OPTIONS, gradual_unfreezing=True, epochs=1), DATA, "gradual_unfreezing needs 2 epochs"),
         (replace(OPTIONS, class_weights=("new=2",)), DATA, r"class_weights 'new=2'.*of 'neg', 'pos'"),
         (replace(OPTIONS, reinitialize_layers=3), DATA, "over the model's 2 layers"),
-        (replace(OPTIONS, reinitialize_layers=1, freeze=("layers:1",)), DATA, "layer 1 is frozen and drawn anew"),
+        (replace(OPTIONS, reinitialize_layers=1, freeze=("layers:1",)), DATA, "layer 1 is frozen and re-initialized"),
         (OPTIONS, replace(DATA, train=_examples(1)), "at least 2 labels"),
         (OPTIONS, replace(DATA, dev=replace(_examples(2, "dev.csv"), labels=("pos", "new"))), "dev.csv, row 3.*'new'"),
     ],

@@ -41,12 +41,12 @@ def test_a_profile_says_how_many_steps_it_has(
     assert products.split()[-1] == said.split()[-2]
 
 
-@pytest.mark.parametrize(("steps", "went_by"), [(0, "0 steps"), (3, "3 steps"), (4, "4 steps")])
+@pytest.mark.parametrize(("steps", "steps_taken"), [(0, "0 steps"), (3, "3 steps"), (4, "4 steps")])
 def test_a_run_too_short_for_a_profile_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], steps: int, went_by: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], steps: int, steps_taken: str
 ):
     _record(tmp_path / "profile", steps)
-    assert f"no profile: the first 4 steps after a start are not recorded, and {went_by} went by" in (
+    assert f"no profile: the first 4 steps after a start are not recorded, and the run had {steps_taken}" in (
         capsys.readouterr().err
     )
     assert not (tmp_path / "profile").exists()

@@ -195,5 +195,5 @@ def test_bias_is_corrected_as_published_unless_the_options_say_otherwise():
 def test_shares_that_do_not_fit_into_a_run_are_refused():
     with pytest.raises(InputError, match="more than the whole run"):
         OptimizerOptions(schedule="trapezoidal", warmup_share=0.5, decay_share=0.6)
-    with pytest.raises(InputError, match="final_share must lie in"):
+    with pytest.raises(InputError, match="final_share must be in"):
         OptimizerOptions(final_share=1.5)

@@ -72,7 +72,7 @@ class _Chunked(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients, None
-        assert gradients is not None, "goes backward once: the gradients are scaled where they lie"
+        assert gradients is not None, "goes backward once: the gradients are scaled in place"
         return *(gradient.mul_(grad_total) for gradient in gradients), None, None
 
 

@@ -36,8 +36,8 @@ RULE = f"unigram entropy - {_GAIN} ln(1 + tokens / {_FIRST_TOKENS:,}), fitted to
 def expected_loss(options: PretrainOptions, unigram_entropy: float, tokens: float) -> float | None:
     """Masked-LM loss after so many tokens, or None where nothing like it was measured.
 
-    A run that starts from random weights stays at the unigram entropy for millions of tokens, and how many cannot be
-    told before; only those with informed initial weights learn from the start.
+    A run that starts from random weights stays at the unigram entropy for millions of tokens, and how many is not
+    known before; only those with informed initial weights learn from the start.
     """
     if options.initial_weights != "informed":
         return None

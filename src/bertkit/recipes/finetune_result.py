@@ -133,7 +133,7 @@ def confidence_interval(values: list[float], confidence: float = 0.95) -> tuple[
 
 
 def metric_interval(metric: str, values: list[float]) -> tuple[float, float]:
-    """`confidence_interval`, as far as it lies where the metric can."""
+    """`confidence_interval`, cut to the range of the metric."""
     low, high = confidence_interval(values)
     lowest, highest = metric_range(metric)
     return max(low, lowest), min(high, highest)

@@ -1,4 +1,4 @@
-"""- one seed: loader, objective, result."""
+"""One seed of a fine-tuning run: its batches, its objective, and from its first step to its result."""
 # B sequences.
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def _train(setup: FinetuneSetup, seed: int, run: RunFolder) -> SeedResult:
 
 
 def _evaluate_dev(setup: FinetuneSetup, model: TaskModel) -> Mapping[str, float]:
-    """Figures on the dev set, and under names of their own those on further ones."""
+    """Figures on the dev set, and those on further ones with their name behind the figure's."""
     figures = dict(_evaluate(setup, model, setup.task, setup.dev))
     for name, part in setup.further_dev.items():
         further = _evaluate(setup, model, setup.task, part)

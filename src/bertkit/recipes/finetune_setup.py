@@ -1,4 +1,4 @@
-"""- what all seeds share; the model they start from."""
+"""What all seeds of a fine-tuning run share, checked before anything is written, and the model they start from."""
 # N examples.
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def check_weights(folder: ModelFolder, config: BertConfig, task: Task[Any]) -> N
 
 
 def check_layers(config: BertConfig, options: FinetuneOptions) -> None:
-    """Raise `InputError` for layers to freeze or to draw anew that do not fit the model or one another."""
+    """Raise `InputError` for layers to freeze or to re-initialize that do not fit the model or one another."""
     with torch.device("meta"):
         bert = Encoder(config)
     freeze(bert, options.freeze)
@@ -84,7 +84,7 @@ def check_layers(config: BertConfig, options: FinetuneOptions) -> None:
     frozen = [place for place, layer in enumerate(bert.layers) if not next(layer.parameters()).requires_grad]
     if frozen and frozen[-1] >= layers - count:
         raise InputError(
-            f"layer {frozen[-1]} is frozen and drawn anew, so that it would stay random: lower "
+            f"layer {frozen[-1]} is frozen and re-initialized, so that it would stay random: lower "
             f"reinitialize_layers {count} or freeze less"
         )
 
@@ -98,7 +98,7 @@ def _pretrained(model: TaskModel) -> nn.ModuleDict:
 
 
 def _top_weights(model: TaskModel, layers: int) -> dict[str, Tensor]:
-    """Copies of the last `layers` layers' weights and of what stands between them and the head; none for no layers."""
+    """Copies of the last `layers` layers' weights and of what is between them and the head; none for no layers."""
     first = len(model.bert.layers) - layers
     last = tuple(f"bert.layers.{place}." for place in range(first, len(model.bert.layers)))
     prefixes = (*last, "bert.final_norm.", _POOLER, _TRANSFORM)
@@ -206,7 +206,7 @@ class FinetuneSetup:
         return self.task.scorer.perfect(self.dev)[self.select_by] > self.chance
 
     def first_steps(self) -> list[int] | None:
-        """When the layers from the top down and the embeddings begin to learn; those drawn anew do so at once."""
+        """When the layers from the top down and the embeddings begin to learn; re-initialized ones do so at once."""
         if not self.options.gradual_unfreezing:
             return None
         new = self.options.reinitialize_layers
@@ -233,7 +233,7 @@ class FinetuneSetup:
         cut = sum(train.lengths == self.task.max_length) / len(train.sequences)
         start = "random weights" if options.from_random else str(self.folder.path)
         if options.reinitialize_layers:
-            start += f" with its last {options.reinitialize_layers} layers and its pooler drawn anew"
+            start += f" with its last {options.reinitialize_layers} layers and its pooler re-initialized"
         epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
         return (
             f"{self.name}: {self.task.summary}, {sizes} ({self.dev_name}), {cut:.1%} of the sequences at "

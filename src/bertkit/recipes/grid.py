@@ -1,4 +1,4 @@
-"""- grid search and its result."""
+"""Grid search: fine-tuning with every setting of a grid, and what was found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""- PretrainOptions, FinetuneOptions, GridOptions, MachineCost (torch-free, read by cyclopts directly)."""
+"""Options of the recipes; free of torch, because `--help` shows them."""
 
 from __future__ import annotations
 
@@ -45,17 +45,16 @@ class PretrainOptions:
     """Weight of the next-sentence loss beside the masked LM's.
 
     With small batches its gradient, from one decision a sequence, is much noisier than the masked LM's and keeps
-    attention from learning; 0.1 mends that.
+    attention from learning; 0.1 avoids that.
     """
     initial_weights: InitialWeights = "paper"
-    """`paper`: all at random. `informed`: word embeddings start from what stands beside each word in the whole corpus,
+    """`paper`: all at random. `informed`: word embeddings start from the neighbours of each word in the whole corpus,
     the first layer's heads at the neighbouring tokens, the masked-LM bias at the frequencies of words, so that short
     runs learn many times more."""
     initial_model: Path | None = None
     """Model folder whose weights the run starts from, in place of random ones."""
     parallel: Parallel = "ddp"
-    """How several processes share the work; a run may go on with another choice."""
-
+    """How several processes share the work; a run may be resumed with another choice."""
     activation_checkpointing: bool = False
     """The backward pass computes the layers' activations again, which takes a third more time and far less memory."""
     compile: bool = False
@@ -143,7 +142,7 @@ class FinetuneOptions:
     select_by: str | None = None
     """Dev metric that decides which weights are kept; the task's first unless given."""
     micro_batch_tokens: int | None = None
-    """Tokens that go through the model at once: memory against speed. 4096 on a processor, 65536 on a GPU unless
+    """Tokens that go through the model at once: memory against speed. 4096 on a CPU, 65536 on a GPU unless
     given."""
     precision: Precision = "auto"
     """auto is bf16 where the device multiplies it in hardware."""
@@ -162,17 +161,17 @@ class FinetuneOptions:
             if (given := getattr(self, name)) is not None and given < 1:
                 raise InputError(f"{name} must be at least 1, got {given}")
         if not 0 <= self.label_smoothing < 1:
-            raise InputError(f"label_smoothing must lie in [0, 1), got {self.label_smoothing}")
+            raise InputError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")
         if not 0 < self.layer_decay <= 1:
             raise InputError(
-                f"layer_decay must lie in (0, 1], got {self.layer_decay}: 1 is one rate for all, 0.9 is usual"
+                f"layer_decay must be in (0, 1], got {self.layer_decay}: 1 is one rate for all, 0.9 is usual"
             )
         if self.reinitialize_layers < 0:
             raise InputError(f"reinitialize_layers must be at least 0, got {self.reinitialize_layers}")
         if self.reinitialize_layers and self.from_random:
-            raise InputError("from_random leaves nothing to draw anew: leave reinitialize_layers out")
+            raise InputError("from_random leaves nothing to re-initialize: leave reinitialize_layers out")
         if not 0 < self.dev_share <= 0.5:
-            raise InputError(f"dev_share must lie in (0, 0.5], got {self.dev_share}")
+            raise InputError(f"dev_share must be in (0, 0.5], got {self.dev_share}")
         _ = self.optimizer  # its own checks
 
     def epochs_of(self, steps_per_epoch: int) -> int:
@@ -225,7 +224,7 @@ class GridOptions:
         """Every combination; `InputError` where `options` chooses what the grid is to choose."""
         for name in (*self.tried(), "min_steps"):
             if getattr(options, name) != getattr(_USUAL, name):
-                raise InputError(f"a grid tries values of its own: leave {name} {getattr(options, name)} out")
+                raise InputError(f"a grid tries its own values: leave {name} {getattr(options, name)} out")
         for batch_size, rate, epochs in itertools.product(self.batch_sizes, self.learning_rates, self.epochs):
             yield replace(options, batch_size=batch_size, learning_rate=rate, epochs=epochs)
 

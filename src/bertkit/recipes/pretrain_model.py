@@ -45,7 +45,7 @@ def starting_pretraining_model(options: PretrainOptions, prepared: Prepared) -> 
 
 
 def init_from_corpus(module: PretrainingModel, options: PretrainOptions, corpus: PreparedCorpus) -> None:
-    """Let the weights start from what can be counted in the corpus: words, and the words beside them."""
+    """Let the weights start from what can be counted in the corpus: words and their neighbours."""
     note("counting words and their neighbours, from which the weights start")
     counts = token_counts(corpus)
     dimensions = options.model.hidden_size - position_dimensions(options.model)

@@ -69,7 +69,7 @@ class PretrainingObjective:
 _FIRST_STEP = 400
 """Every run passes through this plateau; before, there is nothing to say."""
 _SHARE = 0.88
-"""Of the entropy: a model that guesses still copies the predicted tokens that stand there unmasked."""
+"""Of the entropy: a model that guesses still copies the predicted tokens that are not masked."""
 _LEAST_GAIN = 0.01
 """Share by which the loss falls over a third of a run that learns."""
 

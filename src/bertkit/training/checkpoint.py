@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, hold all that a run needs to go on, and are written while it does."""
+"""Checkpoints that are whole or absent, hold all that a run resumes from, and are written in the background."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is after `step` steps. Random draws are functions of the seed and the step: these need no state."""
+    """How far a run is after `step` steps. Random draws are functions of the seed and the step and need no state."""
 
     step: int
     figures: Mapping[str, Any]

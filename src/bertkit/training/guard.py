@@ -1,4 +1,4 @@
-"""Steps that are better not taken: without finite numbers, or far from all before."""
+"""Decides which updates are skipped: those without finite numbers, and spikes."""
 # W steps that are remembered.
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class StepGuard:
 
     A spike is over the mean of the last 128 steps by more than `spike_deviations` of their standard deviations, as in
     OLMo 2 (Walsh et al. 2024); None lets them pass. All is judged on the device, from sums over the processes of
-    `group`, so that nobody waits and all decide alike.
+    `group`: the CPU never waits for it, and all processes decide alike.
     """
 
     def __init__(self, group: ProcessGroup, spike_deviations: float | None) -> None:
@@ -34,7 +34,7 @@ class StepGuard:
 
     @torch.no_grad()
     def veto(self, step: int, loss: Tensor, norm: Tensor) -> Tensor:
-        """1.0 where the step is to be left out, else 0.0; `loss` is this process's share, the norm that of all."""
+        """1.0 where the update is to be skipped, else 0.0; `loss` is this process's share, the norm that of all."""
         seen = self._group.add_up(torch.stack([loss.float(), norm.float() / self._group.size]))
         broken = ~seen.isfinite().all()
         spike = broken.new_zeros(())

@@ -1,4 +1,4 @@
-"""- layer-wise decay, gradual unfreezing, freezing."""
+"""How the layers of an encoder learn: layer-wise learning-rate decay, gradual unfreezing, and freezing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bertkit.training.optimizers import ParameterSchedule
 def layerwise_schedules(
     module: nn.Module, bert: Encoder, *, decay: float, first_steps: Sequence[int] | None = None
 ) -> Mapping[str, ParameterSchedule]:
-    """The paces of the parameters of `bert` by their names in `module`; what is not named has the pace of the run.
+    """Schedules of the parameters of `bert` by their names in `module`; what is not named learns as the run does.
 
     The last layer's rate, with the norm behind it where there is one, is `decay` times the full one, that of the layer
     below `decay`**2 times, and so on to the embeddings. The pooler and the head learn at the full rate (Howard and

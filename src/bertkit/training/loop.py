@@ -233,7 +233,7 @@ class _Loop(Generic[MicroBatchT, OutputsT]):
         note(f"resuming {self.run.path} from step {found.step}")
         self.result = TrainingResult(**found.figures)
         self.halving.times = self.result.halvings
-        self.clock.go_on(self.result)
+        self.clock.resume(self.result)
         self.timed_until = self.logged_at = self.saved_at = found.step
         if self.watch is not None:
             for line in self.run.read_metrics():

@@ -77,7 +77,7 @@ class StepProfile:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._steps = 0
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or torch's profiler prints lines of its own
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # keeps torch's profiler from printing
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * torch.cuda.is_available()
         self._profile = profile(
             activities=activities,
@@ -116,7 +116,7 @@ class StepProfile:
         if kind is None and self._recorded == 0:
             note(
                 f"no profile: the first {_SKIPPED + _WARM_UP} steps after a start are not recorded, "
-                f"and {counted(self._steps, 'step')} went by"
+                f"and the run had {counted(self._steps, 'step')}"
             )
 
 

@@ -1,4 +1,4 @@
-"""AdamW, LAMB and StableAdamW over whole or sharded parameters, each with a schedule of its own."""
+"""AdamW, LAMB and StableAdamW over whole or sharded parameters, which may have schedules that differ."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ParameterGroup:
         )
 
     def overwrite(self, tensors: list[Tensor], values: tuple[Tensor, ...] | list[Tensor]) -> None:
-        """Give tensors of the group their new values, unless the update is skipped; nobody waits to read that."""
+        """Give tensors of the group their new values, unless the update is skipped; decided on the device."""
         if self.skip is None:
             torch._foreach_copy_(tensors, values)
             return
@@ -96,7 +96,7 @@ class Optimizer(ABC):
 
     @torch.no_grad()
     def gradient_norm(self) -> Tensor:
-        """Euclidean norm (scalar) of all gradients together; nobody waits for it."""
+        """Euclidean norm (scalar) of all gradients together; the CPU does not wait for it."""
         return _whole(torch.nn.utils.get_total_norm([p.grad for p in self.parameters.values() if p.grad is not None]))
 
     @torch.no_grad()

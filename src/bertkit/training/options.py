@@ -1,4 +1,4 @@
-"""- OptimizerOptions, TrainingOptions (torch-free)."""
+"""Options of a training run and of its optimiser; free of torch, because `--help` shows them."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class OptimizerOptions:
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"weight_decay must be at least 0 and finite, got {self.weight_decay}")
         if not 0 <= self.warmup_share < 1:
-            raise InputError(f"warmup_share must lie in [0, 1), got {self.warmup_share}")
+            raise InputError(f"warmup_share must be in [0, 1), got {self.warmup_share}")
         if not 0 <= self.final_share <= 1:
-            raise InputError(f"final_share must lie in [0, 1], got {self.final_share}")
+            raise InputError(f"final_share must be in [0, 1], got {self.final_share}")
         if not 0 < self.decay_share <= 1:
-            raise InputError(f"decay_share must lie in (0, 1], got {self.decay_share}")
+            raise InputError(f"decay_share must be in (0, 1], got {self.decay_share}")
         if self.schedule == "trapezoidal" and self.warmup_share + self.decay_share > 1:
             raise InputError(
                 f"warmup_share {self.warmup_share} and decay_share {self.decay_share} are more than the whole run: "
@@ -65,7 +65,7 @@ class OptimizerOptions:
             raise InputError(f"max_grad_norm must be above 0, got {self.max_grad_norm}")
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
+                raise InputError(f"{name} must be in [0, 1), got {getattr(self, name)}")
 
     @property
     def corrects_bias(self) -> bool:

@@ -1,4 +1,4 @@
-"""- learning rate over a run, by steps or minutes; TrainingResult."""
+"""The learning rate over a run, how far a run is in steps or in time, and what it came to."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class RunProgress:
     """Says before every step how far the run is, in all processes alike: the first one's time counts.
 
     `started` is when this start of the run began, by `time.perf_counter`. A budget runs from there, but the schedule
-    only from the first step on, so that preparations do not eat up warm-up. A run that goes on counts the seconds that
+    only from the first step on, so that preparations take nothing from warm-up. A resumed run counts the seconds that
     its checkpoint had used.
 
     `milestones` are shares of the run, ascending. `milestone_steps` are the steps that reach them: all of them where
@@ -143,7 +143,7 @@ class RunProgress:
         """Since the run was started, those between its starts left out."""
         return self._before + time.perf_counter() - self._started
 
-    def go_on(self, result: TrainingResult) -> None:
+    def resume(self, result: TrainingResult) -> None:
         """Take over what a checkpoint says."""
         self._before, self._first_step_at = result.clock_seconds, result.first_step_at
         if self._options.steps is None:
@@ -183,7 +183,7 @@ class RunProgress:
         if self._last is not None:
             self._durations.append(now - self._last)
         self._last = now
-        return now, min(self._durations, default=0.0)  # the shortest: evaluations stand between some
+        return now, min(self._durations, default=0.0)  # the shortest: there are evaluations between some
 
     def _share_of_time(self, step: int, now: float, step_seconds: float) -> float | None:
         budget = self._options.budget_seconds

@@ -1,4 +1,4 @@
-"""What a step of training is told of: its objective, the terms of its loss, and what to do when memory is too small."""
+"""The objective of a training step, its figures, and the retry of a step that memory does not hold."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class Halving(Generic[MicroBatchT, OutputsT]):
         if not self._objective.may_split:
             what += ", and this batch may not be split"
         is_whole = all(len(self._halves(part)) == 1 for part in parts)
-        if self._group.size > 1:  # the others have gone on and wait in this pass
+        if self._group.size > 1:  # the others wait in the next exchange
             remedy = "add --activation-checkpointing" if is_whole else "lower --micro-batch-tokens"
             raise RankError(f"the memory of {self._group.place}, does not hold {what}: {remedy}")
         if is_whole:
