@@ -89,7 +89,7 @@ class FinetuneLoader:
 class FinetuneObjective:
     """Mean loss over what the task counts in a batch."""
 
-    may_split = False
+    may_split = False  # it counts rows of outputs, and where an instance's sequences end is not in a batch
 
     def __init__(self, module: TaskModel, task: Task[Any], shape: LossShape = PLAIN) -> None:
         self.module, self.task, self.shape = module, task, shape

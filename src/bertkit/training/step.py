@@ -125,12 +125,15 @@ class Halving(Generic[MicroBatchT, OutputsT]):
         self._objective.module.zero_grad(set_to_none=True)
         torch.cuda.empty_cache()
         what = f"{max(self._objective.tokens(part) for part in parts):,} tokens at once"
-        if not self._objective.may_split:
-            what += ", and this batch may not be split"
         is_whole = all(len(self._halves(part)) == 1 for part in parts)
         if self._group.size > 1:  # the others wait in the next exchange
             remedy = "add --activation-checkpointing" if is_whole else "lower --micro-batch-tokens"
             raise RankError(f"the memory of {self._group.place}, does not hold {what}: {remedy}")
+        if not self._objective.may_split:
+            raise MemoryLimitError(
+                f"the memory of the {self._group.device.type} device does not hold {what}, and this batch may not be "
+                "split: lower --micro-batch-tokens or --batch-size, or use a smaller model"
+            )
         if is_whole:
             raise MemoryLimitError.on(self._group.device.type, what)
         note(f"the device's memory does not hold {what}: continuing with half as many")
