@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from bertkit.core.distributed import ProcessGroup
-from bertkit.core.errors import InputError
+from bertkit.core.errors import InputError, MemoryLimitError
 from bertkit.data.corpus.prepare import prepare
 from bertkit.data.instances.batches import PretrainingBatch
 from bertkit.data.instances.sampling import InstanceOptions
@@ -260,7 +260,7 @@ def test_a_size_of_which_memory_does_not_hold_a_sequence_ends_the_climb(
     assert [one.size for one in plan_run(data, options, sizes)] == ["16"]
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "too large" in line]
     assert line.startswith("18 is too large: the memory of the")
-    with pytest.raises(InputError, match="does not hold"):
+    with pytest.raises(MemoryLimitError, match="does not hold"):
         plan_run(data, options, {"18": sizes["18"]})
 
 
@@ -270,7 +270,7 @@ def test_memory_that_does_not_hold_the_moments_is_one_line(data: Path, tmp_path:
 
     monkeypatch.setattr(AdamW, "update", too_large)
     for options in (OPTIONS, replace(OPTIONS, training=replace(OPTIONS.training, steps=None, budget_seconds=20.0))):
-        with pytest.raises(InputError, match="does not hold the model"):
+        with pytest.raises(MemoryLimitError, match="does not hold the model"):
             pretrain(data, tmp_path / "run", options)
         assert not (tmp_path / "run").exists()
 
@@ -306,7 +306,7 @@ def test_a_run_that_goes_on_and_is_refused_stays(data: Path, tmp_path: Path, mon
     half = _half_done(tmp_path / "whole", tmp_path / "half", 5)
     with monkeypatch.context() as patch:
         _Memory(patch, tokens=0)
-        with pytest.raises(InputError, match="does not hold"):
+        with pytest.raises(MemoryLimitError, match="does not hold"):
             pretrain(data, half, OPTIONS)
     pretrain(data, half, OPTIONS)
     assert _weights(half) == _weights(tmp_path / "whole")

@@ -348,7 +348,9 @@ class _CachedNegatives(_InBatchNegatives):
 def test_a_batch_that_may_not_be_split_is_not_where_memory_is_too_small(tmp_path: Path):
     objective = _InBatchNegatives(most_rows=4)
     before = objective.module.weight.detach().clone()
-    with pytest.raises(MemoryLimitError, match="does not hold 5 tokens at once, and this batch may not be split: lower"):
+    with pytest.raises(
+        MemoryLimitError, match="does not hold 5 tokens at once, and this batch may not be split: lower"
+    ):
         train(objective, _batches, OPTIONS, RunFolder(tmp_path))
     assert torch.equal(objective.module.weight, before)
 
