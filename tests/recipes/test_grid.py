@@ -71,7 +71,7 @@ def test_the_best_setting_becomes_the_model_and_a_killed_search_goes_on(
     assert len(list((tmp_path / "out/settings").rglob("seed-0/result.json"))) == 4
     best_seed = tmp_path / "out/settings" / kept.pop() / f"seed-{result.best.best.seed}" / "model"
     assert (best_seed / "model.safetensors").read_bytes() == (result.best.model / "model.safetensors").read_bytes()
-    assert load_task_model(ModelFolder.open(result.best.model))[1].labels == ("neg", "pos")
+    assert load_task_model(ModelFolder.open(result.best.model))[1].classes == ("neg", "pos")
     assert "4 settings by accuracy" in str(result.table().title)
 
     again = finetune_grid(tiny_model, DATA, tmp_path / "out", OPTIONS, GRID)
