@@ -48,12 +48,12 @@ if TYPE_CHECKING:
     from bertkit.model.config import MODERN_PRESETS, PRESETS, BertConfig, ModernBertConfig
     from bertkit.model.size import ParameterCounts
     from bertkit.pretrained.models import BertModel, BertWithHeads, describe_model
-    from bertkit.recipes.estimate import Estimate, plan_run
+    from bertkit.recipes.estimate import Estimate, describe_run, plan_run
     from bertkit.recipes.finetune_result import FinetuneResult
     from bertkit.recipes.grid import GridResult
     from bertkit.recipes.options import PAPER_GRID, FinetuneOptions, GridOptions, MachineCost, PretrainOptions
     from bertkit.recipes.presets import pretrain_options
-    from bertkit.recipes.pretrain import PretrainResult, describe_run
+    from bertkit.recipes.pretrain import PretrainResult
     from bertkit.reports.corpus import CorpusExamination
     from bertkit.reports.evaluation.evaluated import Evaluated
     from bertkit.tasks.data import TaskData
@@ -84,12 +84,12 @@ _NAMES = {
     "model.config": ["MODERN_PRESETS", "PRESETS", "BertConfig", "ModernBertConfig"],
     "model.size": ["ParameterCounts"],
     "pretrained.models": ["BertModel", "BertWithHeads", "describe_model"],
-    "recipes.estimate": ["Estimate", "plan_run"],
+    "recipes.estimate": ["Estimate", "describe_run", "plan_run"],
     "recipes.finetune_result": ["FinetuneResult"],
     "recipes.grid": ["GridResult"],
     "recipes.options": ["PAPER_GRID", "FinetuneOptions", "GridOptions", "MachineCost", "PretrainOptions"],
     "recipes.presets": ["pretrain_options"],
-    "recipes.pretrain": ["PretrainResult", "describe_run"],
+    "recipes.pretrain": ["PretrainResult"],
     "reports.corpus": ["CorpusExamination"],
     "reports.evaluation.evaluated": ["Evaluated"],
     "tasks.data": ["TaskData"],

@@ -9,8 +9,8 @@ import yaml
 from bertkit.cli.main import USER_ERROR, run
 from bertkit.data.corpus.prepare import prepare
 from bertkit.model.config import ModernBertConfig
+from bertkit.recipes import estimate
 from bertkit.recipes import estimate as pretrain_plan
-from bertkit.recipes import pretrain as pretrain_dry_run
 from bertkit.recipes.options import PretrainOptions
 from bertkit.recipes.presets import recipe_file
 from bertkit.recipes.pretrain_setup import PretrainSetup
@@ -126,7 +126,7 @@ def options(monkeypatch: pytest.MonkeyPatch):
         taken.append(options)
         return ""
 
-    monkeypatch.setattr(pretrain_dry_run, "describe_run", describe_run)
+    monkeypatch.setattr(estimate, "describe_run", describe_run)
 
     def of(*arguments: str) -> PretrainOptions:
         assert run(["pretrain", "data", "--out", "run", "--dry-run", *arguments]) == 0
