@@ -10,7 +10,6 @@ from bertkit.cli.main import USER_ERROR, run
 from bertkit.data.corpus.prepare import prepare
 from bertkit.model.config import ModernBertConfig
 from bertkit.recipes import estimate
-from bertkit.recipes import estimate as pretrain_plan
 from bertkit.recipes.options import PretrainOptions
 from bertkit.recipes.presets import recipe_file
 from bertkit.recipes.pretrain_setup import PretrainSetup
@@ -34,8 +33,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             memory=1 << 20,
         )
 
-    for module in (pretrain_plan, pretrain_dry_run):
-        monkeypatch.setattr(module, "measure_step", measure_step)
+    monkeypatch.setattr(estimate, "measure_step", measure_step)
     (tmp_path / "text.txt").write_text("\n\n".join([f"{SENTENCE}.\n{SENTENCE}.\n"] * 40))
     prepare([tmp_path / "text.txt"], Tokenizer.train(SENTENCE.split() * 9, vocab_size=70), tmp_path / "my data")
     return tmp_path / "my data"
