@@ -185,8 +185,8 @@ def evaluate(
     else:
         refuse_given(f"{benchmark} has columns of its own", {**table.columns, "header": table.header})
         row = find_benchmark(benchmark)
-        if row.family.kind != its_task.kind:
-            raise InputError(f"{row.name} is {row.family.kind}, but {model} was fine-tuned for {its_task.kind}")
+        if row.kind != its_task.kind:
+            raise InputError(f"{row.name} is {row.kind}, but {model} was fine-tuned for {its_task.kind}")
         errors = table.encoding_errors or its_task.columns.encoding_errors
         examples = row.read(Path(data), split or ("test" if row.test else "dev"), errors)
         instances = its_task.encode(examples, tokenizer)

@@ -13,6 +13,7 @@ from bertkit.recipes.options import FinetuneOptions
 from bertkit.tasks.choice import MultipleChoice
 from bertkit.tasks.data import read_task_data
 from bertkit.tasks.model import load_task
+from bertkit.tasks.multi_label import MultiLabel
 from bertkit.tasks.options import TaskOptions
 from bertkit.tasks.predictions import AnswerPrediction
 from bertkit.tasks.questions.task import SpanExtraction
@@ -314,3 +315,75 @@ def test_ones_own_spans_and_broken_tags(tmp_path: Path, tiny_model: Path, capsys
     assert "use bertkit predict" in error
     assert error.count("\n") == 1
     assert run(["predict", model, "--input", str(tmp_path / "words.conll")]) == 0
+
+
+def _finetune_labels_file(path: Path, count: int) -> Path:
+    """A film may be good, long, both or neither."""
+    rows = []
+    for index in range(count):
+        is_good, is_long = index % 2 == 0, index % 3 == 0
+        text = f"a {(GOOD if is_good else BAD)[index % 3]} film{' was so long' if is_long else ''}"
+        rows.append({"text": text, "label": ["good"] * is_good + ["long"] * is_long})
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def test_several_labels_are_learnt_held_out_and_their_thresholds_kept(tmp_path: Path, tiny_model: Path):
+    train = _finetune_labels_file(tmp_path / "train.jsonl", 60)
+    data = read_task_data(train, test=_finetune_labels_file(tmp_path / "test.jsonl", 12), family=MultiLabel)
+    result = finetune(tiny_model, data, tmp_path / "run", replace(OPTIONS, seeds=2, epochs=16, dev_share=0.3))
+    assert result.select_by == "average_precision"
+    assert result.best.test["average_precision"] > 0.95
+    assert result.best.test["micro_f1"] > 0.8
+    assert not result.failed
+    task = load_task(ModelFolder.open(result.model))
+    assert isinstance(task, MultiLabel)
+    assert task.thresholds is not None
+    both, neither = bertkit.load(result.model).predict(["a great film was so long", "a bad film"])
+    assert (set(both.labels), neither.labels) == ({"good", "long"}, ())
+
+
+def test_the_command_line_goes_from_columns_of_0_and_1_to_labels(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+):
+    rows = ["a good film,1,0", "a bad film,0,0", "a good film was so long,1,1", "the plot was so long,0,1"] * 6
+    path, out = tmp_path / "own.csv", tmp_path / "run"
+    path.write_text("\n".join(["text,good,long", *rows]))
+    kind = ["--kind", "multi-label", "--train", str(path), "--dev", str(path), "--label", "good,long"]
+    options = ["--epochs", "1", "--max-length", "5", "--json", "--out", str(out)]
+    assert run(["finetune", str(tiny_model), *kind, *options]) == 0
+    captured = capsys.readouterr()
+    assert "12 of 24 texts are longer than max_length 5" in captured.err
+    figures = json.loads(captured.out)["seeds"][0]["dev"]
+    assert {"average_precision", "micro_f1", "macro_f1", "subset_accuracy", "loss"} == set(figures)
+    model = str(out / "model")
+    assert "multi_label_classification" in (out / "model/config.json").read_text()
+    assert "micro_f1" in (out / "model/README.md").read_text()
+    assert run(["evaluate", model, "--data", str(path), "--json", "--report", str(tmp_path / "page.html")]) == 0
+    assert json.loads(capsys.readouterr().out) == {"examples": 24, **{k: pytest.approx(v) for k, v in figures.items()}}
+    assert "By label" in (tmp_path / "page.html").read_text()
+    assert run(["predict", model, "--input", str(path), "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(records) == 24
+    assert {"text", "labels", "probabilities"} == set(records[0])
+    assert list(records[0]["probabilities"]) == ["good", "long"]
+    assert run(["predict", model, "--input", str(path), "--output", str(tmp_path / "said.csv")]) == 0
+    head = (tmp_path / "said.csv").read_text().splitlines()[0]
+    assert head == "text,labels,probability_good,probability_long"
+    assert run(["predict", model, "a good film"]) == 0
+    (tmp_path / "other.jsonl").write_text('{"text": "a film", "label": ["sad"]}')
+    capsys.readouterr()
+    assert run(["evaluate", model, "--data", str(tmp_path / "other.jsonl"), "--label", "label"]) == USER_ERROR
+    error = capsys.readouterr().err
+    assert "label 'sad' is unknown; training has 'good', 'long'" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [["--label-smoothing", "0.1"], ["--class-weights", "balanced"]])
+def test_several_labels_have_no_smoothing_and_no_class_weights(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+):
+    path = _finetune_labels_file(tmp_path / "train.jsonl", 30)
+    arguments = ["--kind", "multi-label", "--train", str(path), "--out", str(tmp_path / "run"), *options]
+    assert run(["finetune", str(tiny_model), *arguments]) == USER_ERROR
+    assert "has no meaning for multi-label: leave it out" in capsys.readouterr().err

@@ -161,6 +161,7 @@ SIZES = {
     "WNLI": ("glue/WNLI", 635, 71, None),
     "SST-2-sentences": ("sst2", 6920, 872, 1821),
     "IMDb": ("classification/imdb", 20000, 5000, 25000),
+    "GoEmotions": ("classification/goemotions", 43410, 5426, 5427),
     "SICK-entailment": ("nli/sick", 4500, 500, 4927),
     "SICK-relatedness": ("nli/sick", 4500, 500, 4927),
     "SQuAD-1.1": ("squad", 87599, 10570, None),
@@ -190,6 +191,8 @@ def test_the_real_files_have_the_published_sizes_and_good_labels(shared_data: Pa
             assert len(task.targets(part.labels, part.place)) == len(part)
     if name == "SICK-entailment":
         assert task.classes == ("CONTRADICTION", "ENTAILMENT", "NEUTRAL")
+    if name == "GoEmotions":
+        assert (len(task.classes), task.classes[0], data.dev.labels[1]) == (28, "admiration", ["approval", "neutral"])
     if name == "RTE":
         assert task.classes == ("entailment", "not_entailment")
 

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 import torch
 
+import bertkit
 from bertkit.core.errors import InputError
-from bertkit.core.files import write_json
+from bertkit.core.files import read_json, write_json
+from bertkit.inference.convert import convert
 from bertkit.inference.evaluation import compute_logits
 from bertkit.model.config import BertConfig
 from bertkit.model.encoder import Encoder
@@ -15,6 +17,7 @@ from bertkit.pretrained.folder import ModelFolder
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task
 from bertkit.tasks.model import TaskModel, load_task, load_task_model, save_task_model
+from bertkit.tasks.multi_label import MultiLabel
 from bertkit.tasks.options import Columns
 from bertkit.tasks.regression import Regression
 from bertkit.text.tokenizer import Tokenizer
@@ -23,6 +26,7 @@ COLUMNS = Columns(text=3, label=1, header=False)
 TASKS = [
     Classification(classes=("c", "a", "b"), max_length=12, metric_names=("matthews",), columns=COLUMNS),
     Regression(max_length=12, benchmark="STS-B"),
+    MultiLabel(classes=("c", "a", "b"), max_length=12, thresholds=(0.25, 0.5, 0.125)),
 ]
 TEXTS = ["a good film", "the plot was so long the plot was so long", "bad"]
 
@@ -66,6 +70,13 @@ def test_transformers_gives_the_same_outputs(folder: tuple[Path, TaskModel]):
     encoded = Tokenizer.from_pretrained(folder[0]).encode_batch(TEXTS)
     ours = compute_logits(model, encoded, max_tokens=10, precision="float32")
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    if isinstance(task, MultiLabel):
+        assert peer.config.problem_type == "multi_label_classification"
+        targets = torch.tensor([[1.0, 0, 1], [0, 0, 0], [0, 1, 1]])
+        with torch.no_grad():
+            loss = peer(**tokenizer(TEXTS, padding=True, return_tensors="pt"), labels=targets).loss
+        our_loss = task.loss(ours, targets, torch.arange(4)) / task.count(targets)
+        torch.testing.assert_close(our_loss, loss, atol=1e-5, rtol=0)
     if isinstance(task, Classification):
         assert tuple(peer.config.id2label.values()) == task.classes
         torch.testing.assert_close(ours.softmax(-1), theirs.softmax(-1), atol=1e-5, rtol=0)
@@ -111,3 +122,22 @@ def test_a_failed_save_leaves_the_old_folder(folder: tuple[Path, TaskModel], mon
     with pytest.raises(FileNotFoundError):
         save_task_model(folder[0], folder[1], TASKS[0], Tokenizer.from_pretrained(folder[0]))
     assert {path.name: path.read_bytes() for path in folder[0].iterdir()} == before
+
+
+@pytest.mark.parametrize("labels", [1, 3])
+def test_a_multi_label_folder_of_someone_else_stays_one(tmp_path: Path, tiny_model: Path, labels: int):
+    import transformers
+
+    theirs = transformers.BertForSequenceClassification.from_pretrained(
+        tiny_model, num_labels=labels, problem_type="multi_label_classification"
+    )
+    theirs.classifier.weight.data.zero_()
+    theirs.classifier.bias.data = torch.tensor([2.0, 1.5, -3.0])[:labels]
+    theirs.save_pretrained(tmp_path / "theirs")
+    Tokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path / "theirs", max_length=32, token_types=True)
+    convert(tmp_path / "theirs", tmp_path / "ours")
+    assert read_json(tmp_path / "ours/config.json")["problem_type"] == "multi_label_classification"
+    for name in ("theirs", "ours"):
+        found = bertkit.load(tmp_path / name).predict("a good film")
+        assert found.labels == ("LABEL_0", "LABEL_1")[:labels]
+        assert list(found.probabilities.values()) == pytest.approx([0.880797, 0.817574, 0.047426][:labels], abs=1e-6)

@@ -110,7 +110,7 @@ def _values(entry: GlueEntry, examples: Examples | None, predictor: Predictor | 
 def _check(entry: GlueEntry, predictor: Predictor) -> None:
     """Raise `InputError` for a model whose predictions the leaderboard would not accept."""
     task = predictor.task
-    kind = find_benchmark(entry.model_of).family.kind
+    kind = find_benchmark(entry.model_of).kind
     known = set(entry.labels)
     if task.kind != kind or not set(task.classes or ()) <= known:
         said = f"{task.kind} of {', '.join(task.classes)}" if task.classes else task.kind

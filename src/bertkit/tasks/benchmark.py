@@ -1,4 +1,4 @@
-"""- what a row of the table says; hub layout."""
+"""What a row of the table of benchmarks says: where files or the hub have texts and labels, and what is measured."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from bertkit.core.errors import InputError
 from bertkit.data.readers.text import EncodingErrors
-from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task
 from bertkit.tasks.data import TaskData
 from bertkit.tasks.examples import Examples
+from bertkit.tasks.kinds import task_family
 from bertkit.tasks.labelled import LabelledExamples
 from bertkit.tasks.options import Columns, TaskOptions
 
@@ -37,18 +37,25 @@ class HubLayout:
     def read(self, family: type[Task[Any]], split: str, *, labelled: bool) -> Examples:
         """Read one split; labels become the names that the files have."""
         examples: Examples = family.read(self.name, self.columns, split=self.splits[split], labelled=labelled)
-        if not labelled or not self.classes:
-            return examples
-        assert isinstance(examples, LabelledExamples)
-        return replace(
-            examples,
-            labels=tuple(self._class(label, examples.place(index)) for index, label in enumerate(examples.labels)),
-        )
+        return _named(examples, self.classes) if labelled and self.classes else examples
 
-    def _class(self, label: object, place: str) -> str:
-        if not isinstance(label, int) or not 0 <= label < len(self.classes):
-            raise InputError(f"{place}: label {label!r} is none of 0 to {len(self.classes) - 1}: check the data set")
-        return self.classes[label]
+
+def _named(examples: Examples, classes: tuple[str, ...]) -> Examples:
+    """Examples whose labels are numbers, or lists of numbers as such or between commas, with the names of these."""
+    assert isinstance(examples, LabelledExamples)
+    labels = tuple(_name(label, classes, examples.place(index)) for index, label in enumerate(examples.labels))
+    return replace(examples, labels=labels)
+
+
+def _name(label: object, classes: tuple[str, ...], place: str) -> object:
+    if isinstance(label, str) and not label.isdecimal():
+        label = [part for part in label.split(",") if part]
+    if isinstance(label, list):
+        return [_name(one, classes, place) for one in label]
+    number = int(label) if isinstance(label, str) else label
+    if not isinstance(number, int) or not 0 <= number < len(classes):
+        raise InputError(f"{place}: label {label!r} is none of 0 to {len(classes) - 1}: check the data set")
+    return classes[number]
 
 
 _COMPRESSIONS = ("", ".xz", ".gz", ".zst")
@@ -69,7 +76,8 @@ class Benchmark:
     """Files, columns, labels and metrics of one data set."""
 
     name: str
-    family: type[Task[Any]] = Classification
+    kind: str = "classification"
+    """Of task; a line of `kinds.KINDS`."""
     columns: Columns
     metric_names: tuple[str, ...] | None = ("accuracy",)
     """The first one decides which weights are best; None takes the family's own."""
@@ -87,6 +95,13 @@ class Benchmark:
     """The same on the hub, read where its data set's name is given in place of a folder."""
     model_of: str | None = None
     """Benchmark whose models this one measures, where it has no training set."""
+    classes: tuple[str, ...] = ()
+    """Names of the labels 0, 1, … where the files have numbers; none where these are names enough."""
+
+    @property
+    def family(self) -> type[Task[Any]]:
+        """The class of its kind."""
+        return task_family(self.kind)
 
     def splits(self) -> dict[str, Split]:
         """The labelled splits by name."""
@@ -159,7 +174,7 @@ class Benchmark:
             raise InputError(f"{folder} has no {split.file}, which {self.name} needs: give the folder with its files")
         columns = replace(split.columns or self.columns, encoding_errors=encoding_errors)
         examples: Examples = self.family.read(path, columns, where=split.where, labelled=labelled)
-        return examples
+        return _named(examples, self.classes) if labelled and self.classes else examples
 
 
 def _find(folder: Path, name: str) -> Path | None:

@@ -6,11 +6,7 @@ import difflib
 
 from bertkit.core.errors import InputError
 from bertkit.tasks.benchmark import Benchmark, HubLayout, Split
-from bertkit.tasks.choice import MultipleChoice
 from bertkit.tasks.options import Columns
-from bertkit.tasks.questions.task import SpanExtraction
-from bertkit.tasks.regression import Regression
-from bertkit.tasks.tagging.task import Tagging
 
 _TEST = Split(file="test.tsv")
 _UNLABELLED_TEST = {"test": _TEST}
@@ -20,7 +16,39 @@ _PREMISE = Columns(text="premise", text_pair="hypothesis")
 _ENTAILMENT, _INFERENCE = ("entailment", "not_entailment"), ("entailment", "neutral", "contradiction")
 _GLUE = "nyu-mll/glue"
 
+_SQUAD = Columns(text="question", text_pair="context", label="answers")
 _ARC = Columns(text="question", choices=tuple(f"choice{place}" for place in range(4)))
+
+_EMOTIONS = (
+    "admiration",
+    "amusement",
+    "anger",
+    "annoyance",
+    "approval",
+    "caring",
+    "confusion",
+    "curiosity",
+    "desire",
+    "disappointment",
+    "disapproval",
+    "disgust",
+    "embarrassment",
+    "excitement",
+    "fear",
+    "gratitude",
+    "grief",
+    "joy",
+    "love",
+    "nervousness",
+    "optimism",
+    "pride",
+    "realization",
+    "relief",
+    "remorse",
+    "sadness",
+    "surprise",
+    "neutral",
+)
 
 BENCHMARKS = (
     # GLUE (Wang et al. 2019) in its own file layout
@@ -57,7 +85,7 @@ BENCHMARKS = (
         name="STS-B",
         columns=Columns(text="sentence1", text_pair="sentence2", label="score"),
         metric_names=("pearson", "spearman"),
-        family=Regression,
+        kind="regression",
         unlabelled=_UNLABELLED_TEST,
         hub=HubLayout(name=f"{_GLUE}:stsb", columns=_SENTENCE_PAIR),
     ),
@@ -124,6 +152,18 @@ BENCHMARKS = (
         dev=Split(file="train.tsv", where=("subset", "val")),
         test=_TEST,
     ),
+    # Demszky et al. 2020: several labels a text, as numbers between commas
+    Benchmark(
+        name="GoEmotions",
+        kind="multi-label",
+        columns=Columns(text=0, label=1, header=False),
+        metric_names=None,
+        test=_TEST,
+        classes=_EMOTIONS,
+        hub=HubLayout(
+            name="google-research-datasets/go_emotions:simplified", columns=Columns(label="labels"), classes=_EMOTIONS
+        ),
+    ),
     # Marelli et al. 2014
     Benchmark(
         name="SICK-entailment",
@@ -134,22 +174,22 @@ BENCHMARKS = (
         name="SICK-relatedness",
         columns=Columns(text="sentence_A", text_pair="sentence_B", label="relatedness_score"),
         metric_names=("pearson", "spearman"),
-        family=Regression,
+        kind="regression",
         test=_TEST,
     ),
     # Rajpurkar et al. 2016 and 2018
     Benchmark(
         name="SQuAD-1.1",
-        family=SpanExtraction,
-        columns=SpanExtraction.usual_columns,
+        kind="span-extraction",
+        columns=_SQUAD,
         metric_names=None,
         train=Split(file="train-v1.1.json"),
         dev=Split(file="dev-v1.1.json"),
     ),
     Benchmark(
         name="SQuAD-2.0",
-        family=SpanExtraction,
-        columns=SpanExtraction.usual_columns,
+        kind="span-extraction",
+        columns=_SQUAD,
         metric_names=None,
         train=Split(file="train-v2.0.json"),
         dev=Split(file="dev-v2.0.json"),
@@ -157,7 +197,7 @@ BENCHMARKS = (
     # Zellers et al. 2018
     Benchmark(
         name="SWAG",
-        family=MultipleChoice,
+        kind="multiple-choice",
         columns=Columns(text="sent1", text_pair="sent2", choices=tuple(f"ending{place}" for place in range(4))),
         train=Split(file="train.csv"),
         dev=Split(file="val.csv"),
@@ -165,14 +205,14 @@ BENCHMARKS = (
     # Clark et al. 2018
     Benchmark(
         name="ARC-easy",
-        family=MultipleChoice,
+        kind="multiple-choice",
         columns=_ARC,
         train=Split(file="easy_train.csv"),
         dev=Split(file="easy_validation.csv"),
     ),
     Benchmark(
         name="ARC-challenge",
-        family=MultipleChoice,
+        kind="multiple-choice",
         columns=_ARC,
         train=Split(file="challenge_train.csv"),
         dev=Split(file="challenge_validation.csv"),
@@ -180,7 +220,7 @@ BENCHMARKS = (
     # Tjong Kim Sang and De Meulder 2003
     Benchmark(
         name="CoNLL-2003",
-        family=Tagging,
+        kind="tagging",
         columns=Columns(text=0, label=3, header=False),
         metric_names=None,
         train=Split(file="eng.train"),

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 KINDS = {
     "classification": "bertkit.tasks.classification:Classification",
+    "multi-label": "bertkit.tasks.multi_label:MultiLabel",
     "regression": "bertkit.tasks.regression:Regression",
     "span-extraction": "bertkit.tasks.questions.task:SpanExtraction",
     "multiple-choice": "bertkit.tasks.choice:MultipleChoice",
     "tagging": "bertkit.tasks.tagging.task:Tagging",
 }
-"""A kind's name and its class. Of kinds with the same head the first one reads folders that do not name theirs."""
+"""A kind's name and its class. A folder without `task.json` is of the kind that has its class and problem type."""
 
 if TYPE_CHECKING:
     Kind = str

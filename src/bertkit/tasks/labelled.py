@@ -1,4 +1,4 @@
-"""- examples from labelled tables, checks of inputs."""
+"""Examples from labelled tables, and checks of what a caller hands over."""
 
 from __future__ import annotations
 
@@ -108,16 +108,18 @@ def read_examples(
     split: str = "train",
     where: tuple[str, str] | None = None,
     labelled: bool = True,
+    label_columns: tuple[str, ...] = (),
 ) -> LabelledExamples:
     """Read a table; `where` (column, value) keeps the rows with that value, `split` is for hub data sets.
 
-    Without `labelled` the labels are None and their column may be missing.
+    Without `labelled` the labels are None and their column may be missing. With `label_columns`, in place of that of
+    `columns`, a label is a dictionary of their cells.
 
     Raises `InputError` for a missing column and for an empty text, with its row.
     """
     pair = () if columns.text_pair is None else (columns.text_pair,)
     condition = () if where is None else (where[0],)
-    label = (columns.label,) if labelled else ()
+    label = (label_columns or (columns.label,)) if labelled else ()
     table = read_table(
         source,
         columns=[columns.text, *label, *pair, *condition],
@@ -133,10 +135,16 @@ def read_examples(
     return LabelledExamples(
         texts=tuple(table.columns[columns.text][index] or "" for index in rows),
         text_pairs=tuple(table.columns[pair[0]][index] or "" for index in rows) if pair else None,
-        labels=tuple(table.columns[columns.label][index] if labelled else None for index in rows),
+        labels=tuple(_label(table, index, label, as_row=bool(label_columns)) for index in rows),
         places=tuple(table.place(index) for index in rows),
         warnings=table.warnings + warnings,
     )
+
+
+def _label(table: Table, index: int, columns: Sequence[str | int], *, as_row: bool) -> object:
+    if as_row and columns:
+        return {column: table.columns[column][index] for column in columns}
+    return table.columns[columns[0]][index] if columns else None
 
 
 def _whole_rows(

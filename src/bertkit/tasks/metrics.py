@@ -82,3 +82,46 @@ def correlation_by_chance(count: int) -> float:
         return 1.0
     quantile = float(stats.t.ppf(0.975, count - 2))
     return quantile / math.sqrt(count - 2 + quantile**2)
+
+
+LabelMetric = Callable[[NDArray[np.bool_], NDArray[np.float64], NDArray[np.bool_]], float]
+"""(labels given (N, L), scores that order the examples of each label (N, L), labels (N, L)) -> score."""
+
+
+def label_micro_f1(given: NDArray[np.bool_], scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
+    """F1 over all labels of all examples together."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels.ravel(), given.ravel(), zero_division=0.0))
+
+
+def label_macro_f1(given: NDArray[np.bool_], scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
+    """Mean of the F1 of each label that occurs or is given."""
+    from sklearn.metrics import f1_score
+
+    occurs = labels.any(0) | given.any(0)
+    if not occurs.any():
+        return 0.0
+    each = [f1_score(labels[:, place], given[:, place], zero_division=0.0) for place in np.flatnonzero(occurs)]
+    return float(np.mean(each))
+
+
+def label_average_precision(given: NDArray[np.bool_], scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
+    """Mean of the average precision of each label that occurs; no threshold decides it."""
+    from sklearn.metrics import average_precision_score
+
+    each = [average_precision_score(labels[:, place], scores[:, place]) for place in np.flatnonzero(labels.any(0))]
+    return float(np.mean(each)) if each else 0.0
+
+
+def subset_accuracy(given: NDArray[np.bool_], scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
+    """Share of examples whose labels are all right."""
+    return float((given == labels).all(-1).mean())
+
+
+MULTI_LABEL_METRICS: dict[str, LabelMetric] = {
+    "average_precision": label_average_precision,
+    "micro_f1": label_micro_f1,
+    "macro_f1": label_macro_f1,
+    "subset_accuracy": subset_accuracy,
+}

@@ -1,4 +1,4 @@
-"""- columns and choices of a person (torch-free)."""
+"""What a person chooses for a task: columns and options. Apart from the kinds, which need torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Context = Literal["sentence", "document"]
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOptions:
-    """Options of questions about a text and of tags; other families have none."""
+    """Options of single kinds, which name those they heed in `known_options`."""
 
     doc_stride: int = 128
     """Pieces from the start of one window of a long text to the start of the next."""
@@ -30,11 +30,15 @@ class TaskOptions:
     context: Context = "sentence"
     """For tags: whether the model reads the sentence alone, or with its neighbours in the document up to the maximal
     length."""
+    label_separator: str = ","
+    """For multi-label: what is between the labels of a cell that holds text."""
 
     def __post_init__(self) -> None:
         for name in ("doc_stride", "max_question_length", "max_answer_length", "n_best"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.label_separator:
+            raise InputError("label_separator is empty: give what is between labels")
 
     def check(self, kind: str, known: Sequence[str]) -> None:
         """Raise `InputError` where an option is chosen that a task of this kind, with its `known` ones, ignores."""

@@ -21,6 +21,7 @@ from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task, TaskInstances
 from bertkit.tasks.kinds import KINDS, task_family
 from bertkit.tasks.labelled import LabelledExamples
+from bertkit.tasks.multi_label import MultiLabel
 from bertkit.tasks.questions.answers import AnswerEvaluation
 from bertkit.tasks.questions.files import Question, Questions, find_answer
 from bertkit.tasks.questions.task import SpanExtraction
@@ -142,6 +143,19 @@ def test_more_classes_than_can_be_read_are_those_with_errors(show: Callable[...,
     page = show(task, _texts(names), scores)
     assert "The 24 of 30 with the most errors" in page.text
     assert "class-03 taken for class-07, 1 times" in page.text
+
+
+def test_labels_have_a_row_each_and_errors_come_the_surest_first(show: Callable[..., Text]):
+    task = MultiLabel(classes=("calm", "joy", "<rare>"), max_length=16, thresholds=(0.5, 0.75, 0.5))
+    labels = [["joy"], [], ["calm", "joy"], ["calm"]]
+    logits = torch.tensor([[0.0, 1.0, -9.0], [-9.0, 2.0, -9.0], [9.0, 9.0, -9.0], [9.0, -9.0, -9.0]])
+    page = show(task, _texts(labels), lambda instances: logits)
+    assert "2 labels are given and wrong, 1 are missed" in page.text
+    assert "said joy (88.1%); is nothing" in page.text
+    assert "said calm (50.0%); is joy (73.1%)" in page.text
+    assert page.text.index("is nothing") < page.text.index("is joy (73.1%)")
+    assert "How far to trust the probabilities" in page.text
+    assert "<rare>0.0000.0000.0000.5000.00000" in "".join(page.text.split())
 
 
 def test_scores_are_shown_against_labels(show: Callable[..., Text]):

@@ -19,6 +19,7 @@ from bertkit.reports.evaluation.answers import answer_sections
 from bertkit.reports.evaluation.choices import choice_sections
 from bertkit.reports.evaluation.classes import class_sections, score_sections
 from bertkit.reports.evaluation.evaluated import Evaluated, excerpt
+from bertkit.reports.evaluation.labels import label_sections
 from bertkit.reports.evaluation.tags import tag_sections
 from bertkit.reports.page import (
     Commands,
@@ -38,6 +39,7 @@ from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task
 from bertkit.tasks.evaluation import LOSS
 from bertkit.tasks.model import load_task_model
+from bertkit.tasks.multi_label import MultiLabel
 from bertkit.tasks.questions.task import SpanExtraction
 from bertkit.tasks.regression import Regression
 from bertkit.tasks.tagging.task import Tagging
@@ -177,6 +179,7 @@ def write_grid_report(found: GridResult) -> Path:
 
 SECTIONS: Mapping[type[Task[Any]], Callable[[Evaluated], list[Section]]] = {
     Classification: class_sections,
+    MultiLabel: label_sections,
     Regression: score_sections,
     SpanExtraction: answer_sections,
     MultipleChoice: choice_sections,
