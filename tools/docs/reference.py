@@ -33,21 +33,28 @@ _AREAS = (
         page="data",
         title="Data",
         lead="From text files to memory-mapped shards of token ids; the guide is [Data](../data.md).",
-        names=("prepare",),
+        names=(
+            *("train_tokenizer", "prepare", "prepare_static", "prepare_part", "merge_parts", "examine_corpus"),
+            *("Manifest", "InstanceManifest", "MachineShard", "CorpusExamination"),
+        ),
     ),
     Area(
         page="training",
         title="Training",
         lead="Runs as the command line starts them; the guides are [Pre-training](../pretraining.md) and "
         "[Fine-tuning](../fine-tuning.md).",
-        names=("pretrain", "finetune", "evaluate"),
+        names=(
+            *("pretrain_options", "pretrain", "describe_run", "plan_run", "PretrainResult", "Estimate", "MachineCost"),
+            *("read_tables", "read_benchmark", "finetune", "evaluate", "TaskData", "FinetuneResult", "GridResult"),
+            *("Evaluated", "PAPER_GRID"),
+        ),
     ),
     Area(
         page="inference",
         title="Inference",
         lead="A model folder, opened and asked; the guides are [Inference](../inference.md) and "
         "[Features](../features.md).",
-        names=("load", "Predictor"),
+        names=("load", "Predictor", "convert", "describe_model", "ParameterCounts"),
     ),
     Area(
         page="tokenizer",
@@ -59,14 +66,17 @@ _AREAS = (
         page="model",
         title="Model",
         lead="The network itself, over batches without padding; the guide is [Weights](../weights.md).",
-        names=("BertConfig", "BertModel", "BertWithHeads", "PackedBatch"),
+        names=(
+            *("BertConfig", "ModernBertConfig", "PRESETS", "MODERN_PRESETS"),
+            *("BertModel", "BertWithHeads", "PackedBatch"),
+        ),
     ),
     Area(page="options", title="Options", lead="What decides a run, checked when it is made.", names=()),
     Area(
         page="errors",
         title="Errors",
-        lead="What can go wrong that you can mend; the command line prints these as one line.",
-        names=("BertkitError", "InputError", "ResourceError", "DivergedError"),
+        lead="What can go wrong, by what you can do about it; the command line prints these as one line.",
+        names=(*("BertkitError", "InputError", "ResourceError", "MemoryLimitError", "RankError", "DivergedError"),),
     ),
 )
 _SHOWN = "::: {path}\n    options:\n      heading_level: 2\n"

@@ -234,6 +234,7 @@ class GridOptions:
 
 
 PAPER_GRID = GridOptions()
+"""The settings that the paper tried for every task (Devlin et al. 2019, appendix A.3)."""
 
 
 @dataclass(frozen=True, kw_only=True)
