@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
-from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 
 from bertkit.model.dropout import keep_mask, kept_share
@@ -106,6 +105,9 @@ def packed_attention(
     """
     assert window is None or layout.unattended is None
     if query_key_value.is_cuda and drop_rate == 0.0 and query_key_value.dtype != torch.float32:
+        # Imported where it is needed: it brings torch._dynamo, which takes longer than all else that a CPU needs.
+        from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415
+
         # The kernel leaves the context and the gradient of rows that belong to no sequence unwritten.
         assert len(query_key_value) == layout.num_tokens
         query, key, value = query_key_value.unbind(1)

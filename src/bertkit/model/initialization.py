@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from bertkit.core.errors import InputError
 from bertkit.core.randomness import derive_key
@@ -15,6 +18,27 @@ from bertkit.model.architectures import architecture_of
 from bertkit.model.config import BertConfig
 from bertkit.model.encoder import Encoder
 from bertkit.model.layers import ResidualLinear
+
+
+class _NothingDrawn(TorchFunctionMode):
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def empty_weights(device: str = "meta") -> Iterator[None]:
+    """Modules that are made inside have weights without values, on torch's meta device without memory as well.
+
+    A weight that is drawn on the meta device, or moved from it, imports parts of torch that take longer than loading a
+    model: a module that is to be filled from a file is made on the CPU at once.
+    """
+    with torch.device(device), _NothingDrawn():
+        yield
 
 
 def initialize(module: nn.Module, standard_deviation: float, seed: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from bertkit.core.errors import InputError
@@ -20,6 +19,7 @@ from bertkit.model.architectures import (
 from bertkit.model.config import MODERN_PRESETS, PRESETS, BertConfig
 from bertkit.model.encoder import Encoder
 from bertkit.model.heads import MaskedLMHead, NextSentenceHead
+from bertkit.model.initialization import empty_weights
 from bertkit.pretrained.card import ModelCard
 from bertkit.pretrained.config_json import ModelDescription
 from bertkit.pretrained.folder import LoadReport, ModelFolder, write_model_folder
@@ -39,9 +39,8 @@ class BertModel(Encoder):
         Without a pooler in the folder the encoder has none. Raises `InputError`.
         """
         folder = ModelFolder.open(path)
-        with torch.device("meta"):
+        with empty_weights("cpu"):
             model = cls(folder.config, add_pooling_layer=folder.has_pooler)
-        model.to_empty(device="cpu")
         folder.load_into(nn.ModuleDict({"bert": model})).show()
         return model.eval()
 
@@ -85,24 +84,26 @@ class BertWithHeads(nn.Module):
             pooler=with_pooler,
             masked_lm=architecture in ("BertForPreTraining", "BertForMaskedLM"),
             next_sentence=architecture in ("BertForPreTraining", "BertForNextSentencePrediction"),
+            device="meta",
         )
 
     @classmethod
-    def outline_of_folder(cls, folder: ModelFolder) -> BertWithHeads:
-        """The parts that a folder has, without memory for their weights."""
+    def outline_of_folder(cls, folder: ModelFolder, device: str = "meta") -> BertWithHeads:
+        """The parts that a folder has, their weights without values and on the meta device without memory."""
         return cls._of_parts(
             folder.description,
             pooler=folder.has_pooler,
             masked_lm=folder.holds("masked_lm.bias"),
             next_sentence=folder.holds("next_sentence.dense.weight"),
+            device=device,
         )
 
     @classmethod
     def _of_parts(
-        cls, description: ModelDescription, *, pooler: bool, masked_lm: bool, next_sentence: bool
+        cls, description: ModelDescription, *, pooler: bool, masked_lm: bool, next_sentence: bool, device: str
     ) -> BertWithHeads:
         config = description.config
-        with torch.device("meta"):
+        with empty_weights(device):
             return cls(
                 description,
                 Encoder(config, add_pooling_layer=pooler),
@@ -114,8 +115,7 @@ class BertWithHeads(nn.Module):
     @classmethod
     def from_folder(cls, folder: ModelFolder) -> tuple[BertWithHeads, LoadReport]:
         """Every part that a folder has, in evaluation mode, and what was taken and left."""
-        model = cls.outline_of_folder(folder)
-        model.to_empty(device="cpu")
+        model = cls.outline_of_folder(folder, device="cpu")
         report = folder.load_into(model)
         return model.eval(), report
 

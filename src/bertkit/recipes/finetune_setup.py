@@ -19,7 +19,7 @@ from bertkit.core.errors import InputError
 from bertkit.core.files import sha256
 from bertkit.model.config import BertConfig
 from bertkit.model.encoder import Encoder
-from bertkit.model.initialization import initialize
+from bertkit.model.initialization import empty_weights, initialize
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.recipes.options import FinetuneOptions
 from bertkit.tasks.classification import class_weights
@@ -68,14 +68,14 @@ def starting_model(
 
 def check_weights(folder: ModelFolder, config: BertConfig, task: Task[Any]) -> None:
     """Raise `InputError` where the weights in `folder` are broken or not those of its configuration."""
-    with torch.device("meta"):
+    with empty_weights():
         model = new_task_model(task, config)
     folder.weights_for(_pretrained(model), may_lack=_MAY_LACK)
 
 
 def check_layers(config: BertConfig, options: FinetuneOptions) -> None:
     """Raise `InputError` for layers to freeze or to re-initialize that do not fit the model or one another."""
-    with torch.device("meta"):
+    with empty_weights():
         bert = Encoder(config)
     freeze(bert, options.freeze)
     count, layers = options.reinitialize_layers, len(bert.layers)

@@ -12,6 +12,7 @@ from bertkit.core.console import note
 from bertkit.core.errors import ResourceError
 from bertkit.core.machine import available_memory
 from bertkit.core.workers import CallProcesses
+from bertkit.model.initialization import empty_weights
 from bertkit.model.size import training_flops
 from bertkit.recipes.finetune_seed import run_seed
 from bertkit.recipes.finetune_setup import FinetuneSetup
@@ -95,7 +96,7 @@ def _operations(setup: FinetuneSetup) -> float:
 def _bytes(setup: FinetuneSetup) -> int:
     """What a seed's process needs, about."""
     config = setup.model_config
-    with torch.device("meta"):
+    with empty_weights():
         model = new_task_model(setup.task, config)
     weights = sum(parameter.numel() for parameter in model.parameters())
     # Kept for the backward pass of a token: inputs and outputs of each layer's products, norms and dropouts.

@@ -13,6 +13,7 @@ from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder, write_json
 from bertkit.model.config import BertConfig
 from bertkit.model.encoder import Encoder
+from bertkit.model.initialization import empty_weights
 from bertkit.pretrained.card import ModelCard
 from bertkit.pretrained.folder import TASK_FILE, ModelFolder, write_model_folder
 from bertkit.tasks.contract import Task
@@ -96,6 +97,7 @@ def new_task_model(task: Task[Any], config: BertConfig) -> TaskModel:
 def load_task_model(folder: ModelFolder) -> tuple[TaskModel, Task[Any]]:
     """Load a fine-tuned model, in evaluation mode, with its task."""
     task = load_task(folder)
-    model = new_task_model(task, folder.config)
+    with empty_weights("cpu"):
+        model = new_task_model(task, folder.config)
     folder.load_into(model).show()
     return model.eval(), task
