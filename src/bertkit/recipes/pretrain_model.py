@@ -15,6 +15,7 @@ from bertkit.data.corpus.prepared import PreparedCorpus, token_counts
 from bertkit.data.corpus.word_vectors import word_vectors
 from bertkit.data.instances.fixed import Prepared
 from bertkit.model.initialization import (
+    empty_weights,
     initialize,
     position_dimensions,
     start_with_frequencies,
@@ -65,7 +66,7 @@ def write_pretrained_model(
 ) -> None:
     """Write the model folder `out` from whole weights; its card names the folder `corpus` and the figures."""
     next_sentence = options.instances.next_sentence
-    with torch.device("meta"):
+    with empty_weights():
         module = PretrainingModel(options.model, next_sentence=next_sentence)
     module.load_state_dict(weights, assign=True)
     with atomic_folder(out) as folder:
