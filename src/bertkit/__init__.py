@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from bertkit.recipes.finetune_result import FinetuneResult
     from bertkit.recipes.grid import GridResult
     from bertkit.recipes.options import PAPER_GRID, FinetuneOptions, GridOptions, MachineCost, PretrainOptions
-    from bertkit.recipes.presets import pretrain_options
     from bertkit.recipes.pretrain import PretrainResult
+    from bertkit.recipes.pretrain_options import pretrain_options
     from bertkit.reports.corpus import CorpusExamination
     from bertkit.reports.evaluation.evaluated import Evaluated
     from bertkit.tasks.data import TaskData
@@ -88,8 +88,8 @@ _NAMES = {
     "recipes.finetune_result": ["FinetuneResult"],
     "recipes.grid": ["GridResult"],
     "recipes.options": ["PAPER_GRID", "FinetuneOptions", "GridOptions", "MachineCost", "PretrainOptions"],
-    "recipes.presets": ["pretrain_options"],
     "recipes.pretrain": ["PretrainResult"],
+    "recipes.pretrain_options": ["pretrain_options"],
     "reports.corpus": ["CorpusExamination"],
     "reports.evaluation.evaluated": ["Evaluated"],
     "tasks.data": ["TaskData"],

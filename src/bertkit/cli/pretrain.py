@@ -16,7 +16,8 @@ from bertkit.core.machine import Launch, Precision
 from bertkit.data.instances.masking import MaskingOptions
 from bertkit.data.instances.stages import StageOptions
 from bertkit.recipes.options import InitialWeights, MachineCost, PretrainOptions
-from bertkit.recipes.presets import Architecture, RecipeName, Size, pretrain_options
+from bertkit.recipes.presets import RecipeName
+from bertkit.recipes.pretrain_options import Architecture, Size, pretrain_options
 from bertkit.training.options import OptimizerOptions, Parallel
 
 FLAT = Parameter(name="*")
