@@ -20,8 +20,7 @@ from machine import describe_machine, write_results
 from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.data.instances.drawn import DrawnInstances
 from bertkit.data.instances.loader import PretrainingLoader
-from bertkit.data.instances.masking import MaskingOptions
-from bertkit.data.instances.sampling import InstanceOptions
+from bertkit.data.instances.options import InstanceOptions, MaskingOptions
 
 MICRO_BATCH_TOKENS = 8192
 

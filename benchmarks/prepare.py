@@ -125,7 +125,8 @@ def _compare_speed(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _write_sample(names: list[str], path: Path, num_bytes: int) -> int:
     """Write whole documents of the corpus until `num_bytes` are reached."""
-    from bertkit.data.corpus.documents import CorpusOptions, read_documents
+    from bertkit.data.corpus.documents import read_documents
+    from bertkit.data.corpus.options import CorpusOptions
 
     size = 0
     with path.open("w", encoding="utf-8") as file:
@@ -160,8 +161,7 @@ def _run_ours(arguments: argparse.Namespace) -> dict[str, float]:
     from bertkit.data.corpus.prepared import PreparedCorpus
     from bertkit.data.instances.drawn import DrawnInstances
     from bertkit.data.instances.loader import PretrainingLoader
-    from bertkit.data.instances.masking import MaskingOptions
-    from bertkit.data.instances.sampling import InstanceOptions
+    from bertkit.data.instances.options import InstanceOptions, MaskingOptions
     from bertkit.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_pretrained(arguments.vocab)
@@ -315,7 +315,8 @@ def _preparations(arguments: argparse.Namespace, text: Path, folder: Path, worke
 
 
 def _measure_reading(arguments: argparse.Namespace) -> dict[str, Any]:
-    from bertkit.data.corpus.documents import CorpusOptions, read_pieces
+    from bertkit.data.corpus.documents import read_pieces
+    from bertkit.data.corpus.options import CorpusOptions
     from bertkit.data.readers.sources import resolve_sources
 
     rows = []
@@ -352,8 +353,8 @@ def _started_trial(
 
 
 def _run_prepare(arguments: argparse.Namespace) -> dict[str, float]:
-    from bertkit.data.corpus.dedup import DuplicateOptions
-    from bertkit.data.corpus.prepare import PrepareOptions, prepare
+    from bertkit.data.corpus.options import DuplicateOptions, PrepareOptions
+    from bertkit.data.corpus.prepare import prepare
     from bertkit.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.from_pretrained(arguments.vocab)

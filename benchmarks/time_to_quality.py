@@ -263,8 +263,7 @@ def _held_out_losses(arguments: argparse.Namespace, model: Path) -> dict[str, fl
     from bertkit.data.corpus.prepared import PreparedCorpus
     from bertkit.data.instances.drawn import DrawnInstances
     from bertkit.data.instances.loader import evaluation_batches
-    from bertkit.data.instances.masking import MaskingOptions
-    from bertkit.data.instances.sampling import InstanceOptions
+    from bertkit.data.instances.options import InstanceOptions, MaskingOptions
     from bertkit.model.pretraining import PretrainingModel
     from bertkit.pretrained.folder import ModelFolder
     from bertkit.recipes.pretrain_objective import PretrainingObjective

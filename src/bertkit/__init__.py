@@ -30,18 +30,14 @@ if TYPE_CHECKING:
         ResourceError,
     )
     from bertkit.core.workers import EngineOptions
-    from bertkit.data.corpus.dedup import DuplicateOptions
-    from bertkit.data.corpus.documents import CorpusOptions
     from bertkit.data.corpus.manifest import Manifest
+    from bertkit.data.corpus.options import CorpusOptions, DuplicateOptions, PrepareOptions
     from bertkit.data.corpus.output_folder import MachineShard
     from bertkit.data.corpus.parts import merge_parts, prepare_part
-    from bertkit.data.corpus.prepare import PrepareOptions, prepare
+    from bertkit.data.corpus.prepare import prepare
     from bertkit.data.corpus.train_tokenizer import train_tokenizer
     from bertkit.data.instances.google_files import InstanceManifest, prepare_static
-    from bertkit.data.instances.google_stream import StaticOptions
-    from bertkit.data.instances.masking import MaskingOptions
-    from bertkit.data.instances.sampling import InstanceOptions
-    from bertkit.data.instances.stages import StageOptions
+    from bertkit.data.instances.options import InstanceOptions, MaskingOptions, StageOptions, StaticOptions
     from bertkit.inference.convert import convert
     from bertkit.inference.load import load
     from bertkit.inference.predictor import Predictor
@@ -66,18 +62,14 @@ _NAMES = {
     "core.batch": ["PackedBatch"],
     "core.errors": ["BertkitError", "DivergedError", "InputError", "MemoryLimitError", "RankError", "ResourceError"],
     "core.workers": ["EngineOptions"],
-    "data.corpus.dedup": ["DuplicateOptions"],
-    "data.corpus.documents": ["CorpusOptions"],
     "data.corpus.manifest": ["Manifest"],
     "data.corpus.output_folder": ["MachineShard"],
+    "data.corpus.options": ["CorpusOptions", "DuplicateOptions", "PrepareOptions"],
     "data.corpus.parts": ["merge_parts", "prepare_part"],
-    "data.corpus.prepare": ["PrepareOptions", "prepare"],
+    "data.corpus.prepare": ["prepare"],
     "data.corpus.train_tokenizer": ["train_tokenizer"],
     "data.instances.google_files": ["InstanceManifest", "prepare_static"],
-    "data.instances.google_stream": ["StaticOptions"],
-    "data.instances.masking": ["MaskingOptions"],
-    "data.instances.sampling": ["InstanceOptions"],
-    "data.instances.stages": ["StageOptions"],
+    "data.instances.options": ["InstanceOptions", "MaskingOptions", "StageOptions", "StaticOptions"],
     "inference.convert": ["convert"],
     "inference.load": ["load"],
     "inference.predictor": ["Predictor"],

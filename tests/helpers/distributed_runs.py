@@ -22,7 +22,7 @@ from bertkit.core.distributed import ProcessGroup, joined
 from bertkit.core.errors import BertkitError
 from bertkit.core.machine import Launch
 from bertkit.data.corpus.prepare import prepare
-from bertkit.data.instances.sampling import InstanceOptions
+from bertkit.data.instances.options import InstanceOptions
 from bertkit.model.config import BertConfig
 from bertkit.recipes.options import PretrainOptions
 from bertkit.recipes.pretrain import pretrain

@@ -1,7 +1,6 @@
 from pathlib import Path
 
-from bertkit.data.instances.sampling import InstanceOptions
-from bertkit.data.instances.stages import StageOptions
+from bertkit.data.instances.options import InstanceOptions, StageOptions
 from bertkit.model.config import BertConfig
 from bertkit.recipes.cards import finetuning_card, pretraining_card
 from bertkit.recipes.options import FinetuneOptions, PretrainOptions

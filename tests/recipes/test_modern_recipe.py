@@ -11,7 +11,7 @@ import transformers
 
 import bertkit
 from bertkit.data.corpus.prepare import prepare
-from bertkit.data.instances.sampling import InstanceOptions
+from bertkit.data.instances.options import InstanceOptions
 from bertkit.model.config import ModernBertConfig
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.recipes.finetune import finetune

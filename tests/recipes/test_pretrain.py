@@ -15,8 +15,7 @@ from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import InputError, MemoryLimitError
 from bertkit.data.corpus.prepare import prepare
 from bertkit.data.instances.batches import PretrainingBatch
-from bertkit.data.instances.sampling import InstanceOptions
-from bertkit.data.instances.stages import StageOptions
+from bertkit.data.instances.options import InstanceOptions, StageOptions
 from bertkit.model.config import BertConfig
 from bertkit.model.pretraining import PretrainingOutput
 from bertkit.recipes import estimate as estimate_module

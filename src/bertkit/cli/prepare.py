@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from bertkit.core.console import counted
 from bertkit.core.errors import InputError
 from bertkit.core.workers import EngineOptions
-from bertkit.data.corpus.dedup import DuplicateOptions
-from bertkit.data.corpus.documents import CorpusOptions
-from bertkit.data.corpus.output_folder import MachineShard
-from bertkit.data.instances.google_stream import StaticOptions
-from bertkit.text.wordpiece import Reference
+from bertkit.data.corpus.options import CorpusOptions, DuplicateOptions, PrepareOptions
+from bertkit.data.instances.options import StaticOptions
 
 if TYPE_CHECKING:
     from bertkit.data.corpus.manifest import Manifest
@@ -57,8 +54,8 @@ def prepare(
         Write masked training sequences, fixed once for all, in place of text to draw from: the stream of
         google-research/bert's create_pretraining_data.py.
     """
+    from bertkit.data.corpus.output_folder import MachineShard
     from bertkit.data.corpus.parts import merge_parts, prepare_part
-    from bertkit.data.corpus.prepare import PrepareOptions
     from bertkit.data.corpus.prepare import prepare as prepare_corpus
     from bertkit.data.instances.google_files import prepare_static
     from bertkit.text.tokenizer import Tokenizer
@@ -124,7 +121,7 @@ def vocab(
     cased: bool = False,
     min_frequency: int = 2,
     limit_alphabet: int = 1000,
-    follow: Reference = "huggingface",
+    follow: Literal["huggingface", "google"] = "huggingface",
     reading: Annotated[CorpusOptions, Parameter(name="*")] = CorpusOptions(),
 ) -> None:
     """Train a WordPiece vocabulary; the same corpus gives the same files.

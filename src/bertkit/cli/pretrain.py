@@ -13,8 +13,7 @@ from cyclopts import Parameter
 
 from bertkit.core.errors import InputError
 from bertkit.core.machine import Launch, Precision
-from bertkit.data.instances.masking import MaskingOptions
-from bertkit.data.instances.stages import StageOptions
+from bertkit.data.instances.options import MaskingOptions, StageOptions
 from bertkit.recipes.options import InitialWeights, MachineCost, PretrainOptions
 from bertkit.recipes.presets import RecipeName
 from bertkit.recipes.pretrain_options import Architecture, Size, pretrain_options

@@ -11,9 +11,7 @@ from typing import Literal
 
 from bertkit.core.errors import InputError
 from bertkit.core.machine import Precision
-from bertkit.data.instances.masking import MaskingOptions
-from bertkit.data.instances.sampling import InstanceOptions
-from bertkit.data.instances.stages import StageOptions
+from bertkit.data.instances.options import InstanceOptions, MaskingOptions, StageOptions
 from bertkit.model.config import BertConfig
 from bertkit.training.options import OptimizerOptions, Parallel, TrainingOptions
 

@@ -17,8 +17,8 @@ from bertkit.data.instances.batches import InstanceSource
 from bertkit.data.instances.drawn import DrawnInstances, FullSentences
 from bertkit.data.instances.fixed import FixedInstances, Prepared, open_prepared
 from bertkit.data.instances.google_files import LABELS
-from bertkit.data.instances.masking import MaskingOptions
-from bertkit.data.instances.sampling import InstanceOptions, check_documents
+from bertkit.data.instances.options import InstanceOptions, MaskingOptions
+from bertkit.data.instances.sampling import check_documents
 from bertkit.recipes.options import PretrainOptions
 from bertkit.recipes.pretrain_objective import unigram_entropy
 

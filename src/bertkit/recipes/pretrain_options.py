@@ -10,9 +10,7 @@ import yaml
 
 from bertkit.core.console import parse_duration
 from bertkit.core.errors import InputError
-from bertkit.data.instances.masking import MaskingOptions
-from bertkit.data.instances.sampling import InstanceOptions
-from bertkit.data.instances.stages import StageOptions
+from bertkit.data.instances.options import InstanceOptions, MaskingOptions, StageOptions
 from bertkit.model.config import MODERN_PRESETS, PRESETS, BertConfig
 from bertkit.recipes.options import PretrainOptions
 from bertkit.recipes.presets import RecipeName, recipe_file

@@ -10,14 +10,14 @@ from bertkit.data.corpus import hashing as hash_buckets
 from bertkit.data.corpus import prepare as assemble
 from bertkit.data.corpus import write_shards as corpus_shards
 from bertkit.data.corpus import write_shards as shard_worker
-from bertkit.data.corpus.dedup import DuplicateOptions
-from bertkit.data.corpus.documents import CorpusOptions, read_documents
+from bertkit.data.corpus.documents import read_documents
 from bertkit.data.corpus.hashing import band_rows, signatures, similarities
 from bertkit.data.corpus.manifest import Duplicates, Manifest
-from bertkit.data.corpus.prepare import PrepareOptions, prepare
+from bertkit.data.corpus.options import CorpusOptions, DuplicateOptions, PrepareOptions
+from bertkit.data.corpus.prepare import prepare
 from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.data.instances.google_files import prepare_static
-from bertkit.data.instances.google_stream import StaticOptions
+from bertkit.data.instances.options import StaticOptions
 from bertkit.text.bulk_encoder import ChunkEncoder
 from tiny_corpora import WORDS, contents, make_text, spy
 

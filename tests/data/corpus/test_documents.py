@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import bertkit.data.readers.text as stream_module
 from bertkit.core.errors import InputError, ResourceError
-from bertkit.data.corpus.documents import CorpusOptions, SentenceLines, read_documents, read_pieces
+from bertkit.data.corpus.documents import SentenceLines, read_documents, read_pieces
+from bertkit.data.corpus.options import CorpusOptions
 from bertkit.data.readers import text as text_stream
 from bertkit.data.readers.sources import resolve_sources
 from bertkit.text.bulk_encoder import ChunkEncoder

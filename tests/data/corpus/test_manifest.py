@@ -7,7 +7,8 @@ import pytest
 
 from bertkit.core.errors import InputError
 from bertkit.data.corpus.manifest import Manifest
-from bertkit.data.corpus.prepare import PrepareOptions, prepare
+from bertkit.data.corpus.options import PrepareOptions
+from bertkit.data.corpus.prepare import prepare
 from bertkit.data.instances.fixed import open_prepared
 from bertkit.data.instances.google_files import prepare_static
 from bertkit.text.tokenizer import Tokenizer

@@ -7,11 +7,10 @@ from bertkit.core.errors import InputError
 from bertkit.core.files import exclusive, write_json
 from bertkit.data.corpus import write_shards as corpus_shards
 from bertkit.data.corpus import write_shards as shard_worker
-from bertkit.data.corpus.dedup import DuplicateOptions
-from bertkit.data.corpus.documents import CorpusOptions
+from bertkit.data.corpus.options import CorpusOptions, DuplicateOptions, PrepareOptions
 from bertkit.data.corpus.output_folder import MachineShard
 from bertkit.data.corpus.parts import merge_parts, prepare_part
-from bertkit.data.corpus.prepare import PrepareOptions, corpus_fingerprint, prepare
+from bertkit.data.corpus.prepare import corpus_fingerprint, prepare
 from bertkit.data.readers.sources import resolve_sources
 from bertkit.text.tokenizer import Tokenizer
 from tiny_corpora import contents, make_text, spy

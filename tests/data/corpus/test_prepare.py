@@ -14,11 +14,12 @@ from bertkit.core.errors import InputError, ResourceError
 from bertkit.core.files import exclusive
 from bertkit.core.workers import EngineOptions
 from bertkit.data.corpus import write_shards
-from bertkit.data.corpus.dedup import DuplicateOptions
-from bertkit.data.corpus.documents import CorpusOptions, read_documents
-from bertkit.data.corpus.prepare import PrepareOptions, prepare
+from bertkit.data.corpus.documents import read_documents
+from bertkit.data.corpus.options import CorpusOptions, DuplicateOptions, PrepareOptions
+from bertkit.data.corpus.prepare import prepare
 from bertkit.data.corpus.prepared import PreparedCorpus
-from bertkit.data.instances.sampling import InstanceOptions, plan_epoch
+from bertkit.data.instances.options import InstanceOptions
+from bertkit.data.instances.sampling import plan_epoch
 from bertkit.data.readers import text as text_stream
 from bertkit.text.bulk_encoder import ChunkEncoder
 from tiny_corpora import contents, make_text, spy

@@ -18,8 +18,8 @@ from scipy import stats
 from bertkit.data.corpus.prepare import prepare
 from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.data.instances.drawn import DrawnInstances
-from bertkit.data.instances.masking import MaskingOptions
-from bertkit.data.instances.sampling import InstanceOptions, plan_epoch
+from bertkit.data.instances.options import InstanceOptions, MaskingOptions
+from bertkit.data.instances.sampling import plan_epoch
 from bertkit.text.tokenizer import Tokenizer
 from reference_instances import Procedure
 from static_documents import TOKENIZER, VOCABULARY, documents_of

@@ -5,7 +5,7 @@ import pytest
 
 from bertkit.core.randomness import derive_key, generator
 from bertkit.data.instances.drawn import FullSentences
-from bertkit.data.instances.masking import MaskingOptions
+from bertkit.data.instances.options import MaskingOptions
 
 
 def _epoch(source: FullSentences, epoch: int = 0, micro_batch_tokens: int = 10**6) -> list[list[int]]:

@@ -11,12 +11,13 @@ from bertkit.cli.main import run
 from bertkit.core.errors import InputError
 from bertkit.core.workers import EngineOptions
 from bertkit.data.corpus import write_shards as corpus_shards
-from bertkit.data.corpus.prepare import PrepareOptions, prepare
+from bertkit.data.corpus.options import PrepareOptions
+from bertkit.data.corpus.prepare import prepare
 from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.data.instances.fixed import FixedInstances, open_prepared
 from bertkit.data.instances.google_files import InstanceManifest, prepare_static
-from bertkit.data.instances.google_stream import StaticOptions
 from bertkit.data.instances.loader import PretrainingLoader
+from bertkit.data.instances.options import StaticOptions
 from reference_instances import Procedure
 from tiny_corpora import contents, make_text
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from bertkit.data.corpus.prepare import prepare
 from bertkit.data.corpus.prepared import PreparedCorpus
-from bertkit.data.instances.google_stream import StaticOptions, StaticStream
+from bertkit.data.instances.google_stream import StaticStream
+from bertkit.data.instances.options import StaticOptions
 from bertkit.text.tokenizer import Tokenizer
 from google_bert import google_bert
 from reference_instances import Procedure

@@ -7,8 +7,8 @@ import torch
 from bertkit.core.errors import InputError
 from bertkit.data.instances.drawn import DrawnInstances
 from bertkit.data.instances.loader import PretrainingLoader, StagedLoader, evaluation_batches
-from bertkit.data.instances.masking import MaskingOptions
-from bertkit.data.instances.sampling import InstanceOptions, plan_epoch
+from bertkit.data.instances.options import InstanceOptions, MaskingOptions
+from bertkit.data.instances.sampling import plan_epoch
 from bertkit.data.instances.stages import BatchPhase
 
 OPTIONS = InstanceOptions(seq_length=48)

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertkit.core.errors import InputError
-from bertkit.data.instances.masking import MaskingOptions, MaskingVocabulary, mask_tokens
+from bertkit.data.instances.masking import MaskingVocabulary, mask_tokens
+from bertkit.data.instances.options import MaskingOptions
 
 MASK, VOCAB_SIZE = 4, 1000
 CONTINUATION = np.arange(VOCAB_SIZE) % 3 == 0  # every third entry is a '##' piece

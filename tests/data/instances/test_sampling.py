@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bertkit.core.errors import InputError
-from bertkit.data.instances.sampling import InstanceOptions, plan_epoch
+from bertkit.data.instances.options import InstanceOptions
+from bertkit.data.instances.sampling import plan_epoch
 from tiny_corpora import lay_out
 
 DOCUMENTS = st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=12), min_size=2, max_size=8)

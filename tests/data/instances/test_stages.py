@@ -1,7 +1,8 @@
 import pytest
 
 from bertkit.core.errors import InputError
-from bertkit.data.instances.stages import BatchPhase, StageOptions, plan_stages
+from bertkit.data.instances.options import StageOptions
+from bertkit.data.instances.stages import BatchPhase, plan_stages
 
 
 def _plan(*, batch_size: int = 256, by_time: bool = False, **options: object) -> list[BatchPhase]:

@@ -6,11 +6,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bertkit.data.corpus.dedup import DuplicateOptions
-from bertkit.data.corpus.documents import CorpusOptions, read_documents
-from bertkit.data.corpus.prepare import PrepareOptions, prepare
+from bertkit.data.corpus.documents import read_documents
+from bertkit.data.corpus.options import CorpusOptions, DuplicateOptions, PrepareOptions
+from bertkit.data.corpus.prepare import prepare
 from bertkit.data.corpus.prepared import PreparedCorpus
-from bertkit.data.instances.sampling import InstanceOptions, plan_epoch
+from bertkit.data.instances.options import InstanceOptions
+from bertkit.data.instances.sampling import plan_epoch
 from bertkit.data.instances.statistics import Lengths, corpus_figures
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.text.vocabulary import WordEntries

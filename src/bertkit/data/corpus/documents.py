@@ -13,33 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.core.errors import InputError
+from bertkit.data.corpus.options import CorpusOptions
 from bertkit.data.readers.sources import COMPRESSIONS, Source, SourceFile, resolve_sources
 from bertkit.data.readers.tables import RowOptions, read_rows
 from bertkit.data.readers.text import BytesSeen, EncodingErrors, FileSpan, decoded, document_blocks
 from bertkit.text.plain_text import checked_utf8, split_sentences
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorpusOptions:
-    """How files are read as documents of sentences."""
-
-    lines: str = "sentence"
-    """What a line of a text file is: a "sentence" or a "paragraph", a blank line between documents, or a "document"."""
-
-    text_column: str = "text"
-    """Column of CSV, TSV, JSONL, Parquet and hub rows; every row is a document."""
-
-    encoding_errors: EncodingErrors = "strict"
-    """What becomes of bytes that are not UTF-8: "strict" refuses them, "replace" puts U+FFFD."""
-
-    split: str = "train"
-    """Split of a hub data set."""
-
-    def __post_init__(self) -> None:
-        if self.lines not in ("sentence", "paragraph", "document"):
-            raise InputError(f"lines must be sentence, paragraph or document, got {self.lines!r}")
-        if self.encoding_errors not in ("strict", "replace"):
-            raise InputError(f"encoding_errors must be strict or replace, got {self.encoding_errors!r}")
 
 
 @dataclass(frozen=True, slots=True)

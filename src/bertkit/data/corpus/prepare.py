@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ import numpy as np
 
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
-from bertkit.core.workers import Engine, EngineOptions
-from bertkit.data.corpus.dedup import DuplicateOptions, FilterTask, ShardSet, find_duplicates, run_filter
-from bertkit.data.corpus.documents import CorpusOptions
+from bertkit.core.workers import Engine
+from bertkit.data.corpus.dedup import FilterTask, ShardSet, find_duplicates, run_filter
 from bertkit.data.corpus.manifest import FORMAT, Duplicates, Manifest, ShardRecord
+from bertkit.data.corpus.options import DuplicateOptions, PrepareOptions
 from bertkit.data.corpus.output_folder import WORK, MachineShard, StagingFolder, prepare_folder
 from bertkit.data.corpus.shards import shard_name
 from bertkit.data.corpus.write_shards import SHARD_BYTES, write_shards
@@ -85,24 +85,6 @@ def _with_dropped(found: Duplicates, read: Sequence[ShardRecord], kept: Sequence
         for name in ("documents", "sentences", "tokens")
     )
     return replace(found, dropped_documents=documents, dropped_sentences=sentences, dropped_tokens=tokens)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrepareOptions:
-    """How a corpus is prepared."""
-
-    corpus: CorpusOptions = field(default_factory=CorpusOptions)
-    duplicates: DuplicateOptions = field(default_factory=DuplicateOptions)
-    engine: EngineOptions = field(default_factory=EngineOptions)
-    workers: int = 1
-    """Processes that tokenise; the result is the same for any number."""
-
-    overwrite: bool = False
-    """Replace what was prepared from another corpus or with other options."""
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise InputError(f"workers must be at least 1, got {self.workers}")
 
 
 def prepare(sources: Names, tokenizer: Tokenizer, out: str | Path, options: PrepareOptions | None = None) -> Manifest:

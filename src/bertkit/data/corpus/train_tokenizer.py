@@ -7,7 +7,8 @@ from pathlib import Path
 from bertkit.core.console import progress
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder
-from bertkit.data.corpus.documents import CorpusOptions, read_raw_documents
+from bertkit.data.corpus.documents import read_raw_documents
+from bertkit.data.corpus.options import CorpusOptions
 from bertkit.data.readers.sources import Names, resolve_sources
 from bertkit.text.tokenizer import Tokenizer
 from bertkit.text.tokenizer_files import WORDPIECE_FILES

@@ -14,9 +14,10 @@ import numpy as np
 from bertkit.core.console import progress
 from bertkit.core.files import atomic_folder, read_json, write_json
 from bertkit.core.workers import Engine
-from bertkit.data.corpus.documents import CorpusOptions, CorpusPiece, SentenceLines, read_pieces
+from bertkit.data.corpus.documents import CorpusPiece, SentenceLines, read_pieces
 from bertkit.data.corpus.hashing import write_shard_hashes
 from bertkit.data.corpus.manifest import ShardRecord
+from bertkit.data.corpus.options import CorpusOptions
 from bertkit.data.corpus.output_folder import MachineShard, StagingFolder
 from bertkit.data.corpus.shards import shard_name, token_dtype, write_shard
 from bertkit.data.readers.sources import Source

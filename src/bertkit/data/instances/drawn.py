@@ -16,8 +16,9 @@ from bertkit.core.errors import InputError
 from bertkit.core.randomness import derive_key, generator
 from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.data.instances.batches import MaskedSequences, PretrainingBatch
-from bertkit.data.instances.masking import MaskingOptions, MaskingVocabulary, mask_tokens
-from bertkit.data.instances.sampling import InstanceOptions, InstancePlan, plan_epoch
+from bertkit.data.instances.masking import MaskingVocabulary, mask_tokens
+from bertkit.data.instances.options import InstanceOptions, MaskingOptions
+from bertkit.data.instances.sampling import InstancePlan, plan_epoch
 from bertkit.text.sequences import SequenceLayout
 
 

@@ -19,11 +19,13 @@ from bertkit.core.console import progress
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder, atomic_path, write_json
 from bertkit.data.corpus.manifest import FORMAT, FileRecord, file_record, files_damage, parse_manifest, read_manifest
+from bertkit.data.corpus.options import PrepareOptions
 from bertkit.data.corpus.output_folder import WORK, prepare_folder
-from bertkit.data.corpus.prepare import PrepareOptions, corpus_fingerprint, describe, write_corpus
+from bertkit.data.corpus.prepare import corpus_fingerprint, describe, write_corpus
 from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.data.corpus.shards import token_dtype
-from bertkit.data.instances.google_stream import StaticInstance, StaticOptions, StaticStream
+from bertkit.data.instances.google_stream import StaticInstance, StaticStream
+from bertkit.data.instances.options import StaticOptions
 from bertkit.data.readers.sources import Names, Source, resolve_sources
 from bertkit.text.tokenizer import Tokenizer
 

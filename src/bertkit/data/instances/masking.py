@@ -8,45 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.core.errors import InputError
 from bertkit.core.randomness import derive_key, uniforms
+from bertkit.data.instances.options import MaskingOptions
 from bertkit.text.tokenizer import Tokenizer
 
 _PLACE_BITS = 14
 """Bits of a token's place in its sequence."""
 
 _DRAW_BITS = 64 - _PLACE_BITS
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskingOptions:
-    """Which tokens are hidden for masked-LM training, and how."""
-
-    select_rate: float = 0.15
-    """Share of a sequence's tokens to predict, [CLS] and [SEP] counted though never chosen."""
-
-    mask_rate: float = 0.8
-    """Share of the chosen tokens that become [MASK]."""
-
-    random_rate: float = 0.1
-    """Share of the chosen tokens that become a random entry of the vocabulary; the others stay."""
-
-    whole_word: bool = False
-    """Choose all pieces of a word or none."""
-
-    max_predictions: int | None = None
-    """Most predictions a sequence; None for no limit (BERT's 20 at 128 and 80 at 512 are never reached at 15 %)."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.select_rate < 1:
-            raise InputError(f"select_rate must lie in (0, 1), got {self.select_rate}")
-        if self.mask_rate < 0 or self.random_rate < 0 or self.mask_rate + self.random_rate > 1:
-            raise InputError(
-                f"mask_rate and random_rate must be shares that sum to at most 1, "
-                f"got {self.mask_rate} and {self.random_rate}"
-            )
-        if self.max_predictions is not None and self.max_predictions < 1:
-            raise InputError(f"max_predictions must be at least 1, got {self.max_predictions}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -20,6 +20,7 @@ from bertkit.core.arrays import run_positions
 from bertkit.core.errors import InputError
 from bertkit.core.randomness import derive_key, uniforms
 from bertkit.data.corpus.prepared import PreparedCorpus
+from bertkit.data.instances.options import InstanceOptions
 from bertkit.text.sequences import longest_first_by_token
 
 _WORD_BITS = 53
@@ -203,36 +204,6 @@ def plan_segments(
         b_length=nothing,
         is_random=np.zeros(len(a_start), bool),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class InstanceOptions:
-    """How documents are cut into training sequences."""
-
-    seq_length: int = 128
-    """Longest sequence in tokens, special ones counted."""
-
-    short_seq_prob: float = 0.1
-    """Share of the documents whose sequences aim at a random shorter length."""
-
-    next_sentence: bool = True
-    """Pairs of segments for next-sentence prediction; otherwise one segment a sequence."""
-
-    def __post_init__(self) -> None:
-        if not 8 <= self.seq_length <= 1 << 14:
-            raise InputError(f"seq_length must lie between 8 and {1 << 14}, got {self.seq_length}")
-        if not 0 <= self.short_seq_prob <= 1:
-            raise InputError(f"short_seq_prob must lie in [0, 1], got {self.short_seq_prob}")
-
-    @property
-    def num_special_tokens(self) -> int:
-        """[CLS] and one [SEP] a segment."""
-        return 3 if self.next_sentence else 2
-
-    @property
-    def max_num_tokens(self) -> int:
-        """Longest sequence in tokens, special ones not counted."""
-        return self.seq_length - self.num_special_tokens
 
 
 def check_documents(corpus: PreparedCorpus, options: InstanceOptions) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bertkit.core.errors import InputError
+from bertkit.data.instances.options import StageOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,31 +18,6 @@ class BatchPhase:
     """Sequences an update."""
     seq_length: int
     """Longest sequence."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageOptions:
-    """How a run grows; by default it does not."""
-
-    ramp_from: int | None = None
-    """Sequences of the first updates; doubled until there are as many as the batch size asks for. Without effect
-    unless below the batch size."""
-
-    ramp_share: float = 0.3
-    """Share of the run over which they grow: of its steps, or of its time where that is what it is given."""
-
-    long_seq_length: int | None = None
-    """Longest sequence of the run's last part, in place of the sequence length."""
-
-    long_share: float = 0.1
-    """Share of the steps of that part."""
-
-    def __post_init__(self) -> None:
-        for name in ("ramp_share", "long_share"):
-            if not 0 < getattr(self, name) < 1:
-                raise InputError(f"{name} must lie in (0, 1), got {getattr(self, name)}")
-        if self.ramp_from is not None and self.ramp_from < 1:
-            raise InputError(f"ramp_from must be at least 1, got {self.ramp_from}")
 
 
 def plan_stages(options: StageOptions, *, batch_size: int, seq_length: int, by_time: bool) -> list[BatchPhase]:

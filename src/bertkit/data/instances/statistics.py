@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from bertkit.core.randomness import derive_key, generator
 from bertkit.core.workers import process_engine
-from bertkit.data.corpus.dedup import DuplicateOptions, ShardSet, find_duplicates
+from bertkit.data.corpus.dedup import ShardSet, find_duplicates
 from bertkit.data.corpus.hashing import write_shard_hashes
 from bertkit.data.corpus.manifest import Duplicates
+from bertkit.data.corpus.options import DuplicateOptions
 from bertkit.data.corpus.prepared import PreparedCorpus
-from bertkit.data.instances.sampling import InstanceOptions, plan_epoch
+from bertkit.data.instances.options import InstanceOptions
+from bertkit.data.instances.sampling import plan_epoch
 from bertkit.text.vocabulary import WordEntries
 
 _MOST_PIECES = 12

@@ -10,8 +10,7 @@ from typing import Any
 
 from sklearn.metrics import confusion_matrix
 
-from bertkit.data.instances.masking import MaskingOptions
-from bertkit.data.instances.sampling import InstanceOptions
+from bertkit.data.instances.options import InstanceOptions, MaskingOptions
 from bertkit.model.config import BertConfig
 from bertkit.recipes.options import PretrainOptions
 from bertkit.studies.baselines import FewLabelOptions

@@ -12,7 +12,8 @@ from typing import Any
 from bertkit.core.devices import describe_machine
 from bertkit.core.files import read_json, write_json
 from bertkit.core.machine import tune_allocator
-from bertkit.data.corpus.prepare import PrepareOptions, prepare
+from bertkit.data.corpus.options import PrepareOptions
+from bertkit.data.corpus.prepare import prepare
 from bertkit.inference.load import load
 from bertkit.recipes.pretrain import pretrain
 from bertkit.reports.page import write_report
