@@ -243,12 +243,12 @@ def test_an_unknown_option_in_the_yaml_names_the_nearest(tmp_path: Path, prepare
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"steps: 2\nseeds: [1, 2\n", ("options.yaml, line 3 is not valid YAML (expected ',' or ']'", "mend it")),
+        (b"steps: 2\nseeds: [1, 2\n", ("options.yaml, line 3 is not valid YAML (expected ',' or ']'", "correct it")),
         (b"steps: 2\n\tseeds: 1\n", ("options.yaml, line 2 is not valid YAML",)),
         (b"steps: \xff\n", ("options.yaml is not valid YAML", "position 7")),
         (b"", ("options.yaml holds no options", "one a line")),
         (b"- steps\n", ("options.yaml holds no options",)),
-        (b"masking:\n  select_rate: 0.2\n", ("masking holds options of its own (select_rate)", "without indentation")),
+        (b"masking:\n  select_rate: 0.2\n", ("masking has options below it (select_rate)", "without indentation")),
     ],
 )
 @pytest.mark.parametrize("command", ["pretrain", "finetune"])

@@ -66,7 +66,8 @@ def run(arguments: list[str]) -> int:
             raise InputError(
                 f"only `bertkit {_IN_MANY_PROCESSES}` runs in several processes: start this command without torchrun"
             )
-        build_app().meta(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        start, bound, _ = build_app().meta.parse_args(arguments, exit_on_error=False, print_error=False)
+        start(*bound.args, **bound.kwargs)
     except (BertkitError, CycloptsError) as error:
         return _ended_by(error, launch)
     except MemoryError:
