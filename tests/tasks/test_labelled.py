@@ -4,7 +4,7 @@ import pytest
 
 from bertkit.core.errors import InputError
 from bertkit.tasks.labelled import read_examples
-from bertkit.tasks.options import Columns
+from bertkit.tasks.options import Columns, TableOptions
 
 
 def test_pairs_and_labels_are_read_with_their_rows(tmp_path: Path):
@@ -34,9 +34,9 @@ def test_a_missing_column_is_named(tmp_path: Path):
 
 
 def test_columns_without_a_header_are_places():
-    assert Columns().changed(text="0", label="1", header=False) == Columns(text=0, label=1, header=False)
+    assert Columns().changed(TableOptions(text="0", label="1", header=False)) == Columns(text=0, label=1, header=False)
     with pytest.raises(InputError, match=r"'text'.*counted from 0"):
-        Columns().changed(text="text", label="1", header=False)
+        Columns().changed(TableOptions(text="text", label="1", header=False))
 
 
 def test_a_column_named_twice_is_refused():
@@ -46,5 +46,5 @@ def test_a_column_named_twice_is_refused():
 
 def test_columns_keep_what_is_not_changed():
     columns = Columns(text="a", text_pair="b", label="c")
-    assert columns.changed() == columns
-    assert columns.changed(label="d") == Columns(text="a", text_pair="b", label="d")
+    assert columns.changed(TableOptions()) == columns
+    assert columns.changed(TableOptions(label="d")) == Columns(text="a", text_pair="b", label="d")

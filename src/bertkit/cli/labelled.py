@@ -20,8 +20,8 @@ class LabelledOptions:
     """What `finetune` and `study features` learn from."""
 
     task: str | None = None
-    """Benchmark by name: SST-2, SST-2-sentences, CoLA, MRPC, QQP, STS-B, MNLI, QNLI, RTE, WNLI, IMDb, SICK-entailment,
-    SICK-relatedness, SQuAD-1.1, SQuAD-2.0, SWAG, ARC-easy, ARC-challenge, CoNLL-2003."""
+    """Benchmark by name, such as SST-2, MNLI, STS-B, SQuAD-1.1, GoEmotions or CoNLL-2003; an unknown name is answered
+    with the nearest one, or with all."""
     data: Path | None = None
     """Folder with the benchmark's files."""
     train: str | None = None

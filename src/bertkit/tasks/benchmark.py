@@ -80,7 +80,7 @@ class Benchmark:
     """Of task; a line of `kinds.KINDS`."""
     columns: Columns
     metric_names: tuple[str, ...] | None = ("accuracy",)
-    """The first one decides which weights are best; None takes the family's own."""
+    """The first one decides which weights are best; None takes the kind's own."""
     train: Split | None = Split(file="train.tsv")
     dev: Split | None = Split(file="dev.tsv")
     further_dev: Mapping[str, Split] = field(default_factory=dict)

@@ -195,7 +195,7 @@ class Task(ABC, Generic[ExamplesT]):
     known_columns: ClassVar[tuple[str, ...]] = ("text", "text_pair", "label")
     """Those of `Columns` that it reads."""
     known_options: ClassVar[tuple[str, ...]] = ()
-    """Those of `TaskOptions` that it heeds, each a field of the task's."""
+    """Those of `TaskOptions` that it takes, each a field of the task."""
     known_loss_options: ClassVar[tuple[str, ...]] = ()
     """What may change its loss: `label_smoothing`, `class_weights`."""
 

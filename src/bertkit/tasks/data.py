@@ -27,7 +27,7 @@ class TaskData:
     columns: Columns
     options: TaskOptions = field(default_factory=TaskOptions)
     metric_names: tuple[str, ...] | None = None
-    """None takes the family's own."""
+    """None takes the kind's own."""
     benchmark: str | None = None
 
     def __post_init__(self) -> None:

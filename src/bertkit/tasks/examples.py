@@ -1,4 +1,4 @@
-"""- examples, hold-out, truncation report."""
+"""Examples of any kind: what they must offer, how some are held out, and a warning about those that are cut."""
 # N examples.
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Examples(Protocol):
 
 
 class Record(Protocol):
-    """One example of a family that has a type for it."""
+    """One example of a kind that has a type for it."""
 
     @property
     def place(self) -> str:

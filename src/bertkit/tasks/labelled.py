@@ -47,7 +47,7 @@ def shortened(value: object) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledExamples:
-    """Texts or pairs with their labels as the table has them, and where each row stands."""
+    """Texts or pairs with their labels as the table has them, and the place of each row."""
 
     texts: tuple[str, ...]
     text_pairs: tuple[str, ...] | None

@@ -1,4 +1,4 @@
-"""Several labels for a text or a pair of texts, or none: each label is a yes or no of its own."""
+"""Several labels for a text or a pair of texts, or none: each label is decided by itself."""
 # N examples, an example being one sequence; L labels.
 
 from __future__ import annotations

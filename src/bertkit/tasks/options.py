@@ -60,8 +60,9 @@ class TableOptions:
     """Column of the second text of pairs; of span-extraction that of the context; of multiple-choice that of the
     beginning of every choice, where there is one."""
     label: str | None = None
-    """Column of the class, score or right choice, usually "label"; of the answers, usually "answers"; of tagging a list
-    of tags or spans, usually "spans"."""
+    """Column of the class, score or right choice, usually "label"; of multi-label a list of labels, or a text with
+    commas between them, or a,b,c for a column of 0 and 1 each; of the answers, usually "answers"; of tagging a list of
+    tags or spans, usually "spans"."""
     choices: tuple[str, ...] | None = None
     """Columns of multiple-choice, one each, or one with lists, usually "choices"."""
     header: bool | None = None

@@ -18,7 +18,7 @@ class Mark:
 
 
 class Prediction(ABC):
-    """One of the families'."""
+    """What a task says of one example; a frozen dataclass for each kind."""
 
     @abstractmethod
     def fields(self) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from bertkit.core.errors import InputError
+from bertkit.tasks.options import TableOptions
 from bertkit.tasks.questions.files import Answer, find_answer, read_questions
 from bertkit.tasks.questions.task import SpanExtraction
 
@@ -94,7 +95,7 @@ def test_what_are_no_answers_is_named_with_its_row(tmp_path: Path, cell: Any):
 def test_a_csv_has_one_answer_a_row(tmp_path: Path):
     path = tmp_path / "own.csv"
     path.write_text("q,text,a\nWhat?,The fox,fox\nWho?,The fox,\n")
-    questions = read_questions(path, COLUMNS.changed(text="q", text_pair="text", label="a"))
+    questions = read_questions(path, COLUMNS.changed(TableOptions(text="q", text_pair="text", label="a")))
     assert [len(question.answers) for question in questions.items] == [1, 0]
 
 

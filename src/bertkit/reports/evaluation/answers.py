@@ -1,6 +1,5 @@
-"""- answers, null threshold."""
+"""What the page says of a model that answers questions."""
 # N questions, K thresholds.
-# N questions.
 
 from __future__ import annotations
 

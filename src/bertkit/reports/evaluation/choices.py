@@ -43,7 +43,7 @@ def _errors(
         )
         for index in worst
     ]
-    caption = "The surest errors come first. Every choice stands with the probability that the model gives it."
+    caption = "The surest errors come first. Every choice has the probability beside it that the model gives it."
     title = f"The worst of {len(wrong):,} errors"
     return Section(title=title, blocks=[Passages(passages=passages, caption=caption if passages else "None.")])
 

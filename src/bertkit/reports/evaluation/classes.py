@@ -1,7 +1,5 @@
-"""- classes, thresholds, scores."""
-# N examples, K thresholds.
-# N examples, C classes.
-# N examples.
+"""What the page says of a classifier, and of a model that gives scores."""
+# N examples, K thresholds, C classes.
 
 from __future__ import annotations
 

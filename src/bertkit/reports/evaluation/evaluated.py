@@ -1,4 +1,4 @@
-"""- a model on labelled examples; a text with marks."""
+"""A model's outputs on labelled examples, and texts with what is found and what is there in colour."""
 # N examples, R rows of output, C outputs.
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _label(ours: Span | None, theirs: Span | None, end: int) -> str:
 
 
 def _shortened(pieces: Sequence[Piece]) -> list[Piece]:
-    """Plain pieces keep what stands next to a colour."""
+    """Plain pieces keep what is next to a colour."""
     last = len(pieces) - 1
     kept = []
     for number, piece in enumerate(pieces):

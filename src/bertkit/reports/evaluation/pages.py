@@ -108,7 +108,7 @@ def run_page(found: Evaluated, result: FinetuneResult, further: Sequence[Section
     )
     chosen_on = "the test set does not" if result.figures("test") else "a test set would not"
     lead = (
-        f"`{config['model']}` fine-tuned with {best} is in `{result.model}`. What stands below "
+        f"`{config['model']}` fine-tuned with {best} is in `{result.model}`. What is below "
         f"the curves is of that model on the {len(found.predictions):,} dev examples ({result.dev}). Its weights were "
         f"chosen on these, so they flatter a little; {chosen_on}."
     )

@@ -1,6 +1,5 @@
-"""- choice of a span, SQuAD's scores, threshold."""
-# W windows, c tokens of the context in a window, D tokens of the longest answer.
-# N questions.
+"""From scores of starts and ends to an answer, SQuAD's scores of answers, and the threshold for giving none."""
+# N questions, c tokens of the context in a window, D tokens of the longest answer.
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""- SQuAD's JSON and tables."""
+"""Questions with their contexts and answers, read from SQuAD's JSON and from tables."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ Questions = Records[Question]
 
 
 def find_answer(context: str, text: str, start: int | None) -> Answer:
-    """Where `text` stands in the context: at `start`, else at the occurrence next to it."""
+    """Where `text` is in the context: at `start`, else at the occurrence next to it."""
     if start is not None and start >= 0 and text and context.startswith(text, start):
         return Answer(text, start)
     if not text or (found := context.find(text)) < 0:

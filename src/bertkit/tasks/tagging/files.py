@@ -1,4 +1,4 @@
-"""- CoNLL files and tables."""
+"""Sentences with a tag for each word, read from column files such as CoNLL's and from tables."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Sentence:
     def of_text(
         cls, text: str, spans: tuple[tuple[int, int], ...], tags: tuple[str, ...] | None, place: str
     ) -> Sentence:
-        """A text that is a document of its own."""
+        """A text that is a whole document."""
         words = tuple(text[start:end] for start, end in spans)
         return cls(document=Document(words), first=0, last=len(words), text=text, spans=spans, tags=tags, place=place)
 
@@ -74,7 +74,7 @@ Sentences = Records[Sentence]
 
 
 def joined(words: tuple[str, ...]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Words with a space between them, and where each stands."""
+    """Words with a space between them, and the characters of each."""
     spans, end = [], -1
     for word in words:
         start = end + 1

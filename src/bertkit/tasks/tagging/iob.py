@@ -1,4 +1,4 @@
-"""- IOB schemes and entity scores."""
+"""Entities as IOB tags in all their spellings, and scores of entities as `conlleval` counts them."""
 
 from __future__ import annotations
 
