@@ -89,7 +89,7 @@ def test_a_tokenizer_file_that_is_not_berts_is_refused(saved, change, message):
     ("name", "content", "message"),
     [
         ("vocab.txt", b"[PAD]\n[UNK]\nthe\n", r"no \[CLS\] \[SEP\] \[MASK\]"),
-        ("vocab.txt", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nthe\n", "'the' twice"),
+        ("vocab.txt", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nthe\n", "duplicate entry 'the'"),
         ("vocab.txt", b"[PAD]\n\xff\n", "not UTF-8"),
         ("tokenizer.json", b'{"model": ', "not valid JSON"),
     ],

@@ -1,4 +1,4 @@
-"""- notes, progress bars, durations and counts in words."""
+"""What is printed while a command works: notes, progress bars, durations and counts in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 from bertkit.core.errors import InputError
 
 _SILENT_SECONDS = 30.0
-"""Between two lines where standard error is no terminal."""
+"""Between two lines of progress where standard error is not a terminal."""
 
 
 def note(message: str) -> None:
@@ -51,7 +51,7 @@ class ProgressBar:
         self._next_line = self._start + _SILENT_SECONDS
 
     def advance(self, amount: float = 1.0) -> None:
-        """Say that `amount` more is done."""
+        """Count `amount` as done."""
         self._done += amount
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, amount)
@@ -65,13 +65,13 @@ class ProgressBar:
             note(f"{self._description}: {_short(self._done)}{left} ({_short(rate)} {self._unit}/s){details}")
 
     def expect(self, total: float) -> None:
-        """Say how much there will be, as far as is known by now."""
+        """Set the total, as far as it is known by now."""
         self._total = total
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, total=total)
 
     def describe(self, details: str) -> None:
-        """Show `details` behind the bar, or in the next line."""
+        """Show `details` after the bar, or in the next line."""
         self._details = details
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, details=details)
@@ -79,9 +79,9 @@ class ProgressBar:
 
 @contextmanager
 def progress(description: str, total: float | None, unit: str, done: float = 0.0) -> Iterator[ProgressBar]:
-    """Show a bar with rate and time left; where standard error is no terminal, a line now and then.
+    """Show a bar with rate and time left; where standard error is not a terminal, a line now and then.
 
-    `done` was done before and does not count for the rate.
+    `done` is what an earlier run did; it does not count for the rate.
     """
     if not sys.stderr.isatty():
         yield ProgressBar(description, total, unit, done, None)
@@ -115,12 +115,12 @@ def parse_duration(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if seconds <= 0:
-        raise InputError(f"{text!r} is no span of time: write 30m, 1h30m, 90s or 2d")
+        raise InputError(f"{text!r} is not a duration: write 30m, 1h30m, 90s or 2d")
     return seconds
 
 
 def format_duration(seconds: float) -> str:
-    """The same in words of two units at most, such as 1h 30m."""
+    """Seconds in words of at most two units, such as 1h 30m."""
     whole = round(seconds)
     parts = []
     for unit, size in _UNITS.items():

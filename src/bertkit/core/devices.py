@@ -59,13 +59,13 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 
 def seed_torch(key: int) -> None:
-    """Start every torch generator of this process from `key`."""
+    """Seed every torch generator of this process with `key`."""
     torch.manual_seed(key & (2**63 - 1))
 
 
 @contextmanager
 def full_memory_named(device: torch.device) -> Iterator[None]:
-    """Turn "out of memory" into a `MemoryLimitError`, naming the device."""
+    """Turn "out of memory" into a `MemoryLimitError` that names the device."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -73,7 +73,7 @@ def full_memory_named(device: torch.device) -> Iterator[None]:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes that this process has held at the most, on a CUDA device of its memory."""
+    """Most bytes that this process has held so far: of a CUDA device's memory, or of the machine's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024

@@ -1,4 +1,4 @@
-"""- ProcessGroup: gather, errors shared, rendezvous."""
+"""The processes of one run: how they meet, what they exchange, and how an error of one ends all."""
 
 from __future__ import annotations
 
@@ -62,17 +62,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessGroup:
-    """This process among those of a run; alone unless given otherwise. Every method is called by all of them."""
+    """This process among those of a run, by default the only one. Every method is called by all of them."""
 
     rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=default_device)
     channel: dist.ProcessGroup | None = None
-    """What is said between the processes themselves, apart from what their devices exchange."""
+    """Carries what the processes tell each other, apart from what their devices exchange."""
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the one that speaks, and writes what is written once."""
+        """Whether this is the first process, which prints, and writes the files that are written once."""
         return self.rank == 0
 
     @property
@@ -81,7 +81,7 @@ class ProcessGroup:
         return f"process {self.rank} of {self.size}, on {socket.gethostname()}"
 
     def gather(self, value: T) -> list[T]:
-        """Everyone's value, by rank, once all have come here."""
+        """The values of all processes by rank; waits for all of them."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
@@ -89,7 +89,7 @@ class ProcessGroup:
         return values
 
     def gather_counts(self, counts: Sequence[int]) -> list[list[int]]:
-        """The same for some whole numbers, cheap enough for every step."""
+        """The same for a few integers, cheap enough for every step."""
         if self.size == 1:
             return [list(counts)]
         own = torch.tensor(counts, dtype=torch.int64)
@@ -98,7 +98,7 @@ class ProcessGroup:
         return [row.tolist() for row in everyone]
 
     def sum(self, figures: Mapping[str, float]) -> dict[str, float]:
-        """Sums by name; a name may be lacking somewhere."""
+        """Sums over all processes by name; a process may lack a name."""
         sums: dict[str, float] = defaultdict(float)
         for part in self.gather(figures):
             for name, value in part.items():
@@ -106,15 +106,16 @@ class ProcessGroup:
         return dict(sums)
 
     def add_up(self, tensor: Tensor) -> Tensor:
-        """The sum of everyone's `tensor` on this process's device, in place; the processor does not wait for it."""
+        """Sum the processes' tensors in place, each on its own device; the CPU does not wait for it."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def deal(self, items: Iterable[T]) -> Iterator[tuple[T, bool]]:
-        """This process's share of items that all iterate over, each with whether it counts.
+        """This process's share of items that all processes iterate over, each with whether it counts.
 
-        All get as many, for which the last ones are dealt twice where they do not suffice. Nothing is exchanged.
+        All get equally many: where the items run out, the last one is given again and does not count. Nothing is
+        exchanged.
         """
         hand: list[T] = []
         for item in items:
@@ -126,7 +127,7 @@ class ProcessGroup:
             yield hand[min(self.rank, len(hand) - 1)], self.rank < len(hand)
 
     def apart(self) -> ProcessGroup:
-        """The same processes with a channel of their own, for a background thread."""
+        """The same processes with a separate channel, for a background thread."""
         return self if self.size == 1 else replace(self, channel=dist.new_group(backend="gloo"))
 
     @contextlib.contextmanager

@@ -21,7 +21,7 @@ _UNWRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTD
 
 @contextmanager
 def full_disk_named(path: Path) -> Iterator[None]:
-    """Turn "no space left" into a `ResourceError` and missing permission into an `InputError`, naming `path`."""
+    """Turn "no space left" into a `ResourceError` and missing permission into an `InputError`; both name `path`."""
     try:
         yield
     except Exception as error:
@@ -33,7 +33,7 @@ def full_disk_named(path: Path) -> Iterator[None]:
 
 
 def _says_full(error: Exception) -> bool:
-    """Whether a write failed for want of space; NumPy and safetensors say so in words only."""
+    """Whether a write failed because the disk is full; NumPy and safetensors only say so in their message."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return (
@@ -51,7 +51,7 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it replaces `path`, on failure it is removed."""
+    """A temporary path beside `path`; on success it replaces `path`, on failure it is removed."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with full_disk_named(path):
@@ -68,7 +68,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; on success it replaces `path`, on failure it is removed."""
+    """A temporary folder beside `path`; on success it replaces `path`, on failure it is removed."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.partial")
     with full_disk_named(path):
@@ -127,9 +127,9 @@ def sha256(path: str | Path) -> str:
 
 @contextmanager
 def exclusive(folder: str | Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold `folder` for this process; a second process gets a `ResourceError`. A killed holder lets go at once.
+    """Hold `folder` for this process; a second one gets a `ResourceError`. A killed process holds it no longer.
 
-    Several processes may hold it `shared`, and then none alone.
+    Several processes may hold it `shared`; then none can hold it alone.
     """
     folder = Path(folder)
     with full_disk_named(folder):

@@ -1,4 +1,7 @@
-"""- torch-free: precision literal, free memory, allocator, what torchrun says."""
+"""What can be known of the machine without torch: precision names, free memory, allocator, torchrun's variables.
+
+Apart from devices.py, for the command line and `prepare` start without torch.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,9 @@ much of the usage is a cache of files."""
 
 
 def available_memory(root: Path = Path("/")) -> int:
-    """Bytes that can be had without swapping: what the machine has left, or its control group leaves the process.
+    """Bytes that can be allocated without swapping, of the machine or of the process's control group.
 
-    Where the system says neither, all of the machine's. `root` is the file system's.
+    Where the system tells neither, all of the machine's memory. `root` is that of the file system.
     """
     left = [*_left_by_machine(root), *_left_by_groups(root)]
     return max(0, min(left, default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
@@ -39,7 +42,7 @@ def _left_by_machine(root: Path) -> Iterator[int]:
 
 
 def _left_by_groups(root: Path) -> Iterator[int]:
-    """Of the process's control group and of those that it lies in, a container's being the outermost."""
+    """Of the process's control group and of those around it; a container's is the outermost."""
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, group = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
@@ -60,7 +63,7 @@ def _left_by_group(folder: Path) -> Iterator[int]:
 
 
 def _lines(path: Path) -> list[str]:
-    """None of a file that is not there."""
+    """Lines of a file, none of a missing one."""
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -75,7 +78,7 @@ def tune_allocator() -> None:
     """Keep freed memory in the process instead of handing every large tensor's pages back to the kernel.
 
     A training step frees and takes the same tensors again, preparation the same arrays; with glibc's defaults each of
-    them is unmapped and page-faulted anew, which costs a small model more than its matrix products
+    them is unmapped and page-faulted again, which costs a small model more than its matrix products
     (`benchmarks/training_step.py` prints both). Does nothing where the C library is not glibc.
     """
     if sys.platform != "linux":
@@ -87,28 +90,28 @@ def tune_allocator() -> None:
         mallopt(_M_TOP_PAD, _TOP_PAD_BYTES)
 
 
-_NAMES = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """Which of how many processes this one is; the only one where nothing launched several."""
+    """Which of how many processes this one is; the only one unless a launcher started several."""
 
     rank: int = 0
     local_rank: int = 0
     """Among the processes of this machine."""
     size: int = 1
     restarts: int = 0
-    """How often the launcher has started all of them anew."""
+    """How often the launcher has restarted all of them."""
     address: str = ""
     """Where the processes meet, as host:port."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Launch:
-        """Take it from torchrun's variables."""
-        if not all(name in environment for name in _NAMES):
+        """Read it from torchrun's variables."""
+        if not all(name in environment for name in _VARIABLES):
             return cls()
-        rank, local_rank, size = (int(environment[name]) for name in _NAMES)
+        rank, local_rank, size = (int(environment[name]) for name in _VARIABLES)
         address = f"{environment.get('MASTER_ADDR', 'localhost')}:{environment.get('MASTER_PORT', '')}"
         restarts = int(environment.get("TORCHELASTIC_RESTART_COUNT", 0))
         return cls(rank=rank, local_rank=local_rank, size=size, restarts=restarts, address=address)

@@ -18,7 +18,7 @@ from bertkit.text.pieces import distinct_chunks
 from bertkit.text.plain_text import checked_utf8
 from bertkit.text.tokenizer import Tokenizer
 
-# No chunk has a space, so a text of chunks joined by this falls apart into the same chunks.
+# No chunk has a space, so a text of chunks joined by this is split into the same chunks.
 _SEPARATOR = " \0 "
 _CHUNKS_PER_TEXT, _CHUNKS_PER_CALL = 1_000, 50_000
 _ID_BYTES = 4
@@ -29,15 +29,15 @@ _MAX_CHARS = 32_000_000
 class ChunkEncoder:
     """Encodes lines exactly as the tokenizer does, only faster: WordPiece does not look across a space.
 
-    Chunks are split at the ASCII space and around the usual marks; whatever else is white space, punctuation or control
-    character lies inside a chunk, where the library deals with it. What is remembered is forgotten when it reaches half
-    a million chunks.
+    Chunks are split at the ASCII space and around the usual marks. Other white space, punctuation and control
+    characters stay inside a chunk, for the library to handle. Encoded chunks are kept until there are half a million
+    of them; then all are dropped.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._library = tokenizer.wordpiece.library_tokenizer([_SEPARATOR])
         self._separator_id: int = self._library.token_to_id(_SEPARATOR)
-        # Letters and digits of ASCII, small ones already where case is none, need only the library's WordPiece.
+        # Chunks of ASCII letters and digits, lower-case already in an uncased vocabulary, need only WordPiece.
         self._plain_library = tokenizers.Tokenizer(self._library.model)
         self._plain_library.pre_tokenizer = WhitespaceSplit()
         self._continues = tokenizer.continuation_mask()
@@ -71,7 +71,7 @@ class ChunkEncoder:
         places, distinct = distinct_chunks(text, self._rules)  # (C,), (D,)
         numbers = np.fromiter(map(self._numbers.__getitem__, distinct), np.int32, len(distinct))  # (D,)
         self._encode_new_chunks()
-        # Arrow copies every chunk's pieces as a string of bytes.
+        # Arrow gathers the chunks' pieces as strings of bytes.
         _, bounds, data = self._known_chunks().take(pa.array(numbers)).take(places).buffers()
         ends = np.frombuffer(bounds, np.int32, len(places) + 1)[1:] // _ID_BYTES  # (C,)
         ids = np.frombuffer(data, np.uint32, ends[-1]) if ends[-1] else np.empty(0, np.uint32)  # (N,)
@@ -89,7 +89,7 @@ class ChunkEncoder:
             return
         self._chars += sum(map(len, chunks))
         is_plain = np.fromiter((chunk.isascii() and chunk.isalnum() for chunk in chunks), bool, len(chunks))
-        # Plain chunks come first, all others behind them; then each goes back to its own place.
+        # Plain chunks are encoded first, then all others; `back` undoes the order.
         order, plain = np.argsort(~is_plain, kind="stable"), np.count_nonzero(is_plain)
         encoded = []
         for places, encode in ((order[:plain], self._encode_plain), (order[plain:], self._encode_any)):

@@ -1,4 +1,4 @@
-"""- RoBERTa's and ModernBERT's byte pairs."""
+"""Byte-pair encodings: RoBERTa's, from a vocabulary and merges, and ModernBERT's, from its `tokenizer.json`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, processors
 
 from bertkit.core.errors import InputError
-from bertkit.core.files import atomic_path
 from bertkit.text.wordpiece import BERT, ROBERTA, SpecialTokens
 
 
@@ -22,7 +20,7 @@ from bertkit.text.wordpiece import BERT, ROBERTA, SpecialTokens
 class ByteLevelPairs:
     """A vocabulary in id order with the merges that build its entries from bytes (Radford et al. 2019).
 
-    Nothing is unknown, and a word's entry depends on whether a space stands before it.
+    No text is unknown, and the entry of a word depends on whether a space comes before it.
     """
 
     special_tokens: ClassVar[SpecialTokens] = ROBERTA
@@ -30,19 +28,19 @@ class ByteLevelPairs:
 
     vocabulary: tuple[str, ...]
     merges: tuple[tuple[str, str], ...]
-    """In the order in which they are tried."""
+    """In the order in which they are applied."""
     add_prefix_space: bool = False
-    """Read the first word of a text like those that follow a space."""
+    """Encode the first word of a text like one after a space."""
     added_tokens: tuple[str, ...] = ROBERTA.all
     mask_takes_space: bool = True
-    """Whether the space before a mask is the mask's own, as if the word were there."""
+    """Whether a mask takes the space before it, as the word in its place would."""
 
     def __post_init__(self) -> None:
         entries = set(self.vocabulary)
         if missing := [token for token in self.special_tokens.all if token not in entries]:
             raise InputError(f"the vocabulary has no {' '.join(missing)}: RoBERTa's has {' '.join(ROBERTA.all)}")
         if len(entries) != len(self.vocabulary):
-            raise InputError("the vocabulary names an entry twice: every entry must be there once")
+            raise InputError("the vocabulary has a duplicate entry: every entry must be unique")
         if strange := next((m for m in self.merges if m[0] not in entries or "".join(m) not in entries), None):
             raise InputError(
                 f"the merge {' '.join(strange)} makes no entry of the vocabulary: take both from one model"
@@ -62,7 +60,7 @@ class ByteLevelPairs:
         )
         library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=self.add_prefix_space)
         library.decoder = decoders.ByteLevel()
-        # It also takes the spaces from the offsets; bertkit itself adds <s> and </s> in `sequence`.
+        # It also takes the spaces out of the offsets; bertkit itself adds <s> and </s>, in text/sequences.py.
         library.post_processor = processors.RobertaProcessing(
             (ROBERTA.sep, ids[ROBERTA.sep]), (ROBERTA.cls, ids[ROBERTA.cls]), True, self.add_prefix_space
         )
@@ -75,18 +73,18 @@ class ByteLevelPairs:
         return library
 
 
-_DECIDING = ("normalizer", "pre_tokenizer", "model", "added_tokens")
+_DECIDES_IDS = ("normalizer", "pre_tokenizer", "model", "added_tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredBytePairs:
-    """Byte pairs with BERT's special tokens; Unicode's normal form and entries for runs of spaces are in the file."""
+    """Byte pairs with BERT's special tokens, as ModernBERT's file has them, with its normalisation and spaces."""
 
     special_tokens: ClassVar[SpecialTokens] = BERT
     lowercase: ClassVar[bool] = False
 
     content: Mapping[str, Any]
-    """Of `tokenizer.json`."""
+    """What is in `tokenizer.json`."""
 
     def __post_init__(self) -> None:
         ids = self._ids
@@ -107,13 +105,13 @@ class StoredBytePairs:
 
     @property
     def added_tokens(self) -> tuple[str, ...]:
-        """Those that mean something to the model."""
+        """The special tokens, which mean something to the model."""
         return tuple(token["content"] for token in self.content["added_tokens"] if token["special"])
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all that decides the ids."""
-        parts = [self.content.get(name) for name in _DECIDING]
+        parts = [self.content.get(name) for name in _DECIDES_IDS]
         return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
 
     def library_tokenizer(self, added_tokens: Sequence[str]) -> Any:
@@ -124,13 +122,6 @@ class StoredBytePairs:
         )
         library.no_truncation()
         library.no_padding()
-        # It takes the spaces from the offsets; bertkit itself adds [CLS] and [SEP] in `sequence`.
+        # It takes the spaces out of the offsets; bertkit itself adds [CLS] and [SEP], in text/sequences.py.
         library.post_processor = processors.ByteLevel(trim_offsets=True)
         return library
-
-    def write(self, folder: Path) -> dict[str, Any]:
-        """Write what decides the ids; return the rest of `tokenizer_config.json`."""
-        with atomic_path(folder / "tokenizer.json") as temporary:
-            temporary.write_text(json.dumps(self.content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        names = {"pad": BERT.pad, "unk": BERT.unk, "cls": BERT.cls, "sep": BERT.sep, "mask": BERT.mask}
-        return {"tokenizer_class": "PreTrainedTokenizerFast"} | {f"{name}_token": each for name, each in names.items()}

@@ -1,7 +1,5 @@
-"""- texts as pieces, each distinct chunk encoded once."""
-# P pieces, S runs.
-# N texts, C chunks, K distinct chunks, P pieces.
-# C chunks, D of them distinct.
+"""Texts as pieces of words without special tokens; what repeats in a text is encoded once."""
+# N texts, C chunks between spaces, D distinct chunks, P pieces, S runs of pieces.
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pieces:
-    """S texts, or parts of texts, without [CLS] and [SEP]: run s has `lengths[s]` pieces from `starts[s]` on."""
+    """S texts, or parts of texts, without [CLS] and [SEP]: run s is `lengths[s]` pieces from `starts[s]` on."""
 
     ids: NDArray[np.int32]
     """(P,)"""
@@ -37,7 +35,7 @@ class Pieces:
 
     @classmethod
     def of(cls, encodings: Sequence[Any]) -> Pieces:
-        """The library's encodings, a run each."""
+        """From the library's encodings, one run each."""
         lengths = np.array([len(encoding) for encoding in encodings], np.int64)
         total = int(lengths.sum())
         ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int32, total)
@@ -48,24 +46,24 @@ class Pieces:
         return len(self.starts)
 
     def cut(self, lengths: NDArray[np.int64] | int) -> Pieces:
-        """Every run's first pieces, at most so many."""
+        """The first pieces of every run, at most `lengths` of them."""
         return Pieces(self.ids, self.offsets, self.starts, np.minimum(self.lengths, lengths))
 
     def parts(self, runs: NDArray[np.int64], starts: NDArray[np.int64], length: NDArray[np.int64]) -> Pieces:
-        """Of `runs` the parts from `starts` on, at most `length` pieces each."""
+        """Parts of `runs` from `starts` on, at most `length` pieces each."""
         lengths = np.minimum(self.lengths[runs] - starts, length)
         return Pieces(self.ids, self.offsets, self.starts[runs] + starts, lengths)
 
 
 def encode_chunks(library: Any, texts: Sequence[str]) -> Pieces:
-    """Exactly what the library makes of the texts, a run each: WordPiece does not look across an ASCII space."""
+    """Exactly what the library makes of the texts, one run each: WordPiece does not look across an ASCII space."""
     if not texts:
         return Pieces.of([])
     # Joining by a space and splitting at spaces gives each text's chunks, one more than its spaces.
     chunks = " ".join(texts).split(" ")
     places: defaultdict[str, int] = defaultdict(count().__next__)  # a new chunk gets the next number
     numbers = np.fromiter(map(places.__getitem__, chunks), np.int64, len(chunks))  # (C,)
-    distinct = Pieces.of(library.encode_batch(list(places), add_special_tokens=False))  # K runs
+    distinct = Pieces.of(library.encode_batch(list(places), add_special_tokens=False))  # D runs
     lengths = distinct.lengths[numbers]  # (C,)
     chosen = run_positions(distinct.starts[numbers], lengths)  # (P,)
     counts = np.fromiter((text.count(" ") + 1 for text in texts), np.int64, len(texts))  # (N,)
@@ -84,7 +82,7 @@ _BEFORE_PUNCTUATION = re.compile(rb"(?<=[\x00-\x7f])(?=[!-&(-\-/;-@\[-\]_{-~])")
 def with_breaks(text: bytes) -> bytes:
     """UTF-8 text with a space before most ASCII punctuation marks in its very long lines.
 
-    BERT splits words there anyway, so the words stay the same, but the library meets them in small parts: it takes up
+    BERT splits words there anyway, so the words stay the same, but the library gets them in small parts: it needs up
     to 300 bytes of memory a character. The marks left out are those of `WordPieceRules.looks_across`.
     """
     start = 0
@@ -100,11 +98,11 @@ def with_breaks(text: bytes) -> bytes:
 
 
 _MARKS = ",.;\"-!?'():"
-"""The usual marks, each of which BERT makes a word anyway; set apart, fewer distinct chunks remain."""
+"""The usual marks, which BERT makes words anyway; split off, they leave fewer distinct chunks."""
 
 
 def distinct_chunks(text: bytes, rules: WordPieceRules) -> tuple[pa.Int32Array, list[str]]:
-    """Each chunk's place (C,) in the list of the distinct ones (D,), of a text in UTF-8; every line break is a chunk.
+    """The index (C,) of each chunk in the list of distinct ones (D,), of a text in UTF-8; a line break is a chunk.
 
     No step of BERT's tokenisation looks from one chunk into another.
     """
@@ -113,11 +111,11 @@ def distinct_chunks(text: bytes, rules: WordPieceRules) -> tuple[pa.Int32Array, 
 
     text = with_breaks(text)
     if rules.lowercase:
-        text = text.lower()  # ASCII alone: whether cleaning does it first or last comes to the same
+        text = text.lower()  # only ASCII letters: it does not matter whether cleaning does it first or last
     for mark in (*(mark for mark in _MARKS if mark not in rules.looks_across), "\n"):
         text = text.replace(mark.encode(), f" {mark} ".encode())  # in bytes ten times as fast as in a string
     text = b"".join((b" ", text, b" "))
-    starts = np.flatnonzero(np.frombuffer(text, np.uint8) == ord(" "))  # (C+1,) each chunk has the space before it
+    starts = np.flatnonzero(np.frombuffer(text, np.uint8) == ord(" "))  # (C+1,) each chunk includes the space before it
     count, buffers = len(starts) - 1, (pa.py_buffer(starts), pa.py_buffer(text))
     chunks = pa.LargeStringArray.from_buffers(count, *buffers).dictionary_encode()
     return chunks.indices, pc.utf8_slice_codeunits(chunks.dictionary, 1).to_pylist()

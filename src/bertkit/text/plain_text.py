@@ -1,4 +1,4 @@
-"""- sentences, words, valid Unicode."""
+"""Plain text: valid Unicode, sentences, words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def checked_utf8(text: str) -> bytes:
-    """The text's UTF-8; raise `InputError` for a lone surrogate, which JSON's escapes can bring into a text."""
+    """The text in UTF-8; raises `InputError` for a lone surrogate, which JSON's escapes can bring into a text."""
     try:
         return text.encode()
     except UnicodeEncodeError as error:
@@ -20,7 +20,7 @@ def checked_utf8(text: str) -> bytes:
 
 
 def with_noncharacters(texts: Sequence[str]) -> list[str]:
-    """Texts with U+FFFF for lone surrogates: it too is neither letter, mark nor control, and in no vocabulary."""
+    """Texts with U+FFFF in place of lone surrogates: it too is no letter, mark or control, and in no vocabulary."""
     return [text if text.isascii() else _SURROGATE.sub("\uffff", text) for text in texts]
 
 

@@ -3,7 +3,7 @@
 The one place where [CLS] and [SEP] are put around token ids, for texts that are encoded and for a corpus's instances.
 """
 # B sequences, S segments, T tokens.
-# n pieces, W windows.
+# n pieces of a text.
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class SequenceLayout:
     """Where segments lie in sequences end to end: each has a [CLS] in front and a [SEP] behind every segment.
 
     Each of the B sequences has `counts` (B,) segments, one at least; `segments` (S,) are the lengths of all of them.
-    `between` [SEP] stand between two segments.
+    There are `between` [SEP] between two segments.
     """
 
     segments: _Lengths
@@ -178,10 +178,10 @@ def window_starts(length: int, room: int, stride: int) -> list[int]:
 
 
 def maximum_context(starts: list[int], room: int, length: int) -> list[NDArray[np.bool_]]:
-    """For each window which of its pieces have no more context in another one; each piece is in one window only.
+    """For each window, which of its pieces have their largest context there; each piece belongs to one window.
 
-    The context of a piece is the smaller number of pieces on its two sides; of equals the longer window, then the
-    first, as google-research/bert counts it.
+    The context of a piece is the number of pieces on its shorter side; ties go to the longer window, then to the first,
+    as in google-research/bert.
     """
     if len(starts) == 1:
         return [np.ones(length, bool)]

@@ -1,4 +1,4 @@
-"""Text to ids and back."""
+"""The tokenizer: text to ids and back, trained, loaded and saved."""
 
 from __future__ import annotations
 
@@ -65,10 +65,9 @@ class Tokenizer:
     ) -> Tokenizer:
         """Read a model or tokenizer folder, a `tokenizer.json` or a `vocab.txt`.
 
-        `lowercase` and `follow` None take what the files say; a `vocab.txt` alone is cased if an entry has a capital
-        letter, and follows Hugging Face.
-        RoBERTa's folders, with `vocab.json` and `merges.txt`, and ModernBERT's are read too. Raises `InputError` for
-        what is missing, broken or of another kind.
+        Where `lowercase` or `follow` is None the files decide; a `vocab.txt` alone is cased if an entry has a capital
+        letter, and follows Hugging Face. RoBERTa's folders, with `vocab.json` and `merges.txt`, and ModernBERT's are
+        read too. Raises `InputError` for files that are missing, broken or of another kind.
         """
         return cls(read_subwords(Path(path), lowercase, follow))
 
@@ -77,7 +76,7 @@ class Tokenizer:
     ) -> None:
         """Write `tokenizer.json`, `tokenizer_config.json` and `vocab.txt` as Hugging Face's `AutoTokenizer` reads.
 
-        `max_length` is the longest sequence of the model beside them, `token_types` whether that model takes them.
+        `max_length` is the longest sequence of the model in that folder, `token_types` whether it takes token types.
         """
         write_subwords(self.subwords, Path(folder), max_length=max_length, token_types=token_types)
 
@@ -121,14 +120,14 @@ class Tokenizer:
         return self._sequences.build(first, self._pieces(library, text_pairs), max_length)
 
     def pieces(self, texts: Sequence[str]) -> Pieces:
-        """Many texts, in order, without [CLS] and [SEP], for windows of long texts; see `join`."""
+        """Encode texts, in order, without [CLS] and [SEP], for windows of long texts; see `join`."""
         if not isinstance(self.subwords, WordPiece):
             return self._pieces(self._library, texts)
         with _naming_bad_texts(texts):
             return encode_chunks(self._library, self.subwords.rules.readable(texts))
 
     def join(self, first: Pieces, second: Pieces | None = None) -> list[EncodedExample]:
-        """Of each run `[CLS] first [SEP]`, or `[CLS] first [SEP] second [SEP]`."""
+        """Put [CLS] and [SEP] around each run: `[CLS] first [SEP]`, or `[CLS] first [SEP] second [SEP]`."""
         return self._sequences.join(first, second)
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:

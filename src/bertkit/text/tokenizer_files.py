@@ -1,4 +1,4 @@
-"""- Hugging Face's tokenizer files, read and written."""
+"""Hugging Face's tokenizer files, read and written: WordPiece, RoBERTa's byte pairs, ModernBERT's."""
 
 from __future__ import annotations
 
@@ -14,89 +14,11 @@ from bertkit.core.files import atomic_path, read_json, write_json
 from bertkit.text.byte_pairs import ByteLevelPairs, StoredBytePairs
 from bertkit.text.wordpiece import BERT, CONTINUATION, ROBERTA, SPECIAL_TOKENS, Reference, WordPiece, WordPieceRules
 
-VOCABULARY_FILE, MERGES_FILE = "vocab.json", "merges.txt"
-_MERGES_VERSION = "#version: 0.2"
-
-
-def read_byte_level_files(folder: Path) -> ByteLevelPairs:
-    """Read `vocab.json` and `merges.txt`."""
-    if not (folder / MERGES_FILE).is_file():
-        raise InputError(f"{folder} has {VOCABULARY_FILE} but no {MERGES_FILE}: copy both")
-    entries = read_json(folder / VOCABULARY_FILE)
-    lines = (folder / MERGES_FILE).read_text(encoding="utf-8").split("\n")
-    merges = [line for line in lines if line.strip() and not line.startswith("#version")]
-    config = folder / "tokenizer_config.json"
-    prefix = read_json(config).get("add_prefix_space", False) if config.is_file() else False
-    return _checked(folder / VOCABULARY_FILE, entries, merges, add_prefix_space=bool(prefix))
-
-
-def read_byte_level_json(path: Path, content: Mapping[str, Any]) -> ByteLevelPairs:
-    """Read the content of a `tokenizer.json` of pairs of bytes; anything but RoBERTa's is refused."""
-    splitter = content.get("pre_tokenizer") or {}
-    for what, found, wanted in (
-        ("normalizer", content.get("normalizer"), None),
-        ("regular expression", splitter.get("use_regex", True), True),
-        ("dropout", content["model"].get("dropout"), None),
-        ("continuation prefix", content["model"].get("continuing_subword_prefix") or "", ""),
-        ("end of a word", content["model"].get("end_of_word_suffix") or "", ""),
-    ):
-        if found != wanted:
-            raise InputError(f"{path} has {what} {found!r}, not RoBERTa's {wanted!r}: give RoBERTa's tokenizer")
-    added = {token["content"]: token for token in content.get("added_tokens", [])}
-    extra = tuple(token for token in sorted(added, key=lambda name: added[name]["id"]) if token not in ROBERTA.all)
-    return _checked(
-        path,
-        content["model"]["vocab"] | {name: token["id"] for name, token in added.items()},
-        content["model"]["merges"],
-        add_prefix_space=splitter.get("add_prefix_space", False),
-        added_tokens=ROBERTA.all + extra,
-        mask_takes_space=added.get(ROBERTA.mask, {}).get("lstrip", True),
-    )
-
-
-def write_byte_level(pairs: ByteLevelPairs, folder: Path) -> dict[str, Any]:
-    """Write what decides the ids; return the rest of `tokenizer_config.json`."""
-    library = pairs.library_tokenizer(pairs.added_tokens)
-    entries = {token: index for index, token in enumerate(pairs.vocabulary)}
-    merges = "".join(f"{first} {second}\n" for first, second in pairs.merges)
-    for name, text in {
-        "tokenizer.json": library.to_str(pretty=True) + "\n",
-        VOCABULARY_FILE: json.dumps(entries, ensure_ascii=False) + "\n",
-        MERGES_FILE: f"{_MERGES_VERSION}\n{merges}",
-    }.items():
-        with atomic_path(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
-    names = {"bos": ROBERTA.cls, "eos": ROBERTA.sep, "cls": ROBERTA.cls, "sep": ROBERTA.sep}
-    names |= {"unk": ROBERTA.unk, "pad": ROBERTA.pad}
-    mask = {"content": ROBERTA.mask, "lstrip": pairs.mask_takes_space, "normalized": False, "rstrip": False}
-    return {
-        "tokenizer_class": "RobertaTokenizer",
-        "add_prefix_space": pairs.add_prefix_space,
-        "trim_offsets": True,
-        **{f"{name}_token": token for name, token in names.items()},
-        "mask_token": {"__type": "AddedToken", **mask, "single_word": False, "special": True},
-    }
-
-
-def _checked(path: Path, entries: Any, merges: list[str] | list[list[str]], **options: Any) -> ByteLevelPairs:
-    if not isinstance(entries, dict) or sorted(entries.values()) != list(range(len(entries))):
-        raise InputError(f"{path} has gaps or repeats in its ids: they must run from 0 to the vocabulary's size - 1")
-    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
-    if strange := next((pair for pair in pairs if len(pair) != 2), None):
-        raise InputError(f"{path}: the merge {' '.join(strange)!r} is not of two entries: copy the file again")
-    try:
-        return ByteLevelPairs(
-            vocabulary=tuple(sorted(entries, key=entries.__getitem__)),
-            merges=tuple((first, second) for first, second in pairs),
-            **options,
-        )
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
 MODEL_MAX_LENGTH = 512
-"""Where no model stands beside a tokenizer."""
+"""Of a tokenizer without a model beside it."""
 WORDPIECE_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
+_VOCABULARY_FILE, _MERGES_FILE = "vocab.json", "merges.txt"
+_MERGES_VERSION = "#version: 0.2"
 
 Subwords = WordPiece | ByteLevelPairs | StoredBytePairs
 
@@ -121,8 +43,8 @@ def _read(path: Path) -> Subwords:
         if (path / "vocab.txt").is_file():
             config = path / "tokenizer_config.json"
             return _read_vocab_txt(path / "vocab.txt", read_json(config) if config.is_file() else {})
-        if (path / VOCABULARY_FILE).is_file():
-            return read_byte_level_files(path)
+        if (path / _VOCABULARY_FILE).is_file():
+            return _read_byte_level_files(path)
         raise InputError(f"{path} has neither tokenizer.json nor vocab.txt: give a tokenizer or model folder")
     if not path.is_file():
         raise InputError(f"{path} does not exist: give a tokenizer folder, a vocab.txt or a tokenizer.json")
@@ -136,9 +58,9 @@ def write_subwords(subwords: Subwords, folder: Path, *, max_length: int, token_t
     if isinstance(subwords, WordPiece):
         config = _write_wordpiece(subwords, folder)
     elif isinstance(subwords, ByteLevelPairs):
-        config = write_byte_level(subwords, folder)
+        config = _write_byte_level(subwords, folder)
     else:
-        config = subwords.write(folder)
+        config = _write_stored_pairs(subwords, folder)
     config["model_max_length"] = max_length
     if not token_types:
         config["model_input_names"] = ["input_ids", "attention_mask"]
@@ -156,7 +78,7 @@ def _write_wordpiece(wordpiece: WordPiece, folder: Path) -> dict[str, Any]:
             temporary.write_text(text, encoding="utf-8", newline="\n")
     rules = wordpiece.rules
     config: dict[str, Any] = {
-        # BertTokenizer makes its own cleaning from the lines below; the other class takes tokenizer.json as it is.
+        # BertTokenizer cleans as the lines below say; the other class takes tokenizer.json as it is.
         "tokenizer_class": "BertTokenizer" if rules.follow == "huggingface" else "PreTrainedTokenizerFast",
         "follow": rules.follow,
         "do_lower_case": rules.lowercase,
@@ -184,7 +106,7 @@ def _read_vocab_txt(path: Path, config: dict[str, Any]) -> WordPiece:
         handle_chinese_chars=config.get("tokenize_chinese_chars", True),
         follow=config.get("follow", "huggingface"),
     )
-    return _tokenizer_folder_checked(path, vocabulary, rules, SPECIAL_TOKENS)
+    return _wordpiece(path, vocabulary, rules, SPECIAL_TOKENS)
 
 
 def _read_tokenizer_json(path: Path) -> Subwords:
@@ -195,7 +117,7 @@ def _read_tokenizer_json(path: Path) -> Subwords:
     if (model.get("type"), splitter.get("type")) == ("BPE", "ByteLevel"):
         if any(token["content"] == BERT.cls for token in content.get("added_tokens", [])):
             return _read_stored_pairs(path, content)
-        return read_byte_level_json(path, content)
+        return _read_byte_level_json(path, content)
     rules = _google_rules(normalizer, splitter) or _huggingface_rules(path, normalizer, splitter)
     # Files of early versions name no type: WordPiece is the one with a continuation prefix and a word length.
     kind = model.get("type") or ("WordPiece" if "max_input_chars_per_word" in model else "unknown")
@@ -213,14 +135,7 @@ def _read_tokenizer_json(path: Path) -> Subwords:
     if sorted(by_id) != list(range(len(entries | added))):
         raise InputError(f"{path} has gaps or repeats in its ids: they must run from 0 to the vocabulary's size - 1")
     extra = tuple(token for token in sorted(added, key=added.__getitem__) if token not in SPECIAL_TOKENS)
-    return _tokenizer_folder_checked(path, tuple(by_id[i] for i in range(len(by_id))), rules, SPECIAL_TOKENS + extra)
-
-
-def _read_stored_pairs(path: Path, content: dict[str, Any]) -> StoredBytePairs:
-    try:
-        return StoredBytePairs(content=content)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    return _wordpiece(path, tuple(by_id[i] for i in range(len(by_id))), rules, SPECIAL_TOKENS + extra)
 
 
 def _huggingface_rules(path: Path, normalizer: dict[str, Any], splitter: dict[str, Any]) -> WordPieceRules:
@@ -239,7 +154,7 @@ def _huggingface_rules(path: Path, normalizer: dict[str, Any], splitter: dict[st
 
 
 def _google_rules(normalizer: dict[str, Any], splitter: dict[str, Any]) -> WordPieceRules | None:
-    """The rules that would write these parts of a file, None if they are not Google's."""
+    """The rules with which bertkit writes these parts of a file, None if they do not follow Google's tokenizer."""
     yes_or_no = (True, False)
     for lowercase, clean_text, chinese, strip_accents in product(yes_or_no, yes_or_no, yes_or_no, (None, *yes_or_no)):
         rules = WordPieceRules(
@@ -257,10 +172,101 @@ def _google_rules(normalizer: dict[str, Any], splitter: dict[str, Any]) -> WordP
     return None
 
 
-def _tokenizer_folder_checked(
+def _wordpiece(
     path: Path, vocabulary: tuple[str, ...], rules: WordPieceRules, added_tokens: tuple[str, ...]
 ) -> WordPiece:
     try:
         return WordPiece(vocabulary=vocabulary, rules=rules, added_tokens=added_tokens)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _read_byte_level_files(folder: Path) -> ByteLevelPairs:
+    """Read `vocab.json` and `merges.txt`."""
+    if not (folder / _MERGES_FILE).is_file():
+        raise InputError(f"{folder} has {_VOCABULARY_FILE} but no {_MERGES_FILE}: copy both")
+    entries = read_json(folder / _VOCABULARY_FILE)
+    lines = (folder / _MERGES_FILE).read_text(encoding="utf-8").split("\n")
+    merges = [line for line in lines if line.strip() and not line.startswith("#version")]
+    config = folder / "tokenizer_config.json"
+    prefix = read_json(config).get("add_prefix_space", False) if config.is_file() else False
+    return _byte_level(folder / _VOCABULARY_FILE, entries, merges, add_prefix_space=bool(prefix))
+
+
+def _read_byte_level_json(path: Path, content: Mapping[str, Any]) -> ByteLevelPairs:
+    """Read the content of a `tokenizer.json` of byte pairs; any other than RoBERTa's is refused."""
+    splitter = content.get("pre_tokenizer") or {}
+    for what, found, wanted in (
+        ("normalizer", content.get("normalizer"), None),
+        ("regular expression", splitter.get("use_regex", True), True),
+        ("dropout", content["model"].get("dropout"), None),
+        ("continuation prefix", content["model"].get("continuing_subword_prefix") or "", ""),
+        ("end of a word", content["model"].get("end_of_word_suffix") or "", ""),
+    ):
+        if found != wanted:
+            raise InputError(f"{path} has {what} {found!r}, not RoBERTa's {wanted!r}: give RoBERTa's tokenizer")
+    added = {token["content"]: token for token in content.get("added_tokens", [])}
+    extra = tuple(token for token in sorted(added, key=lambda name: added[name]["id"]) if token not in ROBERTA.all)
+    return _byte_level(
+        path,
+        content["model"]["vocab"] | {name: token["id"] for name, token in added.items()},
+        content["model"]["merges"],
+        add_prefix_space=splitter.get("add_prefix_space", False),
+        added_tokens=ROBERTA.all + extra,
+        mask_takes_space=added.get(ROBERTA.mask, {}).get("lstrip", True),
+    )
+
+
+def _write_byte_level(pairs: ByteLevelPairs, folder: Path) -> dict[str, Any]:
+    """Write what decides the ids; return the rest of `tokenizer_config.json`."""
+    library = pairs.library_tokenizer(pairs.added_tokens)
+    entries = {token: index for index, token in enumerate(pairs.vocabulary)}
+    merges = "".join(f"{first} {second}\n" for first, second in pairs.merges)
+    for name, text in {
+        "tokenizer.json": library.to_str(pretty=True) + "\n",
+        _VOCABULARY_FILE: json.dumps(entries, ensure_ascii=False) + "\n",
+        _MERGES_FILE: f"{_MERGES_VERSION}\n{merges}",
+    }.items():
+        with atomic_path(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    names = {"bos": ROBERTA.cls, "eos": ROBERTA.sep, "cls": ROBERTA.cls, "sep": ROBERTA.sep}
+    names |= {"unk": ROBERTA.unk, "pad": ROBERTA.pad}
+    mask = {"content": ROBERTA.mask, "lstrip": pairs.mask_takes_space, "normalized": False, "rstrip": False}
+    return {
+        "tokenizer_class": "RobertaTokenizer",
+        "add_prefix_space": pairs.add_prefix_space,
+        "trim_offsets": True,
+        **{f"{name}_token": token for name, token in names.items()},
+        "mask_token": {"__type": "AddedToken", **mask, "single_word": False, "special": True},
+    }
+
+
+def _byte_level(path: Path, entries: Any, merges: list[str] | list[list[str]], **options: Any) -> ByteLevelPairs:
+    if not isinstance(entries, dict) or sorted(entries.values()) != list(range(len(entries))):
+        raise InputError(f"{path} has gaps or repeats in its ids: they must run from 0 to the vocabulary's size - 1")
+    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
+    if strange := next((pair for pair in pairs if len(pair) != 2), None):
+        raise InputError(f"{path}: the merge {' '.join(strange)!r} is not of two entries: copy the file again")
+    try:
+        return ByteLevelPairs(
+            vocabulary=tuple(sorted(entries, key=entries.__getitem__)),
+            merges=tuple((first, second) for first, second in pairs),
+            **options,
+        )
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _read_stored_pairs(path: Path, content: dict[str, Any]) -> StoredBytePairs:
+    try:
+        return StoredBytePairs(content=content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _write_stored_pairs(pairs: StoredBytePairs, folder: Path) -> dict[str, Any]:
+    """Write what decides the ids; return the rest of `tokenizer_config.json`."""
+    with atomic_path(folder / "tokenizer.json") as temporary:
+        temporary.write_text(json.dumps(pairs.content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    names = {"pad": BERT.pad, "unk": BERT.unk, "cls": BERT.cls, "sep": BERT.sep, "mask": BERT.mask}
+    return {"tokenizer_class": "PreTrainedTokenizerFast"} | {f"{name}_token": each for name, each in names.items()}

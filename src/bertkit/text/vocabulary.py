@@ -29,10 +29,10 @@ class VocabularyOptions:
 
     vocab_size: int = 30522
     min_frequency: int = 2
-    """How often two pieces must stand side by side in the corpus to become one entry."""
+    """How often two pieces must be neighbours in the corpus to become one entry."""
 
     limit_alphabet: int = 1000
-    """Most different characters; words with a rarer character are [UNK]."""
+    """Most distinct characters; words with a rarer character are [UNK]."""
 
     def __post_init__(self) -> None:
         for name, value in (("min_frequency", self.min_frequency), ("limit_alphabet", self.limit_alphabet)):
@@ -77,7 +77,7 @@ def train_vocabulary(lines: Iterable[str], rules: WordPieceRules, options: Vocab
 
 
 def count_words(lines: Iterable[str], rules: WordPieceRules) -> Counter[str]:
-    """How often each word occurs after cleaning and splitting; holds the distinct words, not the lines."""
+    """Count each word after cleaning and splitting; memory holds the distinct words, not the lines."""
     normalizer, splitter = rules.normalizer(), rules.splitter()
     words: Counter[str] = Counter()
     chunks: Counter[str] = Counter()
@@ -134,7 +134,7 @@ class WordEntries:
 
 
 def _texts(lines: Iterable[str]) -> Iterator[str]:
-    """Lines joined to texts of a size, longer only where a line is."""
+    """Lines joined to texts of about equal size, larger only where a line is."""
     held: list[str] = []
     size = 0
     for line in lines:

@@ -1,4 +1,4 @@
-"""- WordPiece rules, Google's cleaning, special tokens.
+"""WordPiece vocabularies and the rules by which text is cleaned for them: Hugging Face's or Google's.
 
 docs/tokenisation.md lists where Hugging Face's differ; tests/text/test_tokenisation_parity.py runs every character
 through both.
@@ -18,50 +18,13 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, pro
 from bertkit.core.errors import InputError
 from bertkit.text.plain_text import with_noncharacters
 
-MAX_CHARS_PER_WORD = 200
-
-LOOKS_ACROSS = "'.:^`"
-"""ASCII marks across which the small letter of a sigma depends on its neighbours (Unicode's Case_Ignorable)."""
-
-_CONTROLS = r"[\p{Cc}\p{Cf}\x{FFFD}&&[^\t\n\r]]"
-_SPACES = r"[\p{Z}\t\n\r]+"
-_PUNCTUATION = r"!-/:-@\[-`{-~\p{P}"
-_CJK = r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2CEAF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
-_LETTER = r"[\p{Cased}&&[^\p{Case_Ignorable}]]"
-# Python's `lower`, unlike the library's, knows the sigma that ends a word.
-_LAST_SIGMA = rf"{_LETTER}\p{{Case_Ignorable}}*\KΣ(?!\p{{Case_Ignorable}}*{_LETTER})"
-# The library's decomposition is older than this character.
-_VOWEL_O, _ITS_PARTS = "\U00011938", "\U00011935\U00011930"
-
-
-def google_normalizer(*, lowercase: bool, strip_accents: bool, clean_text: bool) -> normalizers.Normalizer:
-    """Drop control characters; small letters; decompose and drop the marks."""
-    steps: list[normalizers.Normalizer] = []
-    if clean_text:
-        steps.append(normalizers.Replace(Regex(_CONTROLS), ""))
-    if lowercase:
-        steps += [normalizers.Replace(Regex(_LAST_SIGMA), "ς"), normalizers.Lowercase()]
-    if strip_accents:
-        parts = normalizers.Replace(_VOWEL_O, _ITS_PARTS)
-        steps += [parts, normalizers.NFD(), normalizers.Replace(Regex(r"\p{Mn}"), "")]
-    return normalizers.Sequence(steps)
-
-
-def google_splitter(*, handle_chinese_chars: bool) -> pre_tokenizers.PreTokenizer:
-    """Words between white space, every punctuation mark and every CJK character a word of its own."""
-    alone = f"[{_PUNCTUATION}{_CJK if handle_chinese_chars else ''}]"
-    return pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(_SPACES), "removed"), pre_tokenizers.Split(Regex(alone), "isolated")]
-    )
-
-
 Reference = Literal["huggingface", "google"]
 """Hugging Face's BertTokenizer or google-research/bert's, which differ in rare cases (docs/tokenisation.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpecialTokens:
-    """A model's names for them."""
+    """The special tokens of a model."""
 
     pad: str
     unk: str
@@ -69,7 +32,7 @@ class SpecialTokens:
     sep: str
     mask: str
     between: int = 1
-    """How many `sep` stand between two segments."""
+    """How many `sep` there are between two segments."""
     second_type: int = 1
     """Token type of the second segment."""
 
@@ -81,12 +44,8 @@ class SpecialTokens:
 
 BERT = SpecialTokens(pad="[PAD]", unk="[UNK]", cls="[CLS]", sep="[SEP]", mask="[MASK]")
 ROBERTA = SpecialTokens(pad="<pad>", unk="<unk>", cls="<s>", sep="</s>", mask="<mask>", between=2, second_type=0)
-
-
 SPECIAL_TOKENS = BERT.all
 CONTINUATION = "##"
-
-_MAX_CHARS_PER_WORD = {"huggingface": 100, "google": MAX_CHARS_PER_WORD}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +81,8 @@ class WordPieceRules:
 
     @property
     def looks_across(self) -> str:
-        """ASCII marks that are words of their own, and yet what stands before one can depend on what follows it."""
-        return LOOKS_ACROSS if self.follow == "google" else ""
+        """ASCII marks that are words, though the word before one can depend on the word after it."""
+        return _LOOKS_ACROSS if self.follow == "google" else ""
 
     def readable(self, texts: Sequence[str]) -> Sequence[str]:
         """The texts as the library takes them: for Google's tokenizer lone surrogates are characters like others."""
@@ -132,7 +91,7 @@ class WordPieceRules:
     def normalizer(self) -> normalizers.Normalizer:
         """The library's normaliser with these rules."""
         if self.follow == "google":
-            return google_normalizer(
+            return _google_normalizer(
                 lowercase=self.lowercase, strip_accents=self.strips_accents, clean_text=self.clean_text
             )
         return normalizers.BertNormalizer(
@@ -145,13 +104,13 @@ class WordPieceRules:
     def splitter(self) -> pre_tokenizers.PreTokenizer:
         """The library's splitter into words with these rules."""
         if self.follow == "google":
-            return google_splitter(handle_chinese_chars=self.handle_chinese_chars)
+            return _google_splitter(handle_chinese_chars=self.handle_chinese_chars)
         return pre_tokenizers.BertPreTokenizer()
 
 
 @dataclass(frozen=True, kw_only=True)
 class WordPiece:
-    """A vocabulary in id order with its rules; the added tokens are entries that are kept whole in a text."""
+    """A vocabulary in id order with its rules; its added tokens are never split."""
 
     special_tokens: ClassVar[SpecialTokens] = BERT
 
@@ -165,11 +124,11 @@ class WordPiece:
             raise InputError(f"the vocabulary has no {' '.join(missing)}: bertkit needs {' '.join(SPECIAL_TOKENS)}")
         if len(entries) != len(self.vocabulary):
             twice = next(t for t in self.vocabulary if self.vocabulary.count(t) > 1)
-            raise InputError(f"the vocabulary names {twice!r} twice: every entry must be there once")
+            raise InputError(f"the vocabulary has the duplicate entry {twice!r}: every entry must be unique")
 
     @property
     def lowercase(self) -> bool:
-        """Whether capital letters are read as small ones."""
+        """Whether capital letters are lowered."""
         return self.rules.lowercase
 
     @property
@@ -199,7 +158,7 @@ class WordPiece:
         library.normalizer = self.rules.normalizer()
         library.pre_tokenizer = self.rules.splitter()
         library.decoder = decoders.WordPiece(prefix=CONTINUATION)
-        # Only programs that read our tokenizer.json use the post-processor; bertkit adds [CLS] and [SEP] in `sequence`.
+        # Only programs that read our tokenizer.json use the post-processor; bertkit adds them in sequences.py.
         library.post_processor = processors.TemplateProcessing(
             single="[CLS]:0 $A:0 [SEP]:0",
             pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
@@ -207,3 +166,40 @@ class WordPiece:
         )
         library.add_special_tokens(list(added_tokens))
         return library
+
+
+_MAX_CHARS_PER_WORD = {"huggingface": 100, "google": 200}
+
+_LOOKS_ACROSS = "'.:^`"
+"""ASCII marks across which the lower case of a sigma depends on its neighbours (Unicode's Case_Ignorable)."""
+
+_CONTROLS = r"[\p{Cc}\p{Cf}\x{FFFD}&&[^\t\n\r]]"
+_SPACES = r"[\p{Z}\t\n\r]+"
+_PUNCTUATION = r"!-/:-@\[-`{-~\p{P}"
+_CJK = r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2CEAF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
+_LETTER = r"[\p{Cased}&&[^\p{Case_Ignorable}]]"
+# Python's `lower`, unlike the library's, knows the sigma that ends a word.
+_LAST_SIGMA = rf"{_LETTER}\p{{Case_Ignorable}}*\KΣ(?!\p{{Case_Ignorable}}*{_LETTER})"
+# The library's decomposition is older than this character.
+_VOWEL_O, _ITS_PARTS = "\U00011938", "\U00011935\U00011930"
+
+
+def _google_normalizer(*, lowercase: bool, strip_accents: bool, clean_text: bool) -> normalizers.Normalizer:
+    """Drop control characters, lower the case, decompose and drop the marks."""
+    steps: list[normalizers.Normalizer] = []
+    if clean_text:
+        steps.append(normalizers.Replace(Regex(_CONTROLS), ""))
+    if lowercase:
+        steps += [normalizers.Replace(Regex(_LAST_SIGMA), "ς"), normalizers.Lowercase()]
+    if strip_accents:
+        parts = normalizers.Replace(_VOWEL_O, _ITS_PARTS)
+        steps += [parts, normalizers.NFD(), normalizers.Replace(Regex(r"\p{Mn}"), "")]
+    return normalizers.Sequence(steps)
+
+
+def _google_splitter(*, handle_chinese_chars: bool) -> pre_tokenizers.PreTokenizer:
+    """Split at white space; every punctuation mark and every CJK character is a word."""
+    alone = f"[{_PUNCTUATION}{_CJK if handle_chinese_chars else ''}]"
+    return pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(_SPACES), "removed"), pre_tokenizers.Split(Regex(alone), "isolated")]
+    )

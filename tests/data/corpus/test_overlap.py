@@ -99,7 +99,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
     with pytest.raises(InputError, match="neither a file nor a folder with"):
         benchmark_files([tmp_path])
     (tmp_path / "a.parquet").write_bytes(b"no table")
-    with pytest.raises(InputError, match=r"a\.parquet is no readable Parquet file"):
+    with pytest.raises(InputError, match=r"a\.parquet is not a readable Parquet file"):
         list(file_texts(tmp_path / "a.parquet"))
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(InputError, match=r"a\.json is not valid JSON"):

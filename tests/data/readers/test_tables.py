@@ -88,10 +88,10 @@ def test_rows_are_placed_by_their_file_or_data_set(tmp_path, monkeypatch):
 
 def test_text_and_broken_parquet_are_no_tables(tmp_path):
     (tmp_path / "a.txt").write_text("hello\n")
-    with pytest.raises(InputError, match=r"a\.txt is no table"):
+    with pytest.raises(InputError, match=r"a\.txt is not a table"):
         read_table(tmp_path / "a.txt", columns=["text"])
     (tmp_path / "a.parquet").write_bytes(b"PAR1 and then nothing")
-    with pytest.raises(InputError, match=r"a\.parquet is no readable Parquet"):
+    with pytest.raises(InputError, match=r"a\.parquet is not a readable Parquet"):
         read_table(tmp_path / "a.parquet", columns=["text"])
 
 

@@ -90,7 +90,7 @@ def _parquet(path: Path) -> Iterator[str]:
             for batch in file.iter_batches(batch_size=1024):
                 yield from _strings(batch.to_pylist())
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is no readable Parquet file ({error}): leave it out or write it again") from None
+        raise InputError(f"{path} is not a readable Parquet file ({error}): leave it out or write it again") from None
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -77,7 +77,7 @@ Source = SourceFile | HubDataset
 
 
 def no_rows(name: object) -> InputError:
-    """The error for a table, by the name that the user gave, in which there is nothing."""
+    """The error for an empty table, by the name that the user gave."""
     return InputError(f"{name} has no rows: check the file")
 
 
@@ -88,8 +88,8 @@ Names = str | Path | Sequence[str | Path]
 def resolve_sources(names: Names) -> list[Source]:
     """Find the files of each name, in the names' order; a folder's and a glob's files come sorted.
 
-    A folder is searched with its subfolders for files of a known format, but for the vocabularies of tokenizers; a
-    file named outright is read as text unless its name says otherwise. What does not exist raises `InputError`.
+    A folder is searched with its subfolders for files of a known format, except the vocabularies of tokenizers; a
+    file given by name is read as text unless its ending says otherwise. What does not exist raises `InputError`.
     """
     if not names:
         raise InputError("no text is given: name files, folders, globs or hub data sets")

@@ -1,4 +1,4 @@
-"""- CSV, TSV, JSONL, Parquet, hub: rows, whole tables, tables in parts."""
+"""Tables of CSV, TSV, JSONL, Parquet and the hub: row by row, whole, or in parts of bounded size."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read_rows(
 
     CSV fields may be quoted; TSV fields may not: a tab always ends one, as in GLUE's files. A missing column raises
     `InputError` with those there are, a row without the column one with the row's number. So does a CSV row with more
-    fields than the first line, for a comma without quotes has cut its text; in TSV it is told to `long_row_seen`.
+    fields than the first line, since a comma without quotes has cut its text; a TSV row is reported to `long_row_seen`.
     """
     if isinstance(source, HubDataset):
         yield from _hub_rows(source, options)
@@ -61,7 +61,7 @@ def read_rows(
     elif source.format in ("csv", "tsv"):
         yield from _delimited_rows(source, options, bytes_seen, long_row_seen)
     else:
-        raise InputError(f"{source.path} is no table: give .csv, .tsv, .jsonl or .parquet")
+        raise InputError(f"{source.path} is not a table: give .csv, .tsv, .jsonl or .parquet")
 
 
 def _delimited_rows(
@@ -89,7 +89,7 @@ def _delimited_rows(
         if len(fields) <= max(places) and not options.pad_short_rows:
             column = next(column for column, place in zip(options.columns, places, strict=True) if place >= len(fields))
             raise InputError(
-                f"{source.path}, row {number} has {len(fields)} fields and no column {column!r}: mend or remove the row"
+                f"{source.path}, row {number} has {len(fields)} fields and no column {column!r}: fix or remove the row"
             )
         yield number, tuple(fields[place] if place < len(fields) else None for place in places)
 
@@ -104,7 +104,7 @@ def _csv_rows(lines: Iterator[str], path: Path) -> Iterator[tuple[int, list[str]
                 yield number, fields
             number = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{path}, row {number} is not valid CSV ({error}): mend its quotes") from None
+        raise InputError(f"{path}, row {number} is not valid CSV ({error}): correct its quotes") from None
 
 
 def _tsv_rows(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
@@ -122,7 +122,7 @@ def _jsonl_rows(path: Path, options: RowOptions, bytes_seen: BytesSeen) -> Itera
         except json.JSONDecodeError as error:
             raise InputError(f"{path}, row {number} is not valid JSON ({error}): give one object a line") from None
         if not isinstance(record, dict):
-            raise InputError(f"{path}, row {number} is no JSON object: give one object a line")
+            raise InputError(f"{path}, row {number} is not a JSON object: give one object a line")
         yield number, _values(record, options.columns, f"{path}, row {number}")
 
 
@@ -144,7 +144,7 @@ def _parquet_rows(source: SourceFile, options: RowOptions, bytes_seen: BytesSeen
     except (pa.ArrowInvalid, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise unreadable(source.path, error) from None
-        raise InputError(f"{source.path} is no readable Parquet file ({error}): write it again") from None
+        raise InputError(f"{source.path} is not a readable Parquet file ({error}): write it again") from None
 
 
 def _hub_rows(source: HubDataset, options: RowOptions) -> Iterator[Row]:
@@ -208,19 +208,19 @@ def _missing(column: str | int, names: list[str], place: str) -> InputError:
 
 @dataclass(frozen=True)
 class Table:
-    """Values by column, as the file has them (text in CSV and TSV), and where each row stands."""
+    """Values by column, as the file has them (text in CSV and TSV), and where each row is."""
 
     columns: dict[str | int, list[Any]]
     origins: list[tuple[str, int]]
     """File or data set and row number (in text files the line's, counted from 1) of each row."""
     warnings: tuple[str, ...] = ()
-    """What was found odd on reading, counted, a line each."""
+    """What was odd in the file, counted, a line each."""
 
     def __len__(self) -> int:
         return len(self.origins)
 
     def place(self, index: int) -> str:
-        """Where a row stands, for messages."""
+        """Where a row is, for messages."""
         source, row = self.origins[index]
         return f"{source}, row {row}"
 
@@ -312,7 +312,7 @@ def read_table_parts(
 
 
 def _characters(value: Any) -> int:
-    """Of a text, or of a list of texts."""
+    """Characters of a text, or of a list of texts."""
     if isinstance(value, str):
         return len(value)
     return sum(map(_characters, value)) if isinstance(value, list) else 0

@@ -1,4 +1,4 @@
-"""- decoded text of plain and compressed files, block by block; a text with its id."""
+"""The text of plain and compressed files, decoded block by block, and texts with their ids."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ EncodingErrors = Literal["strict", "replace"]
 """What becomes of bytes that are not UTF-8: an error, or U+FFFD."""
 
 BytesSeen = Callable[[int], None]
-"""Is told how many more bytes of a file were read."""
+"""Called with the number of bytes that were read since the last call."""
 
 _BLOCK_BYTES = 1 << 20
 _MAX_DOCUMENT_BYTES = 1 << 26
-"""A document is held in memory as a whole."""
+"""A document is held in memory whole."""
 _BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
 _BLANK_LINE_BYTES = 16
-"""A longer one is not seen where two blocks meet, so that the documents that it parts stay in one block."""
+"""A longer one is not found where two blocks meet; the documents around it stay in one block."""
 _MAX_LINE_BYTES = 1 << 28
 
 
 def text_blocks(path: Path, encoding_errors: EncodingErrors, bytes_seen: BytesSeen) -> Iterator[str]:
-    """Yield the file's text in blocks of whole lines, each ending at a newline but for the last.
+    """Yield the file's text in blocks of whole lines, each of which but the last ends at a newline.
 
-    A UTF-8 byte-order mark at the start is left out. Bytes that are not UTF-8 raise `InputError` with their offset
+    A UTF-8 byte-order mark at the start is dropped. Bytes that are not UTF-8 raise `InputError` with their offset
     (in the decompressed text), or become U+FFFD where `encoding_errors` is "replace".
     """
     offset = 0
@@ -59,7 +59,7 @@ def document_blocks(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield the file's bytes in blocks of whole documents with the offset of each, of about `block_bytes`.
 
-    A blank line ends a document, with `line_ends_document` any line does. Raises `InputError` for one without end.
+    A blank line ends a document, with `line_ends_document` any line does. Raises `InputError` for a document too long.
     """
     find_end = _end_of_line if line_ends_document else _end_of_blank_line
     held, offset = bytearray(), 0
@@ -129,14 +129,14 @@ def _blocks(path: Path, bytes_seen: BytesSeen, block_bytes: int = _BLOCK_BYTES) 
 
 
 def unreadable(path: Path, error: OSError) -> InputError | ResourceError:
-    """The error for a file that the system does not read: a `ResourceError` unless another call would fare the same."""
+    """The error for a file that the system cannot read: a `ResourceError` where another call may succeed."""
     if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
         return InputError(f"{path} cannot be read ({error.strerror}): check the path and its permissions")
     return ResourceError(f"{path} cannot be read ({error.strerror}): run it again when its disk answers")
 
 
 class _CountedFile(io.FileIO):
-    """A file that tells how much of it was read."""
+    """A file that reports how much of it was read."""
 
     def __init__(self, path: Path, bytes_seen: BytesSeen) -> None:
         super().__init__(path)
@@ -170,13 +170,13 @@ class FileSpan:
 
     path: Path
     state: tuple[int, ...]
-    """What changes when the file does."""
+    """Changes whenever the file does."""
     offset: int
     size: int
 
     @classmethod
     def whole(cls, path: Path) -> FileSpan | None:
-        """All of a file as it is now; None for what cannot be read twice, such as a pipe."""
+        """A whole file as it is now; None for what cannot be read again, such as a pipe."""
         path = path.resolve()  # /dev/stdin is another file in another process
         if not path.is_file():
             return None
@@ -207,7 +207,7 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TextRow:
-    """A text and its id: a column's, or its running number from 1, which in a text file is its line's."""
+    """A text and its id: a column's, or its number from 1, which in a text file is that of its line."""
 
     id: int | str
     text: str
