@@ -47,7 +47,7 @@ def test_a_corpus_is_examined_as_text_json_and_page(prepared: Path, capsys: pyte
     assert (figures["documents"], figures["duplicates"]["sentences"]) == (12, 11)
     assert figures["overlap"][0]["texts"] == 1
     page = (prepared / "page.html").read_text()
-    for part in ("<svg", "unigram entropy", "benchmark.tsv", "pieces a word"):
+    for part in ("<svg", "unigram entropy", "benchmark.tsv", "tokens a word"):
         assert part in page
     assert run(command) == 0
     assert "unigram entropy" in " ".join(capsys.readouterr().out.split())

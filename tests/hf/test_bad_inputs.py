@@ -12,7 +12,7 @@ from bertkit.hf import BertForSequenceClassification, BertModel
         ({"inputs_embeds": torch.zeros(3, 12, 16)}, "exactly one of input_ids and inputs_embeds"),
         ({"input_ids": torch.zeros(12, dtype=torch.long)}, r"input_ids has shape \(12,\): give \(B, S\)"),
         ({"input_ids": torch.zeros(3, 0, dtype=torch.long)}, r"at least one token"),
-        ({"attention_mask": torch.ones(3, 11)}, r"attention_mask has shape \(3, 11\): it has to be \(3, 12\)"),
+        ({"attention_mask": torch.ones(3, 11)}, r"attention_mask has shape \(3, 11\): it must be \(3, 12\)"),
         ({"attention_mask": torch.ones(3, 1, 12, 12)}, "attention_mask has shape"),
         ({"attention_mask": torch.tensor([[1], [0], [1]]).expand(3, 12)}, "hides all of sequence 1"),
         ({"encoder_hidden_states": torch.zeros(3, 12, 16)}, "encoder_hidden_states is not supported"),

@@ -17,7 +17,7 @@ def test_the_defaults_are_those_of_transformers():
     assert ours.use_return_dict and ours.model_type == "bert"
 
 
-def test_a_file_goes_to_transformers_and_back_with_what_it_says_besides(tmp_path: Path):
+def test_a_file_goes_to_transformers_and_back_with_its_other_attributes(tmp_path: Path):
     config = BertConfig(hidden_size=24, num_attention_heads=3, id2label={0: "no", 1: "yes", 2: "perhaps"}, team="north")
     config.save_pretrained(tmp_path)
     theirs = transformers.BertConfig.from_pretrained(tmp_path)

@@ -135,7 +135,7 @@ def test_the_configuration_decides_where_the_call_does_not(config, batch):
     assert BertModel(config)(**batch, return_dict=True, output_hidden_states=False).hidden_states is None
 
 
-def test_outputs_can_be_made_anew_copied_and_pickled(config, batch):
+def test_outputs_can_be_rebuilt_copied_and_pickled(config, batch):
     labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
     output = BertForMaskedLM(config)(**batch, labels=labels)
     converted = type(output)({key: value.double() for key, value in output.items()})

@@ -47,7 +47,7 @@ def test_state_dictionaries_and_parameters_have_the_names_and_the_order_of_trans
     assert ours.num_parameters() == theirs.num_parameters()
 
 
-def test_the_state_of_an_optimiser_of_transformers_goes_on_with_ours(config, batch):
+def test_training_resumes_from_the_state_of_an_optimiser_of_transformers(config, batch):
     theirs = transformers.BertForSequenceClassification(transformers.BertConfig.from_dict(config.to_dict()))
     ours = BertForSequenceClassification(config)
     ours.load_state_dict(theirs.state_dict())

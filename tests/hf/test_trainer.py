@@ -69,7 +69,7 @@ def test_the_trainer_takes_the_steps_that_it_takes_with_transformers(config, tmp
     assert losses[1][-1] < losses[1][0]
 
 
-def test_a_checkpoint_of_the_trainer_goes_on_and_loads(config, tmp_path: Path):
+def test_a_checkpoint_of_the_trainer_resumes_and_loads(config, tmp_path: Path):
     model = BertForMaskedLM(config)
     trainer = Trainer(model, _arguments(tmp_path), train_dataset=_examples("words"))
     trainer.train()

@@ -16,7 +16,7 @@ SENTENCE = "the quiet river runs over old green stones"
 
 @pytest.fixture
 def finished(tmp_path: Path) -> RunFolder:
-    """What a run with a budget has left, but for the weights."""
+    """The files of a finished run with a budget, without the weights."""
     run = RunFolder(tmp_path)
     run.config.write_text(as_yaml({"data": "data", "training": {"seed": 3}}))
     lines = [
@@ -45,22 +45,22 @@ def finished(tmp_path: Path) -> RunFolder:
     return run
 
 
-def test_the_page_has_the_figures_the_curves_and_what_the_budget_came_to(finished: RunFolder) -> None:
+def test_the_page_has_figures_curves_and_the_estimated_and_actual_budget(finished: RunFolder) -> None:
     page = pretraining_page(finished)
     facts = {fact.label: fact.value for fact in page.facts}
     assert facts == {
         "perplexity, wiki": "1.0",
-        "from start to end": "1m 30s",
+        "wall-clock time": "1m 30s",
         "updates": "20",
         "tokens/s": "900",
-        "of the matrix peak": "50%",
+        "of the machine's matrix throughput (MFU)": "50%",
     }
-    assert page.notice == "Updates left out for a spike: 2."
+    assert page.notice == "2 updates were skipped because of a spike of the loss or of the gradient norm."
     sections = {section.title: section.blocks for section in page.sections}
-    assert list(sections) == ["What was learnt", "Training", "The budget", "What to type next", "Settings"]
-    (curves,) = sections["What was learnt"][0].svgs
+    assert list(sections) == ["Loss and accuracy", "Training", "Budget", "Next commands", "Settings"]
+    (curves,) = sections["Loss and accuracy"][0].svgs
     assert all(label in curves for label in ("training", "wiki", "unigram entropy")) and "books" not in curves
-    assert sections["The budget"][0].rows == [
+    assert sections["Budget"][0].rows == [
         ("steps", "25", "20"),
         ("tokens", "1,000", "1,000"),
         ("held-out loss", "", "5.500"),

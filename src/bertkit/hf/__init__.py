@@ -1,6 +1,7 @@
-"""Transformers' BERT classes on the packed encoder: another import line, the same numbers, less time.
+"""Drop-in replacements of Transformers' BERT classes: change the import, get the same numbers in less time.
 
-Needs no Transformers, and takes its configuration objects.
+The classes compute without padding. They do not need Transformers, but accept its configuration objects. `__all__`
+lists what is public; `layers` has the modules by Transformers' names, for those who replace parts of a model.
 """
 
 from bertkit.hf.bert_model import BertModel

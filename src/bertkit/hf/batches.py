@@ -1,6 +1,5 @@
-"""- padded <-> packed."""
-# B sequences, S columns, H hidden.
-# B sequences, S columns, T rows that are computed, M the most rows of a sequence, H hidden, A heads.
+"""Padded tensors, as Transformers' models take them, packed for the encoder and padded again."""
+# B sequences, S columns, T rows that are computed, M most rows of a sequence, H hidden, A heads.
 
 from __future__ import annotations
 
@@ -18,9 +17,9 @@ from bertkit.model.layout import SequenceLayout
 
 @dataclass(frozen=True)
 class PaddedInputs:
-    """`input_ids` (B, S) or `inputs_embeds` (B, S, H); the others (B, S) or (1, S), or None for Transformers' defaults.
+    """`input_ids` (B, S) or `inputs_embeds` (B, S, H); the others are (B, S) or (1, S), or None for the defaults.
 
-    `attention_mask` is 0 at padding, `position_ids` are by default the columns.
+    `attention_mask` is 0 at padding and by default 1, `position_ids` are by default the columns.
     """
 
     input_ids: Tensor | None = None
@@ -40,11 +39,11 @@ class PaddedInputs:
         for name in ("attention_mask", "token_type_ids", "position_ids"):
             given = getattr(self, name)
             if given is not None and tuple(given.shape) not in ((rows, columns), (1, columns)):
-                raise InputError(f"{name} has shape {tuple(given.shape)}: it has to be {(rows, columns)}")
+                raise InputError(f"{name} has shape {tuple(given.shape)}: it must be {(rows, columns)}")
 
     @property
     def words(self) -> Tensor:
-        """Ids or vectors, whichever was given."""
+        """The ids or the vectors, whichever was given."""
         words = self.input_ids if self.inputs_embeds is None else self.inputs_embeds
         assert words is not None
         return words
@@ -57,24 +56,24 @@ class PaddedInputs:
 
 @dataclass(frozen=True)
 class PackedInputs:
-    """The rows of a padded batch that are computed, laid end to end.
+    """The rows of a padded batch that are computed, one sequence after another.
 
-    Transformers computes padding too: it attends to the tokens, while no token attends to it. Here it is computed
-    where something reads it, and only there.
+    Transformers computes padding too: padding attends to the tokens, but no token attends to it. Here padding is only
+    computed where something reads it.
     """
 
     batch: PackedBatch
     layout: SequenceLayout
     word_vectors: Tensor | None
-    """(T, H) where the caller brought vectors instead of ids."""
+    """(T, H) if the caller gave vectors instead of ids."""
     shape: tuple[int, int]
     """(B, S)."""
     index: Tensor | None
-    """Places (T,) of the rows among B * S; None where all are there."""
+    """(T,) indices of the rows among all B * S; None if all are computed."""
 
     @classmethod
     def pack(cls, padded: PaddedInputs, output_positions: Tensor | None, *, reads_first: bool) -> PackedInputs:
-        """Keep the tokens, the `output_positions` (B, S) that are true and, where `reads_first`, the first column."""
+        """Keep the tokens, those `output_positions` (B, S) that are true and, if `reads_first`, the first column."""
         rows, columns = padded.shape
         device = padded.words.device
         attended = padded.attention_mask
@@ -83,11 +82,10 @@ class PackedInputs:
         kept = attended if output_positions is None else attended | output_positions
         if reads_first:
             kept = kept | F.pad(torch.ones_like(kept[:, :1]), (0, columns - 1))
-        attended_lengths, lengths = torch.stack((attended.sum(1), kept.sum(1))).tolist()  # the one wait for a GPU
+        attended_lengths, lengths = torch.stack((attended.sum(1), kept.sum(1))).tolist()  # the only wait for a GPU
         if 0 in attended_lengths:
-            raise InputError(f"attention_mask hides all of sequence {attended_lengths.index(0)}: leave it out")
-        whole = sum(lengths) == rows * columns
-        index = None if whole else kept.flatten().nonzero().squeeze(-1)
+            raise InputError(f"attention_mask hides all of sequence {attended_lengths.index(0)}: remove that sequence")
+        index = None if sum(lengths) == rows * columns else kept.flatten().nonzero().squeeze(-1)
 
         position_ids = padded.position_ids
         if position_ids is None:
@@ -110,25 +108,26 @@ class PackedInputs:
         return _select(padded, self.index)
 
     def restore(self, packed: Tensor) -> Tensor:
-        """(T, ...) as (B, S, ...), 0 where nothing was computed."""
+        """From (T, ...) to (B, S, ...), 0 where nothing was computed."""
         if self.index is not None:
-            places = packed.new_zeros(self.shape[0] * self.shape[1], *packed.shape[1:])
-            packed = places.index_copy(0, self.index, packed)
+            padded = packed.new_zeros(self.shape[0] * self.shape[1], *packed.shape[1:])
+            packed = padded.index_copy(0, self.index, packed)
         return packed.view(*self.shape, *packed.shape[1:])
 
     def restore_attention(self, probabilities: Tensor) -> Tensor:
-        """(B, A, M, M) as (B, A, S, S), 0 where nothing was computed."""
+        """From (B, A, M, M) to (B, A, S, S), 0 where nothing was computed."""
         if self.index is None:
             return probabilities
         rows, columns = self.shape
-        places = torch.full((rows * columns,), self.batch.max_seqlen, device=probabilities.device)  # the row of zeros
+        # (B, 1, S) index of each column among its sequence's rows; columns without a row read the zeros at the end
+        source = torch.full((rows * columns,), self.batch.max_seqlen, device=probabilities.device)
         within = torch.arange(self.batch.num_tokens, device=probabilities.device)
         within -= self.batch.cu_seqlens[:-1].repeat_interleave(self.batch.cu_seqlens.diff()).long()
-        places = places.index_copy(0, self.index, within).view(rows, 1, columns)
+        source = source.index_copy(0, self.index, within).view(rows, 1, columns)
         padded = F.pad(probabilities, (0, 1, 0, 1))
         heads, size = padded.shape[1], padded.shape[-1]
-        of_rows = padded.gather(2, places[..., None].expand(rows, heads, columns, size))
-        return of_rows.gather(3, places[:, :, None].expand(rows, heads, columns, columns))
+        of_rows = padded.gather(2, source[..., None].expand(rows, heads, columns, size))
+        return of_rows.gather(3, source[:, :, None].expand(rows, heads, columns, columns))
 
 
 def _select(padded: Tensor, index: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""The encoder with Transformers' interface."""
+"""The encoder with the interface of Transformers' `BertModel`."""
 # B sequences, S columns, T rows that are computed, H hidden.
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _DECODERS = ("encoder_hidden_states", "encoder_attention_mask", "past_key_values
 
 @dataclass(frozen=True)
 class Encoded:
-    """Packed hidden states (T, H), or (B, H) for the pooler alone, its output (B, H), and what was asked for."""
+    """What heads get: hidden states (T, H), or (B, H) if only the pooler needs them, and the pooler's output (B, H)."""
 
     inputs: PackedInputs
     hidden: Tensor
     pooled: Tensor | None
     extras: dict[str, tuple[Tensor, ...] | None]
-    """`hidden_states` and `attentions`, padded."""
+    """`hidden_states` and `attentions`, padded; None unless asked for."""
 
 
 class BertModel(BertPreTrainedModel):
@@ -55,7 +55,7 @@ class BertModel(BertPreTrainedModel):
         output = BaseModelOutputWithPooling(
             last_hidden_state=encoded.inputs.restore(encoded.hidden), pooler_output=encoded.pooled, **encoded.extras
         )
-        return self.as_asked(output, options)
+        return self.return_output(output, options)
 
     def encode(
         self,
@@ -65,13 +65,13 @@ class BertModel(BertPreTrainedModel):
         output_positions: Tensor | None = None,
         pooled_alone: bool = False,
     ) -> Encoded:
-        """Compute the rows that are tokens, that the pooler reads or that are true in `output_positions` (B, S).
+        """Compute the rows that are tokens, that the pooler reads, or that are true in `output_positions` (B, S).
 
-        `pooled_alone` leaves out what nothing but the last hidden states would show.
+        With `pooled_alone`, the last layer is computed for the pooler's rows only.
         """
         for name in _DECODERS:
             if options.get(name) is not None:
-                raise InputError(f"{name} is not supported: the encoder is no decoder and has no head masks")
+                raise InputError(f"{name} is not supported: this is an encoder without cross-attention and head masks")
         most = self.architecture.max_position_embeddings
         if padded.shape[1] > most and padded.position_ids is None:
             raise InputError(f"{padded.shape[1]} columns do not fit max_position_embeddings {most}: truncate the texts")
@@ -97,8 +97,8 @@ class BertModel(BertPreTrainedModel):
         }
         return Encoded(inputs, hidden, pooled, extras)
 
-    def as_asked(self, output: ModelOutput, options: dict[str, Any]) -> ModelOutput | tuple[Any, ...]:
-        """The output, or its fields as a tuple where `return_dict` is False."""
+    def return_output(self, output: ModelOutput, options: dict[str, Any]) -> ModelOutput | tuple[Any, ...]:
+        """The output, or its fields as a tuple if `return_dict` is False."""
         return output if self._asked("return_dict", options) else output.to_tuple()
 
     def _asked(self, name: str, options: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The configuration that models carry, as users' loops read and write it."""
+"""The configuration of the drop-in classes: any attributes, read and written like Transformers' `BertConfig`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 
 from bertkit.core.errors import InputError
 from bertkit.core.files import read_json, write_json
-from bertkit.model import config as packed
+from bertkit.model.config import BertConfig as EncoderConfig
 from bertkit.pretrained.config_json import CONFIG_FILE
 from bertkit.pretrained.formats.bert import BERT
 from bertkit.pretrained.hub import find_folder
 
 _DEFAULTS: dict[str, Any] = {
-    **{each.name: each.default for each in fields(packed.BertConfig)},
+    **{each.name: each.default for each in fields(EncoderConfig)},
     "classifier_dropout": None,
     "problem_type": None,
     "output_hidden_states": False,
@@ -39,7 +39,7 @@ _DEFAULTS: dict[str, Any] = {
 
 
 class BertConfig:
-    """Any attributes, those of Transformers' class with its defaults among them; they can be changed."""
+    """Attributes and defaults of Transformers' class, and any others; they can be changed."""
 
     model_type = "bert"
     keys_to_ignore_at_inference: ClassVar[list[str]] = []
@@ -62,12 +62,12 @@ class BertConfig:
 
     @property
     def num_labels(self) -> int:
-        """Outputs of a classifier; setting another number names them anew."""
+        """Number of classes; setting it replaces the labels by LABEL_0, LABEL_1, ..."""
         return len(self.id2label)
 
     @num_labels.setter
-    def num_labels(self, number: int) -> None:
-        self.id2label = {index: f"LABEL_{index}" for index in range(number)}
+    def num_labels(self, count: int) -> None:
+        self.id2label = {index: f"LABEL_{index}" for index in range(count)}
         self.label2id = {name: index for index, name in self.id2label.items()}
 
     @property
@@ -81,31 +81,31 @@ class BertConfig:
             setattr(self, name, value)
 
     def get_text_config(self, *_: Any, **__: Any) -> BertConfig:
-        """The configuration of the part that reads text: this one."""
+        """This configuration; in Transformers, that of a model's text encoder."""
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """What `config.json` holds."""
+        """The content of `config.json`."""
         values = {name: value for name, value in vars(self).items() if name != "name_or_path"}
         return deepcopy(values) | {"model_type": self.model_type}
 
     def to_diff_dict(self) -> dict[str, Any]:
-        """The attributes that are not the defaults."""
+        """The attributes that differ from the defaults."""
         values = self.to_dict()
         return {name: value for name, value in values.items() if name not in _DEFAULTS or value != _DEFAULTS[name]}
 
     def to_json_string(self, use_diff: bool = True) -> str:
-        """As JSON text, by default without what has its default value."""
+        """As JSON text, by default without attributes that have their default value."""
         values = self.to_diff_dict() if use_diff else self.to_dict()
         return json.dumps(values | {"model_type": self.model_type}, indent=2, sort_keys=True, default=str) + "\n"
 
     def save_pretrained(self, save_directory: str | Path) -> None:
-        """Write `config.json` into a folder, whole: readers' defaults may be others."""
+        """Write `config.json` into a folder, with all attributes: other readers may have other defaults."""
         write_json(Path(save_directory) / CONFIG_FILE, json.loads(self.to_json_string(use_diff=False)))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> BertConfig:
-        """From the content of a `config.json`, with changes."""
+        """From the content of a `config.json`, with changes to it."""
         values = dict(values)
         if "id2label" in changes:
             values.pop("label2id", None)
@@ -118,7 +118,7 @@ class BertConfig:
 
     @classmethod
     def from_pretrained(cls, path: str | Path, **changes: Any) -> BertConfig:
-        """From a folder, or a hub name where there is a network, with changes. Raises `InputError`."""
+        """From a folder or a hub name, with changes. Raises `InputError`."""
         file = find_folder(path) / CONFIG_FILE
         values = read_json(file)
         if not isinstance(values, dict) or values.get("model_type") != "bert":
@@ -130,19 +130,19 @@ class BertConfig:
         return f"BertConfig {self.to_json_string()}"
 
 
-def described(config: Any) -> Any:
-    """A configuration that models can carry: this module's, Transformers' or bertkit's own, turned into this one's."""
-    if isinstance(config, packed.BertConfig):
+def adopt_config(config: Any) -> Any:
+    """A configuration for a model: Transformers' and this module's as they are, bertkit's own converted."""
+    if isinstance(config, EncoderConfig):
         return BertConfig(**asdict(config))
     if not hasattr(config, "hidden_size") or not hasattr(config, "to_dict"):
-        raise InputError(f"{type(config).__name__} is no configuration: give a BertConfig")
+        raise InputError(f"{type(config).__name__} is not a configuration: give a BertConfig")
     return config
 
 
-def architecture(config: Any) -> packed.BertConfig:
-    """The sizes and constants in a configuration; raise `InputError` for what the encoder is not."""
+def encoder_config(config: Any) -> EncoderConfig:
+    """The encoder's sizes and constants in a configuration. Raises `InputError` for what it does not support."""
     if not getattr(config, "tie_word_embeddings", True):
-        raise InputError("tie_word_embeddings is False: the masked-LM head has no decoder of its own")
-    known = {each.name for each in fields(packed.BertConfig)}
+        raise InputError("tie_word_embeddings is False: the masked-LM head always uses the word embeddings")
+    known = {each.name for each in fields(EncoderConfig)}
     values = {name: getattr(config, name, None) for name in (*known, "is_decoder", "position_embedding_type")}
     return BERT.read_config({name: value for name, value in values.items() if value is not None})

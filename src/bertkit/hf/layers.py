@@ -1,7 +1,9 @@
-"""- its tree of names."""
-# T tokens, H hidden.
-# Types are ignored where a part stands in another place of the tree than in `bertkit.model`, under its old name too.
-# M positions, H hidden, V vocabulary.
+"""bertkit's layers and heads with the tree of parameter names that Transformers has.
+
+Each class moves the parts of the one in `bertkit.model` to their places in Transformers' tree, and keeps the names that
+the inherited `forward` uses as properties; that is where types are ignored.
+"""
+# T tokens, M positions, H hidden, V vocabulary.
 
 from __future__ import annotations
 
@@ -12,15 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from bertkit.model import heads
-from bertkit.model import layers as embeddings
-from bertkit.model import layers as encoder
+from bertkit.model import heads, layers
 from bertkit.model.bert import bert_transform
 from bertkit.model.config import BertConfig
 from bertkit.model.dropout import Dropout
 
 
-class BertEmbeddings(embeddings.BertEmbeddings):
+class BertEmbeddings(layers.BertEmbeddings):
     """`word_embeddings`, `position_embeddings`, `token_type_embeddings`, `LayerNorm`."""
 
     def __init__(self, config: BertConfig, padding_idx: int | None) -> None:
@@ -35,7 +35,7 @@ class BertEmbeddings(embeddings.BertEmbeddings):
 
 
 class BertSelfAttention(nn.Module):
-    """`query`, `key` and `value`, computed as one product where they are plain linear layers."""
+    """`query`, `key` and `value`, computed as one matrix product while they are plain linear layers."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ def _is_plain(part: nn.Module) -> bool:
 
 
 class DenseWithNorm(nn.Module):
-    """`dense` and the `LayerNorm` behind it; what lies between them is the layer's."""
+    """`dense` and a `LayerNorm`; the layer itself adds dropout and the residual between them."""
 
     def __init__(self, inputs: int, outputs: int, eps: float) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class DenseWithNorm(nn.Module):
         return self.dense(hidden)  # type: ignore[no-any-return]
 
 
-class BertAttention(encoder.BertAttention):
+class BertAttention(layers.BertAttention):
     """`self` and `output`."""
 
     def __init__(self, config: BertConfig) -> None:
@@ -86,7 +86,7 @@ class BertAttention(encoder.BertAttention):
 
 
 class BertIntermediate(nn.Module):
-    """`dense`, to the width between."""
+    """`dense`, to the intermediate size."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class BertIntermediate(nn.Module):
         return self.dense(hidden)  # type: ignore[no-any-return]
 
 
-class BertLayer(encoder.BertLayer):
+class BertLayer(layers.BertLayer):
     """`attention`, `intermediate` and `output`."""
 
     def __init__(self, config: BertConfig) -> None:
@@ -105,7 +105,7 @@ class BertLayer(encoder.BertLayer):
         self.gradient_checkpointing: dict[str, Any] | None = None
         self.attention = BertAttention(config)
         self.intermediate = BertIntermediate(config)  # type: ignore[assignment]
-        self.activation = encoder.activation(config.hidden_act)
+        self.activation = layers.activation(config.hidden_act)
         self.output = DenseWithNorm(  # type: ignore[assignment]
             config.intermediate_size, config.hidden_size, config.layer_norm_eps
         )
@@ -122,7 +122,7 @@ class BertLayer(encoder.BertLayer):
         return self.output.LayerNorm
 
     def forward(self, hidden: Tensor, *others: Any) -> Tensor:
-        """(T, H) to (T, H), computed once more in the backward pass where checkpoints were asked for."""
+        """(T, H) to (T, H), computed again in the backward pass if gradient checkpointing is on."""
         if self.gradient_checkpointing is None or not self.training:
             return super().forward(hidden, *others)
         return checkpoint(super().forward, hidden, *others, **self.gradient_checkpointing)  # type: ignore[no-any-return]
@@ -136,12 +136,6 @@ class BertEncoder(nn.Module):
         self.layer = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
 
 
-def classifier_dropout(config: Any) -> Dropout:
-    """Dropout before a classifier, at its own rate where the configuration has one."""
-    rate = getattr(config, "classifier_dropout", None)
-    return Dropout(config.hidden_dropout_prob if rate is None else rate)
-
-
 class BertPredictionHeadTransform(nn.Module):
     """`dense` and `LayerNorm`."""
 
@@ -152,7 +146,7 @@ class BertPredictionHeadTransform(nn.Module):
 
 
 class BertLMPredictionHead(heads.MaskedLMHead):
-    """`transform`, and `decoder`, whose weights are the word embeddings and whose bias is `bias`."""
+    """`transform`, and `decoder`, whose weight is the word embeddings and whose bias is `bias`."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(bert_transform(config), config.vocab_size)
@@ -172,7 +166,7 @@ class BertLMPredictionHead(heads.MaskedLMHead):
         return self.transform.LayerNorm
 
     def tie(self, word_embeddings: nn.Parameter) -> None:
-        """Let the decoder be the word embeddings (V, H)."""
+        """Use the word embeddings (V, H) as the decoder's weight."""
         self.decoder.weight, self.decoder.bias = word_embeddings, self.bias
         self.decoder.out_features = len(word_embeddings)
 
@@ -182,7 +176,7 @@ class BertLMPredictionHead(heads.MaskedLMHead):
 
 
 def _untie(head: nn.Module, state_dict: dict[str, Any], prefix: str, _: Any) -> None:
-    """Give the tied tensors memory of their own: safetensors refuses to write one tensor under two names."""
+    """Copy the tied tensors: safetensors refuses to write one tensor under two names."""
     for name in ("decoder.weight", "decoder.bias"):
         tensor = state_dict[prefix + name]
         if not isinstance(tensor, nn.Parameter):
@@ -190,7 +184,7 @@ def _untie(head: nn.Module, state_dict: dict[str, Any], prefix: str, _: Any) -> 
 
 
 class BertPreTrainingHeads(nn.Module):
-    """`predictions` and `seq_relationship`, or one of them."""
+    """`predictions` (masked LM) and `seq_relationship` (next sentence), or one of them."""
 
     def __init__(self, config: BertConfig, *, masked_lm: bool = True, next_sentence: bool = True) -> None:
         super().__init__()

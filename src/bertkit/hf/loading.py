@@ -1,4 +1,4 @@
-"""- weights by Transformers' names."""
+"""Weights of the drop-in classes: read from a folder by Transformers' names, or drawn at random."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ from bertkit.pretrained.folder import LoadReport, check_values
 from bertkit.pretrained.formats.bert import BERT
 from bertkit.pretrained.weights import find_weights, read_tensors
 
-_WAITING: ContextVar[bool] = ContextVar("weights come from a file", default=False)
+_READ_LATER: ContextVar[bool] = ContextVar("weights are read from a file later", default=False)
 _DRAWN = "_bertkit_drawn"
+"""Attribute of modules that have their weights."""
 
 
 @contextmanager
 def weights_from_file() -> Iterator[None]:
-    """Leave out drawing weights while a model is built whose weights are read afterwards."""
-    token = _WAITING.set(True)
+    """Draw no weights while a model is built whose weights are read afterwards."""
+    token = _READ_LATER.set(True)
     try:
         yield
     finally:
-        _WAITING.reset(token)
+        _READ_LATER.reset(token)
 
 
 def mark_drawn(modules: Iterable[nn.Module]) -> None:
-    """Let `draw_weights` pass by these modules."""
+    """Let `draw_weights` skip these modules."""
     for module in modules:
         setattr(module, _DRAWN, True)
 
 
 @torch.no_grad()
 def draw_weights(model: nn.Module, standard_deviation: float) -> None:
-    """Draw the weights of every layer inside that has none yet, seeded by torch's default generator."""
-    if _WAITING.get():
+    """Draw the weights of every layer that has none yet, seeded by torch's default generator."""
+    if _READ_LATER.get():
         return
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Embedding | nn.LayerNorm) and not getattr(module, _DRAWN, False):
@@ -51,16 +52,16 @@ def draw_weights(model: nn.Module, standard_deviation: float) -> None:
 
 
 _NAMES = replace(BERT.names, rows=())
-"""From every spelling to Transformers' present names, which are the model's own."""
+"""From old names of tensors to Transformers' present ones, which these classes have."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What became of the tensors of the file and of the model."""
+    """Which tensors were read, which were drawn, and which did not fit."""
 
     report: LoadReport
     mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
-    """Name, shape in the file, shape in the model; these are newly made too."""
+    """Name, shape in the file, shape in the model; these tensors were drawn too."""
 
     def loading_info(self) -> dict[str, object]:
         """Transformers' dictionary of `output_loading_info`."""
@@ -82,10 +83,10 @@ def load_weights(
     standard_deviation: float,
     ignore_mismatched_sizes: bool,
 ) -> Loaded:
-    """Fill `model` from a folder, and draw what the folder lacks.
+    """Fill `model` from a folder, and draw the tensors that the folder lacks.
 
-    `prefix` stands before the model's names in a file, `tied` are names that others of the model fill. Raises
-    `InputError` for a tensor of another shape unless these are to be drawn, too.
+    A file may have `prefix` before the model's names; `tied` are names of tensors that have another name too. Raises
+    `InputError` for a tensor of another shape, unless `ignore_mismatched_sizes` says to draw it.
     """
     file = find_weights(folder)
     wanted = {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
@@ -100,7 +101,7 @@ def load_weights(
         name, stored, asked = mismatched[0]
         raise InputError(
             f"{file}: {name} has shape {stored} but the model {asked}: give the configuration of that folder, or "
-            "ignore_mismatched_sizes=True to draw such tensors anew"
+            "ignore_mismatched_sizes=True to draw such tensors at random"
         )
     for name, *_ in mismatched:
         del found[name]
@@ -117,8 +118,8 @@ def load_weights(
 
 
 @torch.no_grad()
-def resized(table: Tensor, rows: int, new_rows: str | float) -> Tensor:
-    """Cut or lengthen along the first dimension; new rows are the "mean" of all, or drawn with that deviation."""
+def resize_rows(table: Tensor, rows: int, new_rows: str | float) -> Tensor:
+    """Shorten or extend the first dimension; new rows are the "mean" of all, or drawn with that standard deviation."""
     made = table.new_empty(rows, *table.shape[1:])
     common = min(rows, len(table))
     made[:common] = table[:common]

@@ -1,4 +1,5 @@
-"""- outputs, deferred tensors."""
+"""Outputs of the drop-in classes, and logits that are computed only when something reads them."""
+# B sequences, S columns, H hidden, C classes, V vocabulary.
 
 from __future__ import annotations
 
@@ -13,13 +14,13 @@ from bertkit.core.errors import InputError
 
 
 class ModelOutput(dict[str, Any]):
-    """Fields by attribute, key or place; those that are None have no key and no place, as in Transformers."""
+    """Fields by attribute, key or index; those that are None have no key and no index, as in Transformers."""
 
     names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), /, **others: Any) -> None:
         given = dict(values, **others)
-        assert set(given) <= set(self.names), f"{sorted(set(given) - set(self.names))} are no fields"
+        assert set(given) <= set(self.names), f"{sorted(set(given) - set(self.names))} are not fields of this output"
         super().__init__((name, given[name]) for name in self.names if given.get(name) is not None)
 
     def __getattr__(self, name: str) -> Any:
@@ -72,30 +73,22 @@ _SHAPE_ALONE = (
     *(Tensor.size, Tensor.dim, Tensor.numel, Tensor.is_floating_point, Tensor.__len__),
 )
 _STAYS_DEFERRED = (Tensor.float, Tensor.detach)
-"""What tools do to every result of a model, whether or not anyone wants it."""
-
-
+"""What training tools do to every output of a model, whether or not it is read."""
 _SAMPLED = 1024
 
 
-def _sample(weight: Tensor) -> Tensor:
-    """Numbers that an optimiser's step changes; torch's own count of changes leaves out fused optimisers."""
-    flat = weight.detach().flatten()
-    return flat[:: len(flat) // _SAMPLED + 1]
-
-
 class DeferredTensor(Tensor):
-    """Stands for what `compute` gives: any operation on it computes the value, once, and works on that.
+    """The result of `compute`, which is called once, when an operation first needs the values.
 
-    Its shape, type and device are known without. The value is computed under the autograd and autocast settings that
-    held here, from `weights` as they were: when these have changed, it can no longer be had, which is an `InputError`.
+    Shape, type and device are known before. The value is computed under the autograd and autocast settings of the time
+    when this tensor was made, from `weights` as they were then: if these have changed, reading raises `InputError`.
     """
 
     @staticmethod
     def __new__(
         cls, compute: Callable[[], Tensor], weights: Iterable[Tensor], shape: Sequence[int], like: Tensor
     ) -> DeferredTensor:
-        """A tensor without memory, of `shape`, and of the type and device of `like`."""
+        """A tensor without memory that has `shape`, and the type and device of `like`."""
         kind = like.device.type
         low = torch.is_autocast_enabled(kind)
         dtype = torch.get_autocast_dtype(kind) if low else like.dtype
@@ -112,7 +105,7 @@ class DeferredTensor(Tensor):
     _settings: tuple[bool, str, torch.dtype, bool]
 
     def value(self) -> Tensor:
-        """The tensor that this one stands for."""
+        """The computed tensor."""
         if self._value is None:
             if not all(torch.equal(_sample(weight), before) for weight, before in self._weights):
                 raise InputError(
@@ -125,7 +118,7 @@ class DeferredTensor(Tensor):
         return self._value
 
     def _then(self, function: Callable[[Tensor], Tensor], dtype: torch.dtype) -> DeferredTensor:
-        """Deferred too: `function` of the value."""
+        """Another deferred tensor: `function` of this one's value."""
         like = torch.empty(0, dtype=dtype, device=self.device)
         with torch.autocast(self.device.type, enabled=False):
             return DeferredTensor(lambda: function(self.value()), (), self.shape, like)
@@ -134,7 +127,7 @@ class DeferredTensor(Tensor):
     def __torch_function__(
         cls, func: Any, types: Iterable[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Answer what the shape tells, and compute for all else."""
+        """Answer questions about the shape without the value; compute it for everything else."""
         if func in _SHAPE_ALONE:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **(kwargs or {}))
@@ -147,6 +140,12 @@ class DeferredTensor(Tensor):
     def __torch_dispatch__(  # type: ignore[override]  # torch's own stub lacks the function
         cls, func: Any, types: Iterable[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Compute for operations that start below Python."""
+        """Compute the value for operations that torch calls below Python."""
         args, kwargs = tree_map_only(DeferredTensor, DeferredTensor.value, (tuple(args), dict(kwargs or {})))
         return func(*args, **(kwargs or {}))
+
+
+def _sample(weight: Tensor) -> Tensor:
+    """Some numbers of a weight, to see that it changed: torch's version counter does not count fused optimisers."""
+    flat = weight.detach().flatten()
+    return flat[:: len(flat) // _SAMPLED + 1]

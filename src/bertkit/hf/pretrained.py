@@ -1,4 +1,4 @@
-"""- from_pretrained, what training loops ask."""
+"""The base class of the drop-in models: folders, resizing, and what training loops ask of a model."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch import Tensor, nn
 
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_path, write_json
-from bertkit.hf.config import BertConfig, architecture, described
+from bertkit.hf.config import BertConfig, adopt_config, encoder_config
 from bertkit.hf.layers import BertLayer
-from bertkit.hf.loading import draw_weights, load_weights, resized, weights_from_file
+from bertkit.hf.loading import draw_weights, load_weights, resize_rows, weights_from_file
 from bertkit.pretrained.config_json import CONFIG_FILE
 from bertkit.pretrained.hub import find_folder
 from bertkit.pretrained.weights import SAFETENSORS_FILE
 
 
 class TrainableModel(nn.Module):
-    """Where a model is, how large, and whether its layers are computed again in the backward pass."""
+    """A model's device, type and size, and gradient checkpointing."""
 
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
@@ -31,16 +31,16 @@ class TrainableModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The weights' type."""
+        """The type of the weights."""
         return next(self.parameters()).dtype
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """Numbers in the parameters, without those of embedding tables where asked."""
+        """How many numbers the parameters have."""
         tables = {id(m.weight) for m in self.modules() if isinstance(m, nn.Embedding)} if exclude_embeddings else set()
         return sum(
             parameter.numel()
@@ -51,7 +51,7 @@ class TrainableModel(nn.Module):
     def gradient_checkpointing_enable(
         self, gradient_checkpointing_kwargs: Mapping[str, Any] | None = None, **_: Any
     ) -> None:
-        """Keep only the layers' inputs for the backward pass, and compute the rest again."""
+        """Keep only the layers' inputs for the backward pass, which computes the rest again."""
         self._set_checkpointing({"use_reentrant": False, **(gradient_checkpointing_kwargs or {})})
 
     def gradient_checkpointing_disable(self) -> None:
@@ -70,11 +70,11 @@ class TrainableModel(nn.Module):
 
     @property
     def is_gradient_checkpointing(self) -> bool:
-        """Whether layers are computed again."""
+        """Whether layers are computed again in the backward pass."""
         return any(layer.gradient_checkpointing is not None for layer in self._layers())
 
     def can_generate(self) -> bool:
-        """An encoder writes no text."""
+        """False: an encoder does not generate text."""
         return False
 
     def _layers(self) -> list[BertLayer]:
@@ -86,27 +86,27 @@ class TrainableModel(nn.Module):
 
 
 _PACKAGE = f"{__name__.rpartition('.')[0]}."
-_WITHOUT_MEANING_HERE = (
+_IGNORED_ARGUMENTS = (
     *("attn_implementation", "cache_dir", "force_download", "local_files_only", "low_cpu_mem_usage", "revision"),
     *("token", "trust_remote_code", "use_safetensors", "weights_only"),
 )
-"""Arguments of Transformers' `from_pretrained` that change nothing about the model."""
+"""Arguments of Transformers' `from_pretrained` that do not change the model."""
 
 
 class BertPreTrainedModel(TrainableModel):
-    """A model with a configuration, an encoder `bert` (or being one itself) and a folder to be saved to."""
+    """A model with a configuration and an encoder `bert` (or that is an encoder), to load and save."""
 
     config_class = BertConfig
     base_model_prefix = "bert"
 
     def __init__(self, config: Any) -> None:
         super().__init__()
-        self.config = described(config)
-        self.architecture = architecture(self.config)
+        self.config = adopt_config(config)
+        self.architecture = encoder_config(self.config)
         self.name_or_path = getattr(self.config, "name_or_path", "")
 
     def post_init(self) -> None:
-        """Draw the weights; every subclass calls it at the end of its constructor."""
+        """Draw the weights; every subclass calls this at the end of its constructor."""
         draw_weights(self, self.config.initializer_range)
         self.tie_weights()
 
@@ -122,19 +122,21 @@ class BertPreTrainedModel(TrainableModel):
         torch_dtype: str | torch.dtype | None = None,
         **changes: Any,
     ) -> Any:
-        """Read a folder, or a hub name where there is a network, in evaluation mode and float32 unless told otherwise.
+        """Load a folder or a hub name, in evaluation mode and by default in float32.
 
-        Further arguments change the configuration, or else go to the constructor. Raises `InputError`.
+        Other arguments change the configuration if it has an attribute of that name, or go to the constructor. Raises
+        `InputError`.
         """
         folder = find_folder(path)
-        changes = {name: value for name, value in changes.items() if name not in _WITHOUT_MEANING_HERE}
+        changes = {name: value for name, value in changes.items() if name not in _IGNORED_ARGUMENTS}
         if "device_map" in changes:
-            raise InputError("device_map places no model here: load it and move it with .to(device)")
-        config = BertConfig.from_pretrained(folder) if config is None else described(config)
+            raise InputError("device_map is not supported: load the model and move it with .to(device)")
+        config = BertConfig.from_pretrained(folder) if config is None else adopt_config(config)
         of_config = {name: value for name, value in changes.items() if hasattr(config, name)}
         config = type(config).from_dict(config.to_dict(), **of_config)
         config.name_or_path = str(path)
-        # Drawing what is overwritten takes longer than the file; a user's class may make tensors that no file holds.
+        # Drawing weights that are then overwritten takes longer than reading the file. A user's own class may make
+        # tensors that are in no file, so it is built with memory.
         without_memory = cls.__module__.startswith(_PACKAGE)
         with weights_from_file(), torch.device("meta") if without_memory else nullcontext():
             rest = {name: value for name, value in changes.items() if name not in of_config}
@@ -166,7 +168,7 @@ class BertPreTrainedModel(TrainableModel):
         state_dict: Mapping[str, Tensor] | None = None,
         **_: Any,
     ) -> None:
-        """Write `config.json` and `model.safetensors`, which `from_pretrained` of Transformers reads too."""
+        """Write `config.json` and `model.safetensors`, which Transformers can load too."""
         if not is_main_process:
             return
         folder = Path(save_directory)
@@ -187,7 +189,7 @@ class BertPreTrainedModel(TrainableModel):
 
     @property
     def predictions(self) -> Any:
-        """The masked-LM head, where there is one."""
+        """The masked-LM head, if there is one."""
         return getattr(getattr(self, "cls", None), "predictions", None)
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -195,7 +197,7 @@ class BertPreTrainedModel(TrainableModel):
         return self.base_model.embeddings.word_embeddings  # type: ignore[no-any-return]
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
-        """Put other word embeddings in their place."""
+        """Replace the word embeddings."""
         self.base_model.embeddings.word_embeddings = value
         self.tie_weights()
 
@@ -204,33 +206,33 @@ class BertPreTrainedModel(TrainableModel):
         return None if self.predictions is None else self.predictions.decoder
 
     def tie_weights(self, *_: Any, **__: Any) -> None:
-        """Let the masked-LM head's decoder be the word embeddings."""
+        """Use the word embeddings as the weight of the masked-LM head's decoder."""
         if self.predictions is not None:
             self.predictions.tie(self.get_input_embeddings().weight)
 
     def tied_names(self) -> frozenset[str]:
-        """Names in the state dictionary whose tensors have another name, too."""
+        """Names in the state dictionary whose tensors also have another name."""
         names = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")
         return frozenset(names if self.predictions is not None else ())
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
     ) -> nn.Embedding:
-        """Make the vocabulary longer or shorter; new rows are the mean of the old, or drawn as at the start."""
+        """Change the size of the vocabulary; new rows are the mean of the old ones, or drawn like initial weights."""
         old = self.get_input_embeddings()
         if new_num_tokens is None and pad_to_multiple_of is None:
             return old
         number = old.num_embeddings if new_num_tokens is None else new_num_tokens
         number += -number % (pad_to_multiple_of or 1)
-        weight = resized(old.weight, number, "mean" if mean_resizing else float(self.config.initializer_range))
+        weight = resize_rows(old.weight, number, "mean" if mean_resizing else float(self.config.initializer_range))
         new = nn.Embedding(number, old.embedding_dim, padding_idx=old.padding_idx, _weight=weight)
         new.weight.requires_grad_(old.weight.requires_grad)
         if self.predictions is not None:
-            self.predictions.bias = nn.Parameter(resized(self.predictions.bias, number, 0.0))
+            self.predictions.bias = nn.Parameter(resize_rows(self.predictions.bias, number, 0.0))
         self.set_input_embeddings(new)
         self.config.vocab_size = number
         return new
 
     def enable_input_require_grads(self) -> None:
-        """Let the embeddings' output want a gradient even where the embeddings do not."""
+        """Make the embeddings' output require a gradient even if the embeddings do not."""
         self.get_input_embeddings().register_forward_hook(lambda _, __, output: output.requires_grad_(True))

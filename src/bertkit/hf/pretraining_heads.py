@@ -1,7 +1,5 @@
-"""- MLM, NSP, both."""
-# B sequences, S columns, M labelled places, V vocabulary.
-# B sequences, S columns, V vocabulary.
-# B sequences, S columns.
+"""Masked LM, next-sentence prediction and both, with Transformers' interface."""
+# B sequences, S columns, M labelled positions, V vocabulary.
 
 from __future__ import annotations
 
@@ -37,33 +35,11 @@ class BertForMaskedLM(BertPreTrainedModel):
         labels: Tensor | None = None,
         **options: Any,
     ) -> ModelOutput | tuple[Any, ...]:
-        """Logits (B, S, V), 0 at padding; with `labels` (B, S) also the loss, and the logits when they are read."""
+        """Logits (B, S, V), 0 at padding; with `labels` (B, S) also the loss, and logits computed when read."""
         padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         encoded = self.bert.encode(padded, options, output_positions=None if labels is None else labels != IGNORED)
-        loss, logits = masked_lm_loss(self.cls.predictions, encoded, labels)
-        return self.bert.as_asked(LogitsOutput(loss=loss, logits=logits, **encoded.extras), options)
-
-
-def masked_lm_loss(head: BertLMPredictionHead, encoded: Encoded, labels: Tensor | None) -> tuple[Tensor | None, Tensor]:
-    """The mean cross-entropy over labelled places, where `labels` (B, S) are given, and the logits (B, S, V).
-
-    The loss takes the logits of M places alone; all of them, most of the work of a small model, wait until they are
-    read.
-    """
-
-    def all_logits() -> Tensor:
-        return encoded.inputs.restore(head.logits(encoded.hidden))
-
-    if labels is None:
-        return None, all_logits()
-    packed_labels = encoded.inputs.select(labels)
-    places = (packed_labels != IGNORED).nonzero().squeeze(-1)
-    logits = head.logits(encoded.hidden[places])  # (M, V)
-    loss = cross_entropy(logits, packed_labels[places])
-    if torch.compiler.is_compiling():
-        return loss, all_logits()
-    shape = (*encoded.inputs.shape, logits.shape[-1])
-    return loss, DeferredTensor(all_logits, head.parameters(), shape, encoded.hidden)
+        loss, logits = _masked_lm_loss(self.cls.predictions, encoded, labels)
+        return self.bert.return_output(LogitsOutput(loss=loss, logits=logits, **encoded.extras), options)
 
 
 class BertForPreTraining(BertPreTrainedModel):
@@ -86,18 +62,18 @@ class BertForPreTraining(BertPreTrainedModel):
         next_sentence_label: Tensor | None = None,
         **options: Any,
     ) -> ModelOutput | tuple[Any, ...]:
-        """As `BertForMaskedLM`, and whether B follows A (B, 2); the loss is the sum, if both labels are given."""
+        """As `BertForMaskedLM`, and logits (B, 2) of whether B follows A; with both labels also the summed loss."""
         padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         wanted = labels if next_sentence_label is not None else None
         encoded = self.bert.encode(padded, options, output_positions=None if wanted is None else wanted != IGNORED)
-        loss, prediction_logits = masked_lm_loss(self.cls.predictions, encoded, wanted)
+        loss, prediction_logits = _masked_lm_loss(self.cls.predictions, encoded, wanted)
         order_logits = self.cls.seq_relationship(encoded.pooled)
         if loss is not None and next_sentence_label is not None:
             loss = loss + cross_entropy(order_logits, next_sentence_label.view(-1))
         output = BertForPreTrainingOutput(
             loss=loss, prediction_logits=prediction_logits, seq_relationship_logits=order_logits, **encoded.extras
         )
-        return self.bert.as_asked(output, options)
+        return self.bert.return_output(output, options)
 
 
 class BertForNextSentencePrediction(BertPreTrainedModel):
@@ -119,9 +95,33 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
         labels: Tensor | None = None,
         **options: Any,
     ) -> ModelOutput | tuple[Any, ...]:
-        """Logits (B, 2): 0 says that B follows A; with `labels` (B,) also the loss."""
+        """Logits (B, 2), class 0 if B follows A; with `labels` (B,) also the loss."""
         padded = PaddedInputs(input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         encoded = self.bert.encode(padded, options, pooled_alone=True)
         logits = self.cls.seq_relationship(encoded.pooled)
         loss = None if labels is None else cross_entropy(logits, labels.view(-1))
-        return self.bert.as_asked(LogitsOutput(loss=loss, logits=logits, **encoded.extras), options)
+        return self.bert.return_output(LogitsOutput(loss=loss, logits=logits, **encoded.extras), options)
+
+
+def _masked_lm_loss(
+    head: BertLMPredictionHead, encoded: Encoded, labels: Tensor | None
+) -> tuple[Tensor | None, Tensor]:
+    """The mean cross-entropy over labelled positions, if `labels` (B, S) are given, and the logits (B, S, V).
+
+    The loss needs the logits of M positions only. The others, most of the work of a small model, are not computed until
+    they are read.
+    """
+
+    def all_logits() -> Tensor:
+        return encoded.inputs.restore(head.logits(encoded.hidden))
+
+    if labels is None:
+        return None, all_logits()
+    packed_labels = encoded.inputs.select(labels)
+    positions = (packed_labels != IGNORED).nonzero().squeeze(-1)
+    logits = head.logits(encoded.hidden[positions])  # (M, V)
+    loss = cross_entropy(logits, packed_labels[positions])
+    if torch.compiler.is_compiling():
+        return loss, all_logits()
+    shape = (*encoded.inputs.shape, logits.shape[-1])
+    return loss, DeferredTensor(all_logits, head.parameters(), shape, encoded.hidden)

@@ -1,4 +1,4 @@
-"""What `bertkit doctor` says of a prepared corpus, as a table and as a page."""
+"""The report of `bertkit doctor` on a prepared corpus: as rows of text, as JSON and as a page."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from bertkit.reports.page import Block, Commands, Fact, Paragraph, Plots, Report
 from bertkit.reports.plots import Axis, Bars, Series, plot
 
 _OVERLAP = (
-    f"A text of {WINDOW_WORDS} words or more overlaps if {WINDOW_WORDS} of them in a row stand in one document; one of "
-    f"{SHORTEST_WORDS} to {WINDOW_WORDS - 1} if a sentence has exactly these words; shorter ones are not judged. Marks "
-    "do not count, nor does case where the vocabulary has none."
+    f"A text of {WINDOW_WORDS} words or more overlaps if a document of the corpus has {WINDOW_WORDS} consecutive words "
+    f"of it. A text of {SHORTEST_WORDS} to {WINDOW_WORDS - 1} words overlaps if a sentence of the corpus has exactly "
+    "its words. Shorter texts are not counted. Punctuation is ignored, and so is case if the vocabulary is uncased."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusExamination:
-    """A prepared folder, its figures, and its overlap with benchmark files."""
+    """A prepared folder, its statistics, and its overlap with benchmark files."""
 
     folder: str
     figures: CorpusFigures
     overlap: Sequence[FileOverlap]
 
     def to_json(self) -> dict[str, Any]:
-        """All figures."""
+        """All statistics."""
         overlap = [{**asdict(file), "share": file.share} for file in self.overlap]
         return {"data": self.folder, **asdict(self.figures), "overlap": overlap}
 
     def rows(self) -> list[tuple[str, str]]:
-        """The figures as text, name and value."""
+        """The statistics as text: name and value."""
         f = self.figures
-        found = f.duplicates
+        duplicates = f.duplicates
         rows = [
             ("documents, sentences, tokens", f"{f.documents:,}, {f.sentences:,}, {f.tokens:,}"),
-            ("entries of the vocabulary in use", f"{f.entries_used:,} of {f.vocab_size:,}"),
-            ("fertility, pieces a word", f"{f.fertility:.3f} ({f.words:,} words)"),
+            ("vocabulary entries that occur", f"{f.entries_used:,} of {f.vocab_size:,}"),
+            ("fertility: tokens a word", f"{f.fertility:.3f} ({f.words:,} words)"),
             ("[UNK]", f"{f.unknown_share:.4%} of tokens, {f.unknown_sentences:.3%} of sentences"),
-            ("repeated sentences", f"{found.sentences:,} ({found.sentences / f.sentences:.2%})"),
-            ("repeated documents", f"{found.documents:,} ({found.documents / f.documents:.2%})"),
+            ("duplicate sentences", f"{duplicates.sentences:,} ({duplicates.sentences / f.sentences:.2%})"),
+            ("duplicate documents", f"{duplicates.documents:,} ({duplicates.documents / f.documents:.2%})"),
         ]
-        if found.dropped_sentences:
+        if duplicates.dropped_sentences:
             rows.append(
                 (
-                    "left out by prepare",
-                    f"{found.dropped_documents:,} documents, {found.dropped_sentences:,} sentences, "
-                    f"{found.dropped_tokens:,} tokens",
+                    "dropped by prepare",
+                    f"{duplicates.dropped_documents:,} documents, {duplicates.dropped_sentences:,} sentences, "
+                    f"{duplicates.dropped_tokens:,} tokens",
                 )
             )
         rows += [
@@ -57,47 +57,50 @@ class CorpusExamination:
             ("sentences a document", _lengths(f.document_sentences)),
             ("tokens a document", _lengths(f.document_tokens)),
             (
-                "unigram entropy, where a broken run gets stuck",
-                f"{f.unigram_entropy:.3f} nats (perplexity {math.exp(f.unigram_entropy):,.0f}); always "
-                f"{f.most_frequent[0][0]!r} is right in {f.most_frequent[0][1]:.1%}",
+                "unigram entropy",
+                f"{f.unigram_entropy:.3f} nats (perplexity {math.exp(f.unigram_entropy):,.0f}), the loss of a run that "
+                f"does not learn; always predicting {f.most_frequent[0][0]!r} has accuracy {f.most_frequent[0][1]:.1%}",
             ),
         ]
         for s in f.sequences:
-            pairs = f"random second segments {s.random_share:.1%}, " if s.next_sentence else "no pairs, "
+            pairs = f"{s.random_share:.1%} random second segments, " if s.next_sentence else "no pairs, "
             rows.append(
                 (
                     f"sequences of up to {s.seq_length}",
                     f"{s.instances:,} an epoch, {pairs}{s.mean_tokens:.0f} tokens on average; padding would be "
-                    f"{s.padding:.1%}, {s.batch_padding:.1%} a batch of 32",
+                    f"{s.padding:.1%} at full length, {s.batch_padding:.1%} in batches of 32",
                 )
             )
         return rows
 
 
 def corpus_report(examined: CorpusExamination) -> Report:
-    """Lay out the page."""
+    """The page of an examined corpus."""
     f = examined.figures
     longest = f.sequences[-1]
     facts = [
         Fact(value=f"{f.tokens:,}", label=f"tokens in {f.documents:,} documents"),
-        Fact(value=f"{f.fertility:.2f}", label="pieces a word (fertility)"),
-        Fact(value=f"{f.unknown_share:.2g}", label="share of [UNK] among the tokens"),
-        Fact(value=f"{f.duplicates.sentences / f.sentences:.1%}", label="of sentences stood before"),
-        Fact(value=f"{f.unigram_entropy:.2f}", label="unigram entropy: a loss that stays here is a broken run"),
-        Fact(value=f"{longest.padding:.0%}", label=f"padding that others would have at {longest.seq_length}"),
+        Fact(value=f"{f.fertility:.2f}", label="tokens a word (fertility)"),
+        Fact(value=f"{f.unknown_share:.2%}", label="of the tokens are [UNK]"),
+        Fact(value=f"{f.duplicates.sentences / f.sentences:.1%}", label="of the sentences are duplicates"),
+        Fact(
+            value=f"{f.unigram_entropy:.2f}",
+            label="nats of unigram entropy, the loss of a run that does not learn",
+        ),
+        Fact(value=f"{longest.padding:.0%}", label=f"padding that is avoided at length {longest.seq_length}"),
     ]
-    table = Table(head=("what", "how much"), rows=examined.rows(), text_columns=2)
+    table = Table(head=("statistic", "value"), rows=examined.rows(), text_columns=2)
     sections = [
-        Section(title="All figures", blocks=[table]),
+        Section(title="Statistics", blocks=[table]),
         _lengths_section(f),
         _words_section(f),
         _sequences_section(f),
         *([_overlap_section(examined.overlap)] if examined.overlap else []),
-        Section(title="The same as text or JSON", blocks=[Commands(text=_commands(examined))]),
+        Section(title="As text or JSON", blocks=[Commands(text=_commands(examined))]),
     ]
     return Report(
-        title=f"The corpus in {examined.folder}",
-        lead=f"{f.sentences:,} sentences as a model of {f.vocab_size:,} entries will see them.",
+        title=f"Corpus {examined.folder}",
+        lead=f"{f.sentences:,} sentences, prepared with a vocabulary of {f.vocab_size:,} entries.",
         facts=facts,
         sections=sections,
         footer="Written by `bertkit doctor`.",
@@ -106,8 +109,8 @@ def corpus_report(examined: CorpusExamination) -> Report:
 
 def _lengths(lengths: Lengths) -> str:
     return (
-        f"{lengths.mean:.1f} on average, median {lengths.median:.0f}, 90 % up to {lengths.percentile_90:.0f}, "
-        f"99 % up to {lengths.percentile_99:.0f}, longest {lengths.longest:,}"
+        f"mean {lengths.mean:.1f}, median {lengths.median:,.0f}, 90th percentile {lengths.percentile_90:,.0f}, "
+        f"99th percentile {lengths.percentile_99:,.0f}, longest {lengths.longest:,}"
     )
 
 
@@ -116,7 +119,7 @@ def _lengths_section(f: CorpusFigures) -> Section:
         _length_plot("tokens a sentence", f.sentence_tokens, "sentence-tokens"),
         _length_plot("tokens a document", f.document_tokens, "document-tokens"),
     ]
-    caption = "Share of sentences and of documents from one power of two up to the next."
+    caption = "Share of the sentences and of the documents by length; each bar goes from one power of two to the next."
     return Section(title="Lengths", blocks=[Plots(svgs=svgs, caption=caption)])
 
 
@@ -139,8 +142,8 @@ def _words_section(f: CorpusFigures) -> Section:
     ticks = [(rank, f"{rank:,.0f}") for rank in ranks[:: 1 + len(ranks) // 6]]
     zipf = plot(
         [Series(label="", x=ranks, y=shares)],
-        Axis(label="rank of the entry", ticks=ticks, logarithmic=True),
-        Axis(label="share of tokens, power of ten"),
+        Axis(label="rank of the vocabulary entry", ticks=ticks, logarithmic=True),
+        Axis(label="log10 of its share of the tokens"),
         "frequencies",
     )
     bars = Bars(
@@ -149,19 +152,22 @@ def _words_section(f: CorpusFigures) -> Section:
         y=[100 * count / max(1, f.words) for count in f.pieces_of_words],
         width=0.9,
     )
-    pieces = plot([bars], Axis(label="pieces"), Axis(label="share of words, %"), "pieces")
+    pieces = plot([bars], Axis(label="tokens of a word"), Axis(label="share of words, %"), "pieces")
     rows = [(f"`{entry}`", f"{share:.2%}") for entry, share in f.most_frequent]
     blocks: list[Block] = [
-        Plots(svgs=[pieces, zipf], caption="How many pieces words have, and how often entries stand in the text."),
-        Table(head=("entry", "share of tokens"), rows=rows, caption="The most frequent entries."),
+        Plots(
+            svgs=[pieces, zipf],
+            caption="Tokens that a word is split into, and frequency of vocabulary entries by rank.",
+        ),
+        Table(head=("entry", "share of tokens"), rows=rows, caption="The most frequent vocabulary entries."),
         Paragraph(
-            text="The first share is what a model gets right that always says this entry; the unigram entropy is the "
-            "masked-LM loss of one that knows how frequent entries are and nothing of the text around the mask. A run "
-            "whose loss stays at it has not begun to learn: lower the learning rate, lengthen the warm-up, look at the "
-            "data."
+            text="The share of the most frequent entry is the accuracy of always predicting it. The unigram entropy is "
+            "the masked-LM loss of a model that knows how frequent each entry is but does not read the context. If the "
+            "loss of a run stays there, the run does not learn: lower the learning rate, lengthen the warm-up, or "
+            "check the data."
         ),
     ]
-    return Section(title="Words", blocks=blocks)
+    return Section(title="Vocabulary", blocks=blocks)
 
 
 def _sequences_section(f: CorpusFigures) -> Section:
@@ -177,10 +183,11 @@ def _sequences_section(f: CorpusFigures) -> Section:
         for s in f.sequences
     ]
     table = Table(
-        head=("length", "sequences", "random second", "tokens", "[PAD] to the length", "[PAD] in batches of 32"),
+        head=("length", "sequences", "random second", "mean tokens", "[PAD] at full length", "[PAD] in batches of 32"),
         rows=rows,
-        caption="One epoch by BERT's procedure. More than half of the second segments are random where documents leave "
-        "one sentence at their end. bertkit has no padding; the last two columns are what others would compute on.",
+        caption="One epoch of BERT's sampling. More than half of the second segments are random if many documents end "
+        "with a single sentence that is left over. bertkit computes no padding; the last two columns are the share of "
+        "[PAD] that padded batches would have.",
     )
     return Section(title="Training sequences", blocks=[table])
 
@@ -196,7 +203,7 @@ def _overlap_section(overlap: Sequence[FileOverlap]) -> Section:
         )
         for file in overlap
     ]
-    table = Table(head=("file", "texts", "overlap", "share", "the first"), rows=rows)
+    table = Table(head=("file", "texts", "overlap", "share", "first matches"), rows=rows)
     return Section(title="Overlap with benchmarks", blocks=[Paragraph(text=_OVERLAP), table])
 
 

@@ -1,4 +1,4 @@
-"""- Report, sections, template."""
+"""A report as data (sections of paragraphs, plots, tables), and how it is written as one HTML page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TEMPLATE = "report.html.jinja"
 
 @dataclass(frozen=True, kw_only=True)
 class Paragraph:
-    """Running text; what is between backquotes is set as code."""
+    """Running text; parts between backquotes are set as code."""
 
     text: str
     kind: str = "paragraph"
@@ -37,7 +37,7 @@ class Plots:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of text under a head; all columns but the first `text_columns` are set as numbers."""
+    """Rows of text under a head; all columns after the first `text_columns` are right-aligned numbers."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -48,7 +48,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """Counts (C, C), rows shaded by their share: row = the true class, column = the predicted one."""
+    """A confusion matrix (C, C), row = true class, column = predicted class, shaded by the share of the row."""
 
     labels: Sequence[str]
     counts: Sequence[Sequence[int]]
@@ -67,7 +67,7 @@ class Commands:
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A stretch of a text: plain, or `kind` right, partly (right), wrong or missed, with the `label` it has."""
+    """Part of a text: plain, or of `kind` "right", "partly" (right), "wrong" or "missed" with its `label`."""
 
     text: str
     kind: str = ""
@@ -76,7 +76,7 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True)
 class Passage:
-    """A text in pieces, with what stands above and below it."""
+    """A text in pieces, with lines above (`head`) and below (`note`) it."""
 
     pieces: Sequence[Piece]
     head: str = ""
@@ -85,7 +85,7 @@ class Passage:
 
 @dataclass(frozen=True, kw_only=True)
 class Passages:
-    """Texts in which what was found is set in colour."""
+    """Texts in which predictions are highlighted."""
 
     passages: Sequence[Passage]
     caption: str = ""
@@ -93,7 +93,7 @@ class Passages:
 
     @property
     def are_marked(self) -> bool:
-        """Whether colours are to be explained."""
+        """Whether a legend of the colours is needed."""
         return any(piece.kind for passage in self.passages for piece in passage.pieces)
 
 
@@ -102,7 +102,7 @@ Block = Paragraph | Plots | Table | Matrix | Commands | Passages
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A heading with what stands under it."""
+    """A heading and the blocks under it."""
 
     title: str
     blocks: Sequence[Block]
@@ -110,7 +110,7 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """One figure that a reader should see first."""
+    """One number for the top of the page."""
 
     value: str
     label: str
@@ -118,7 +118,7 @@ class Fact:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A page."""
+    """The content of a page."""
 
     title: str
     lead: str
@@ -146,12 +146,12 @@ def _with_code(text: str) -> Markup:
 
 
 def _share(count: int, row: Sequence[int]) -> int:
-    """Percent of its row."""
+    """Percent of the row's sum."""
     return round(100 * count / max(1, sum(row)))
 
 
 def settings_section(config: Mapping[str, Any]) -> Section:
-    """Every option of `config.yaml` by its dotted name."""
+    """A table of all options of `config.yaml` by their dotted names."""
     rows = [
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
         for name, value in flat(config).items()

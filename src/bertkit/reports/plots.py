@@ -1,4 +1,4 @@
-"""Plots of a report, as SVG that follows the page's colours."""
+"""Plots of a report, as SVG elements in the page's colours and font."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIZE_INCHES = (4.7, 3.1)
 _INK, _FAINT = "#010101", "#020202"
 _SERIES = ("#030301", "#030302", "#030303", "#030304", "#030305")
 _VARIABLES = {_INK: "--ink", _FAINT: "--line"} | {colour: f"--series-{i}" for i, colour in enumerate(_SERIES, 1)}
-"""Stand-ins that matplotlib draws with, and the page's variables that take their place."""
+"""Colours that matplotlib draws with, and the CSS variables of the page that replace them."""
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -38,11 +38,11 @@ _STYLE: dict[Any, Any] = {
 
 
 class Layer(Protocol):
-    """One thing that is drawn over the common axes."""
+    """One thing that is drawn on the axes of a plot."""
 
     @property
     def colour(self) -> int | None:
-        """Number of the page's colour, from 0; None takes the next one."""
+        """Index of one of the page's colours; None takes the next one."""
 
     def draw(self, axes: Any, colour: str) -> None:
         """Draw with matplotlib."""
@@ -60,7 +60,7 @@ class Series:
     colour: int | None = None
 
     def draw(self, axes: Any, colour: str) -> None:
-        """A line, with a mark a point where there are few."""
+        """A line, with markers if there are few points."""
         style = {"color": colour, "linestyle": "--" if self.dashed else "-", "linewidth": 1.7, "label": self.label}
         if self.spread is None:
             marker = "o" if len(self.x) < 12 and not self.dashed else None
@@ -71,7 +71,7 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True)
 class Points:
-    """A cloud of points, or a single one."""
+    """Points of a scatter plot."""
 
     label: str
     x: Sequence[float]
@@ -79,7 +79,7 @@ class Points:
     colour: int | None = None
 
     def draw(self, axes: Any, colour: str) -> None:
-        """Small where there are many."""
+        """Draw with matplotlib; the markers are small if there are many."""
         few = len(self.x) < 20
         axes.scatter(
             self.x,
@@ -95,7 +95,7 @@ class Points:
 
 @dataclass(frozen=True, kw_only=True)
 class Bars:
-    """Upright bars of one `width` around `x`."""
+    """Vertical bars of the same `width`, centred on `x`."""
 
     label: str
     x: Sequence[float]
@@ -104,13 +104,13 @@ class Bars:
     colour: int | None = None
 
     def draw(self, axes: Any, colour: str) -> None:
-        """Bars from 0."""
+        """Draw with matplotlib, from 0."""
         axes.bar(self.x, self.y, width=self.width, color=colour, alpha=0.8, linewidth=0, label=self.label)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """A label, and where ticks stand if not where they fall."""
+    """The label of an axis; its ticks (value, text), unless matplotlib chooses them; its limits."""
 
     label: str
     ticks: Sequence[tuple[float, str]] = ()
@@ -119,9 +119,9 @@ class Axis:
 
 
 def plot(layers: Sequence[Layer], x: Axis, y: Axis, name: str) -> str:
-    """Layers over common axes, as an `<svg>` element that takes the width it is given.
+    """Draw layers on the same axes; return an `<svg>` element that scales to the width of its container.
 
-    `name` keeps the identifiers of several plots on one page apart.
+    `name` makes the element's identifiers unique on a page with several plots.
     """
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=_SIZE_INCHES, layout="constrained")
@@ -143,7 +143,7 @@ def plot(layers: Sequence[Layer], x: Axis, y: Axis, name: str) -> str:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         if axes.get_legend_handles_labels()[1]:
-            figure.legend(loc="outside upper left", ncols=2)  # where it hides nothing
+            figure.legend(loc="outside upper left", ncols=2)  # inside, it could hide a line
         return _svg(figure)
 
 
@@ -161,5 +161,5 @@ def _svg(figure: Figure) -> str:
 
 
 def _page_font(match: re.Match[str]) -> str:
-    """The page's own font in the plot's size."""
+    """The page's font, in the size that the plot asks for."""
     return f"font: {match[2]}var(--font)" if match[2] else "font-family: inherit"

@@ -21,13 +21,13 @@ _Lines = Sequence[Mapping[str, Any]]
 
 
 def write_pretraining_report(run: RunFolder) -> Path:
-    """Write `run.report` from what a finished run has left in its folder."""
+    """Write `run.report` from the files of a finished run."""
     write_report(run.report, pretraining_page(run))
     return run.report
 
 
 def pretraining_page(run: RunFolder) -> Report:
-    """Lay out what was learnt on held-out text, how training went, and what it cost."""
+    """The page: losses and accuracies, how training went, the estimated and the actual budget, the settings."""
     lines = run.read_metrics()
     trained = [line for line in lines if line["kind"] == "train"]
     evaluated = [line for line in lines if line["kind"] == "evaluation"]
@@ -41,16 +41,16 @@ def pretraining_page(run: RunFolder) -> Report:
     return Report(
         title="Pre-training",
         lead=f"The model is in `{run.model}`, trained on `{config['data']}`. {describe_machine()}.",
-        notice=_left_out(trained),
+        notice=_skipped_updates(trained),
         facts=_facts(trained, evaluated),
         sections=[
-            *_learnt(trained, evaluated, _unigram_entropy(run)),
-            *_course(trained),
-            *_outcome(run),
-            Section(title="What to type next", blocks=[Commands(text=commands)]),
+            *_losses(trained, evaluated, _unigram_entropy(run)),
+            *_training(trained),
+            *_budget(run),
+            Section(title="Next commands", blocks=[Commands(text=commands)]),
             settings_section(config),
         ],
-        footer="Written by `bertkit pretrain`. All figures are in `metrics.jsonl`, and in `tensorboard/`.",
+        footer="Written by `bertkit pretrain`. All figures are in `metrics.jsonl` and in `tensorboard/`.",
     )
 
 
@@ -61,11 +61,14 @@ def _unigram_entropy(run: RunFolder) -> float | None:
     return entropy
 
 
-def _left_out(trained: _Lines) -> str:
-    """How many updates were not made, where there are such."""
-    names = {"steps_not_finite": "a loss or gradients that are not finite", "steps_spiked": "a spike"}
-    counts = {name: trained[-1].get(name, 0) if trained else 0 for name in names}
-    return " ".join(f"Updates left out for {names[name]}: {count:,}." for name, count in counts.items() if count)
+def _skipped_updates(trained: _Lines) -> str:
+    """How many updates were skipped and why; empty if none were."""
+    reasons = {
+        "steps_not_finite": "a loss or gradients that are not finite",
+        "steps_spiked": "a spike of the loss or of the gradient norm",
+    }
+    counts = {reason: trained[-1].get(name, 0) if trained else 0 for name, reason in reasons.items()}
+    return " ".join(f"{count:,} updates were skipped because of {reason}." for reason, count in counts.items() if count)
 
 
 def _facts(trained: _Lines, evaluated: _Lines) -> list[Fact]:
@@ -73,18 +76,20 @@ def _facts(trained: _Lines, evaluated: _Lines) -> list[Fact]:
     if evaluated:
         for name, loss in evaluated[-1].items():
             if name.endswith("/masked_lm_loss") and loss is not None:
-                facts.append(Fact(value=f"{math.exp(loss):,.1f}", label=f"perplexity, {name.partition('/')[0]}"))
-        facts.append(Fact(value=format_duration(evaluated[-1]["wall_seconds"]), label="from start to end"))
+                facts.append(Fact(value=f"{math.exp(loss):,.1f}", label=f"perplexity, {_part_name(name)}"))
+        facts.append(Fact(value=format_duration(evaluated[-1]["wall_seconds"]), label="wall-clock time"))
     if trained:
         facts.append(Fact(value=f"{trained[-1]['step']:,}", label="updates"))
     if speeds := [line["tokens_per_second"] for line in trained if line.get("tokens_per_second")]:
         facts.append(Fact(value=f"{statistics.median(speeds):,.0f}", label="tokens/s"))
     if shares := [line["share_of_matrix_peak"] for line in trained if line.get("share_of_matrix_peak")]:
-        facts.append(Fact(value=f"{statistics.median(shares):.0%}", label="of the matrix peak"))
+        facts.append(
+            Fact(value=f"{100 * statistics.median(shares):.2g}%", label="of the machine's matrix throughput (MFU)")
+        )
     return facts
 
 
-def _learnt(trained: _Lines, evaluated: _Lines, entropy: float | None) -> list[Section]:
+def _losses(trained: _Lines, evaluated: _Lines, entropy: float | None) -> list[Section]:
     """Loss and accuracy of both objectives, in training and on held-out text."""
     svgs = []
     for figure, label in (
@@ -100,14 +105,15 @@ def _learnt(trained: _Lines, evaluated: _Lines, entropy: float | None) -> list[S
         if any(one.x for one in series):
             svgs.append(plot([one for one in series if one.x], Axis(label="update"), Axis(label=label), figure))
     caption = (
-        "Training masks as the run's options say and uses its dropout, held-out text is masked as in the paper, so the "
-        "lines are not on one scale. At the unigram entropy a model guesses by frequency, without context."
+        "The lines for training and held-out text cannot be compared directly: training uses dropout and the run's own "
+        "masking, held-out text is masked as in the paper. A model whose loss is at the unigram entropy predicts by "
+        "frequency and ignores the context."
     )
-    return [Section(title="What was learnt", blocks=[Plots(svgs=svgs, caption=caption)])] if svgs else []
+    return [Section(title="Loss and accuracy", blocks=[Plots(svgs=svgs, caption=caption)])] if svgs else []
 
 
-def _course(trained: _Lines) -> list[Section]:
-    """Rate, gradients and speed."""
+def _training(trained: _Lines) -> list[Section]:
+    """Learning rate, gradient norm and speed."""
     figures = {"learning_rate": "learning rate", "gradient_norm": "gradient norm", "tokens_per_second": "tokens/s"}
     series = {name: _series("", trained, name) for name in figures}
     svgs = [plot([one], Axis(label="update"), Axis(label=figures[name]), name) for name, one in series.items() if one.x]
@@ -120,15 +126,21 @@ def _series(label: str, lines: _Lines, figure: str) -> Series:
 
 
 def _held_out(evaluated: _Lines, figure: str) -> list[Series]:
-    parts = [name.partition("/")[0] for name in (evaluated[-1] if evaluated else ()) if name.endswith(f"/{figure}")]
-    return [_series(part, evaluated, f"{part}/{figure}") for part in parts]
+    names = [name for name in (evaluated[-1] if evaluated else ()) if name.endswith(f"/{figure}")]
+    return [_series(_part_name(name), evaluated, name) for name in names]
 
 
-def _outcome(run: RunFolder) -> list[Section]:
-    """What a budget was to come to, and came to."""
+def _part_name(figure: str) -> str:
+    """The part of the held-out text that an evaluated figure such as `wiki/masked_lm_loss` is of."""
+    part = figure.partition("/")[0]
+    return "held-out text" if part == "held_out" else part
+
+
+def _budget(run: RunFolder) -> list[Section]:
+    """What was estimated for the budget, and what it actually gave."""
     plan = read_json(run.plan) if run.plan.is_file() else {}
     if "actual" not in plan:
         return []
     estimated, actual = (RunOutcome(**plan[name]).figures() for name in ("estimated", "actual"))
     rows = [(name, estimated.get(name, ""), value) for name, value in actual.items()]
-    return [Section(title="The budget", blocks=[Table(head=("", "estimated", "actual"), rows=rows)])]
+    return [Section(title="Budget", blocks=[Table(head=("", "estimated", "actual"), rows=rows)])]

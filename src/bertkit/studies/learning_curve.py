@@ -114,7 +114,7 @@ def learning_curve(
         write_json(path, asdict(point))
         points.append(point)
         note(
-            f"{number} of {len(wanted)}: {method.name}, {size.name} labels a class, seed {seed}: "
+            f"{number} of {len(wanted)}: {method.name}, {size.name} labels per class, seed {seed}: "
             f"accuracy {point.accuracy:.3f} ({point.seconds:.1f} s)"
         )
     return points

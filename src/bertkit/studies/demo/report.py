@@ -83,7 +83,7 @@ def _curve(result: DemoResult) -> Section:
     )
     finetuning = result.options.finetuning
     text = (
-        f"Accuracy that pre-training adds, by labels a class (mean ± standard deviation over the samples of one "
+        f"Accuracy that pre-training adds, by labels per class (mean ± standard deviation over the samples of one "
         f"size): {gains}. The pre-trained and the random network have the same size, samples and settings: learning "
         f"rate {finetuning.learning_rate:g}, batches of {finetuning.batch_size}, {finetuning.epochs} epochs but at "
         f"least {finetuning.min_steps} updates; the weights after the last update are scored. TF-IDF chooses between "
@@ -97,7 +97,7 @@ def _curve(result: DemoResult) -> Section:
                 caption="Accuracy on unseen modules. Error bars are standard deviations over the samples of labels.",
             ),
             Table(
-                head=("labels a class", "sentences", *METHODS),
+                head=("labels per class", "sentences", *METHODS),
                 rows=rows,
                 caption="Accuracy in percent, mean ± standard deviation over the samples of labels.",
             ),
@@ -182,7 +182,7 @@ def _confusion(result: DemoResult) -> Section:
     size = result.options.sizes[-1].name
     caption = (
         f"Rows are the true packages, columns the predicted ones. The model is `{result.finetuned_model}` "
-        f"({PRETRAINED}, {size} labels a class, the last sample)."
+        f"({PRETRAINED}, {size} labels per class, the last sample)."
     )
     matrix = Matrix(labels=result.packages, counts=result.confusion(), caption=caption)
     return Section(title="Confusion matrix", blocks=[matrix])

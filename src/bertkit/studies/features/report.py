@@ -26,7 +26,7 @@ def feature_report(result: FeatureStudyResult, options: FeatureStudyOptions) -> 
         ),
         facts=[Fact(value=f"{figure} %", label=f"best dev {result.metric}: {best.features}, {best.pooling}")],
         sections=sections,
-        footer="Written by `bertkit study features`. The scores of every training are in `results.json`.",
+        footer=f"Written by `bertkit study features`. The scores of every training are in `results.json`. {result.machine}.",
     )
 
 
@@ -35,23 +35,29 @@ def _table(result: FeatureStudyResult) -> Table:
         head=result.head(),
         rows=result.cells(),
         text_columns=2,
-        caption=f"In percent, mean ± standard deviation over the seeds. {result.machine}.",
+        caption="In percent, mean ± standard deviation over the seeds.",
     )
 
 
 def _how(result: FeatureStudyResult, options: FeatureStudyOptions) -> str:
-    if result.rows[0].pooling == "words":
-        return (
+    is_tagging = result.rows[0].pooling == "words"
+    if is_tagging:
+        how = (
             f"A BiLSTM with two layers, {options.width} wide in each direction, reads the vector of each word's first "
             f"piece, and a linear layer predicts the tag: {options.epochs} epochs in batches of {options.batch_size} "
             f"sentences, learning rate {options.learning_rate:g}, dropout {options.dropout:g}, evaluated after the "
-            "epoch that is best on dev. Published scores are the paper's (Devlin et al. 2019, Table 7): dev F1 of BERT "
-            "base, cased, with document context."
+            "epoch that is best on dev."
         )
-    return (
-        f"scikit-learn's logistic regression, C = {options.inverse_penalty:g}, on the vectors without scaling. The "
-        "published score is that of DistilBERT's [CLS] in a tutorial, on a quarter of 2,000 training sentences."
-    )
+        source = (
+            "Published scores are the paper's (Devlin et al. 2019, Table 7): dev F1 of BERT base, cased, with document "
+            "context."
+        )
+    else:
+        how = f"scikit-learn's logistic regression, C = {options.inverse_penalty:g}, on the vectors without scaling."
+        source = (
+            "The published score is that of DistilBERT's [CLS] in a tutorial, on a quarter of 2,000 training sentences."
+        )
+    return f"{how} {source}" if "published" in result.head() else how
 
 
 def _weights(rows: Sequence[FeatureRow]) -> Table:
