@@ -26,7 +26,8 @@ def feature_report(result: FeatureStudyResult, options: FeatureStudyOptions) -> 
         ),
         facts=[Fact(value=f"{figure} %", label=f"best dev {result.metric}: {best.features}, {best.pooling}")],
         sections=sections,
-        footer=f"Written by `bertkit study features`. The scores of every training are in `results.json`. {result.machine}.",
+        footer="Written by `bertkit study features`. The scores of every training are in `results.json`. "
+        f"{result.machine}.",
     )
 
 
