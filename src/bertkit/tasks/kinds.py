@@ -19,7 +19,8 @@ KINDS = {
     "multiple-choice": "bertkit.tasks.choice:MultipleChoice",
     "tagging": "bertkit.tasks.tagging.task:Tagging",
 }
-"""A kind's name and its class. A folder without `task.json` is of the kind that has its class and problem type."""
+"""A kind's name and its class. A folder without `task.json` is of the first kind with its class
+and problem type."""
 
 if TYPE_CHECKING:
     Kind = str
