@@ -133,7 +133,7 @@ def _bertkit(size: str, length: int, contender: str) -> Callable[[], None]:
     initialize(model, config.initializer_range, seed=0)
     model.cuda().train()
     if "compile" in contender:
-        compile_layers(model.bert, torch.device("cuda"))
+        compile_layers(model.bert.layers, torch.device("cuda"))
     options, objective = TrainingOptions(steps=1, precision="bf16"), PretrainingObjective(model)
     replicas, optimizer = Replicas(objective), new_optimizer(model.named_parameters(), options.optimizer)
     guard = StepGuard(ProcessGroup(), spike_deviations=6.0)

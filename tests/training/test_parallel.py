@@ -45,7 +45,7 @@ def test_compiled_layers_have_the_same_gradients_for_any_number_of_tokens(config
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
     plain, compiled = _model(config), _model(config)
-    compile_layers(compiled.bert, torch.device("cpu"))
+    compile_layers(compiled.bert.layers, torch.device("cpu"))
     for lengths in ([20, 9], [300], [64, 64, 100]):
         expected, found = _gradients(plain, lengths), _gradients(compiled, lengths)
         assert expected.keys() == found.keys()
@@ -58,7 +58,7 @@ def test_without_a_compiler_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(InputError, match="install one or leave it out"):
-        compile_layers(_model(PRESETS["tiny"]).bert, torch.device("cpu"))
+        compile_layers(_model(PRESETS["tiny"]).bert.layers, torch.device("cpu"))
 
 
 @pytest.mark.cuda
@@ -66,7 +66,7 @@ def test_without_a_compiler_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("config", [PRESETS["tiny"], MODERN_PRESETS["tiny"]])
 def test_compiled_layers_on_the_device_have_the_same_gradients(config):
     plain, compiled = _model(config).cuda(), _model(config).cuda()
-    compile_layers(compiled.bert, torch.device("cuda"))
+    compile_layers(compiled.bert.layers, torch.device("cuda"))
     for lengths in ([20, 9], [300], [64, 64, 100]):
         expected, found = _gradients(plain, lengths), _gradients(compiled, lengths)
         for name, gradient in expected.items():

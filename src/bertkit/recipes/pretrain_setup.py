@@ -64,9 +64,9 @@ class PretrainSetup:
             pin_memory=group.device.type == "cuda",
         )
         if options.compile:
-            compile_layers(module.bert, group.device)
+            compile_layers(module.bert.layers, group.device)
         if options.activation_checkpointing:
-            recompute_layers(module.bert)
+            recompute_layers(module.bert.layers)
         if group.size == 1 or options.parallel != "fsdp":  # shards are cut before they are moved
             with full_memory_named(group.device):
                 module.to(group.device)

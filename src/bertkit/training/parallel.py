@@ -21,7 +21,6 @@ from torch.utils.checkpoint import checkpoint
 
 from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import InputError
-from bertkit.model.encoder import Encoder
 from bertkit.training.options import Parallel
 from bertkit.training.step import LossTerm, MicroBatchT, Objective, OutputsT
 
@@ -117,7 +116,7 @@ def shard(module: nn.Module, group: ProcessGroup) -> None:
 _COMPILERS = ("c++", "g++", "clang++")
 
 
-def compile_layers(bert: Encoder, device: torch.device) -> None:
+def compile_layers(layers: nn.ModuleList, device: torch.device) -> None:
     """Compile what every layer does to each token alone, once for all numbers of tokens; attention stays as it is.
 
     Raises `InputError` where something that compiles for `device` is missing.
@@ -126,14 +125,14 @@ def compile_layers(bert: Encoder, device: torch.device) -> None:
         raise InputError("--compile needs a C++ compiler, and there is no g++ or clang++: install one or leave it out")
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         raise InputError("--compile needs Triton on a GPU: pip install triton, or leave it out")
-    for layer in bert.layers:
+    for layer in layers:
         layer.transform = torch.compile(layer.transform, dynamic=True)  # type: ignore[assignment, arg-type]
 
 
-def recompute_layers(bert: Encoder) -> None:
+def recompute_layers(layers: nn.ModuleList) -> None:
     """Let the backward pass run each layer again from its input (Chen et al. 2016), with the same dropout.
 
     Losses and gradients are the same bits.
     """
-    for layer in bert.layers:
+    for layer in layers:
         layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
