@@ -103,7 +103,7 @@ def mistakes(folder: Path, group: ProcessGroup) -> dict[str, str]:
         "another cut": ends(start(micro_batch_tokens=32 if second else 64)),
         "another way of sharing": ends(start(parallel="fsdp" if second else "ddp")),
         "a batch too small": ends(start(batch_size=1)),
-        "a run that is going on": ends(start(out="busy")),
+        "a run in use": ends(start(out="busy")),
     }
 
 

@@ -67,7 +67,7 @@ def test_a_plain_task_is_learnt_and_the_best_seed_is_the_model(tmp_path: Path, t
     assert figures == pytest.approx(result.best.test, abs=1e-5)
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_bits_and_a_finished_seed_is_left_alone(
+def test_a_run_that_was_killed_resumes_to_the_same_bits_and_a_finished_seed_is_left_alone(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ):
     options = replace(OPTIONS, epochs=2, seeds=2)
@@ -204,9 +204,7 @@ def test_options_out_of_range_are_refused(change: dict[str, float]):
         FinetuneOptions(**change)
 
 
-def test_top_layers_that_are_drawn_anew_are_those_of_random_weights_and_the_rest_is_the_models(
-    tmp_path: Path, tiny_model: Path
-):
+def test_reinitialized_layers_are_those_of_random_weights_and_the_rest_is_the_models(tmp_path: Path, tiny_model: Path):
     options = replace(OPTIONS, epochs=1, learning_rate=1e-12, weight_decay=0.0)
     mixed = _weights(finetune(tiny_model, DATA, tmp_path / "a", replace(options, reinitialize_layers=1)).model)
     random = _weights(finetune(tiny_model, DATA, tmp_path / "b", replace(options, from_random=True)).model)

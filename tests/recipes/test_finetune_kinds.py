@@ -141,7 +141,7 @@ def test_answers_are_learnt_over_windows_and_given_in_the_context_own_characters
     assert answer.answer == "Great"
     assert context[answer.start : answer.end] == "Great"
     beside = model.predict([("what film", context), ("what film", "a bad film")])[0]
-    # Products of other shapes round otherwise on some processors: probabilities are equal to that, all else exactly.
+    # Products of other shapes round otherwise on some CPUs: probabilities are equal to that, all else exactly.
     assert _without_probabilities(beside) == _without_probabilities(answer)
     for one, other in zip((beside, *beside.n_best), (answer, *answer.n_best), strict=True):
         assert one.probability == pytest.approx(other.probability, rel=1e-6)

@@ -35,13 +35,13 @@ def test_the_paper_tries_24_settings_and_each_has_its_own_epochs():
     assert {one.max_length for one in settings} == {12}
 
 
-def test_only_the_best_setting_of_a_small_set_is_started_anew():
+def test_only_the_best_setting_of_a_small_set_is_started_again():
     assert PAPER_GRID.seeds_of_best(OPTIONS, 9_999) == 5
     assert PAPER_GRID.seeds_of_best(OPTIONS, 10_000) == 1
     assert PAPER_GRID.seeds_of_best(replace(OPTIONS, seeds=7), 9_999) == 7
 
 
-def test_the_best_setting_becomes_the_model_and_a_killed_search_goes_on(
+def test_the_best_setting_becomes_the_model_and_a_killed_search_resumes(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ):
     calls: list[Path] = []

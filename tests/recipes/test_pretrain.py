@@ -28,7 +28,7 @@ from bertkit.recipes.pretrain_objective import PretrainingObjective
 from bertkit.recipes.pretrain_setup import PretrainSetup
 from bertkit.recipes.step_cost import measure_step
 from bertkit.text.tokenizer import Tokenizer
-from bertkit.training import schedule as run_clock
+from bertkit.training import schedule
 from bertkit.training.guard import StepGuard
 from bertkit.training.loop import accumulate_gradients
 from bertkit.training.optimizers import AdamW, new_optimizer
@@ -106,7 +106,7 @@ def test_a_run_that_grows_ends_with_the_same_bits_when_it_is_killed(data: Path, 
 
 
 class _Ticks:
-    """A clock that goes on by a twentieth of a second whenever it is read."""
+    """A clock that moves by a twentieth of a second whenever it is read."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -122,7 +122,7 @@ def test_a_budget_is_kept_and_compared_with_its_estimate(
     ticks = _Ticks()
     monkeypatch.setattr(pretrain_module, "time", ticks)
     monkeypatch.setattr(estimate_module, "time", ticks)
-    monkeypatch.setattr(run_clock, "time", ticks)
+    monkeypatch.setattr(schedule, "time", ticks)
     training = replace(OPTIONS.training, steps=None, budget_seconds=4.0, log_every=1, evaluate_every=10**6)
     options = replace(OPTIONS, training=training, initial_weights="informed")
     machine = MachineCost(price_per_hour=900.0, watts=180.0)
@@ -300,7 +300,7 @@ def test_a_run_that_is_refused_before_its_first_step_leaves_its_folder_to_the_ne
     assert sorted(run.rglob("*")) == left
 
 
-def test_a_run_that_goes_on_and_is_refused_stays(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_resumed_run_that_is_refused_stays(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pretrain(data, tmp_path / "whole", OPTIONS)
     half = _half_done(tmp_path / "whole", tmp_path / "half", 5)
     with monkeypatch.context() as patch:
@@ -311,7 +311,7 @@ def test_a_run_that_goes_on_and_is_refused_stays(data: Path, tmp_path: Path, mon
     assert _weights(half) == _weights(tmp_path / "whole")
 
 
-def test_a_run_goes_on_with_another_cut_of_its_batches(data: Path, tmp_path: Path):
+def test_a_run_resumes_with_another_cut_of_its_batches(data: Path, tmp_path: Path):
     dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     options = replace(OPTIONS, model=replace(OPTIONS.model, **dropout))
     pretrain(data, tmp_path / "whole", options)
@@ -326,7 +326,7 @@ def test_a_run_goes_on_with_another_cut_of_its_batches(data: Path, tmp_path: Pat
     ]
 
 
-def test_a_run_goes_on_with_the_same_data_at_another_path(data: Path, tmp_path: Path):
+def test_a_run_resumes_with_the_same_data_at_another_path(data: Path, tmp_path: Path):
     moved = shutil.copytree(data, tmp_path / "moved")
     options = replace(OPTIONS, held_out=(data,))
     pretrain(data, tmp_path / "run", options)

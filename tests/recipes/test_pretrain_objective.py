@@ -7,7 +7,7 @@ import pytest
 from bertkit.recipes.pretrain_objective import UnigramPlateau, unigram_entropy
 
 
-def _steps_told(losses: list[float]) -> list[int]:
+def _steps_advised(losses: list[float]) -> list[int]:
     plateau = UnigramPlateau(6.9)
     return [
         step
@@ -22,29 +22,31 @@ def test_the_entropy_is_that_of_the_frequencies():
 
 
 @pytest.mark.parametrize("level", [6.9, 6.3])
-def test_a_run_that_guesses_is_told_now_and_then(level: float):
+def test_a_run_that_guesses_gets_advice_now_and_then(level: float):
     rng = np.random.default_rng(0)
     losses = [max(level, 9.7 - 0.5 * line) + rng.normal(0, 0.02) for line in range(40)]
-    told = _steps_told(losses)
-    assert told
-    assert told[0] <= 1000
-    assert all(later >= 2 * earlier for earlier, later in pairwise(told))
+    advised = _steps_advised(losses)
+    assert advised
+    assert advised[0] <= 1000
+    assert all(later >= 2 * earlier for earlier, later in pairwise(advised))
 
 
-def test_a_run_that_learns_is_not_disturbed():
-    assert _steps_told([9.7 - 0.35 * line if line < 10 else 6.3 - 0.03 * line for line in range(60)]) == []
+def test_a_run_that_learns_gets_no_advice():
+    assert _steps_advised([9.7 - 0.35 * line if line < 10 else 6.3 - 0.03 * line for line in range(60)]) == []
 
 
-def test_a_run_that_stands_still_far_below_is_not_disturbed():
-    assert _steps_told([max(3.0, 9.7 - 0.5 * line) for line in range(60)]) == []
+def test_a_run_that_stands_still_far_below_gets_no_advice():
+    assert _steps_advised([max(3.0, 9.7 - 0.5 * line) for line in range(60)]) == []
 
 
 @pytest.mark.parametrize("gap", [None, math.nan, math.inf])
 def test_losses_that_are_not_finite_are_passed_over(gap: float | None):
     plateau = UnigramPlateau(6.9)
-    told = [step for step in range(50, 2001, 50) if plateau(step, {"masked_lm_loss": gap if step % 200 == 0 else 6.9})]
-    assert told
-    assert not any(step % 200 == 0 for step in told)
+    advised = [
+        step for step in range(50, 2001, 50) if plateau(step, {"masked_lm_loss": gap if step % 200 == 0 else 6.9})
+    ]
+    assert advised
+    assert not any(step % 200 == 0 for step in advised)
 
 
 def test_the_advice_names_both_figures_and_is_recorded():

@@ -67,7 +67,7 @@ def processes(request: pytest.FixtureRequest, folder: Path) -> int:
     _half_done(folder / "one", folder / f"half-{count}")
     runs = [f"{kind}:{kind}-{count}" for kind in KINDS]
     errors = _torchrun(count, folder, *runs, f"fsdp:half-{count}", f"budget:budget-{count}", "optimizers")
-    assert errors.count("parameters, vocabulary") == len(runs) + 2, "only the first process says what goes on"
+    assert errors.count("parameters, vocabulary") == len(runs) + 2, "only the first process reports"
     assert "Warning" not in errors
     return count
 
@@ -90,12 +90,12 @@ def test_many_processes_train_as_one_does(folder: Path, processes: int, kind: st
     _assert_same_run(folder / f"{kind}-{processes}", folder / "one")
 
 
-def test_many_processes_go_on_where_one_left_off(folder: Path, processes: int):
+def test_many_processes_resume_what_one_began(folder: Path, processes: int):
     _assert_same_run(folder / f"half-{processes}", folder / "one")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_process_goes_on_where_many_left_off(folder: Path, processes: int, kind: str):
+def test_one_process_resumes_what_many_began(folder: Path, processes: int, kind: str):
     half = folder / f"half-{kind}-{processes}"
     _half_done(folder / f"{kind}-{processes}", half)
     pretrain(folder / "data", half, OPTIONS)
@@ -136,7 +136,7 @@ def test_what_one_process_gets_wrong_is_one_line_of_the_first(folder: Path):
         errors = _torchrun(2, folder, "mistakes")
     assert errors == ""
     first, second = json.loads((folder / "mistakes.json").read_text())
-    assert second.pop("a run that is going on") == "exit 3"  # another process may be done with it later
+    assert second.pop("a run in use") == "exit 3"  # another process may be done with it later
     assert set(second.values()) == {"exit 2"}
     assert first["other data"].startswith("data_fingerprint is ")
     assert "batch_size is 13 in process 0 of 2, on" in first["other options"]
@@ -146,7 +146,7 @@ def test_what_one_process_gets_wrong_is_one_line_of_the_first(folder: Path):
     assert "data is no prepared corpus" in first["no data"] and "(process 1 of 2, on" in first["no data"]
     assert "tokens.npy is missing" in first["a shard is missing"] and "process 1" in first["a shard is missing"]
     assert "batch_size 1" in first["a batch too small"]
-    assert "in use by another process" in first["a run that is going on"]
+    assert "in use by another process" in first["a run in use"]
     assert not any("\n" in message for message in first.values())
     assert not (folder / "mistakes").exists()
 

@@ -56,7 +56,7 @@ def test_no_finite_loss_or_norm_is_left_out_and_forgotten(value: float):
         guard.report(90, 1e-3)
 
 
-def test_what_it_remembers_goes_on():
+def test_a_guard_resumes_with_what_it_remembers():
     one, other = StepGuard(GROUP, spike_deviations=6), StepGuard(GROUP, spike_deviations=6)
     _judge(one, 0, _usual(90))
     other.load_state({name: tensor.clone() for name, tensor in one.state().items()})

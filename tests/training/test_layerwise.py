@@ -115,11 +115,11 @@ def test_the_norm_behind_the_layers_of_modernbert_learns_with_the_last_one():
     assert {schedules[name] for name in top} == {schedules["final_norm.weight"]}
 
 
-def _learn(optimizer_name: OptimizerName, rate: float, pace: ParameterSchedule, idle: int = 0) -> torch.Tensor:
+def _learn(optimizer_name: OptimizerName, rate: float, schedule: ParameterSchedule, idle: int = 0) -> torch.Tensor:
     """A matrix after four gradients, which follow on `idle` steps without one."""
     parameter = nn.Parameter(torch.linspace(-1, 1, 12).view(3, 4).clone())
     options = OptimizerOptions(optimizer=optimizer_name, bias_correction=True, weight_decay=0.1)
-    optimizer = new_optimizer([("matrix", parameter)], options, {"matrix": pace})
+    optimizer = new_optimizer([("matrix", parameter)], options, {"matrix": schedule})
     for _ in range(idle):
         optimizer.update(rate, optimizer.gradient_norm())
     for step in range(4):

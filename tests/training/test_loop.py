@@ -198,7 +198,7 @@ def test_one_row_that_memory_does_not_hold_ends_the_run(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("rows", "remedy"), [(2, "lower --micro-batch-tokens"), (1, "add --activation-checkpointing")])
-def test_one_of_several_processes_is_told_what_helps_its_memory(rows: int, remedy: str):
+def test_one_of_several_processes_names_what_helps_its_memory(rows: int, remedy: str):
     def step(parts: Sequence[_Rows]) -> None:
         raise torch.OutOfMemoryError
 
@@ -207,7 +207,7 @@ def test_one_of_several_processes_is_told_what_helps_its_memory(rows: int, remed
         halving.run([_Rows(torch.ones(rows, 4))], step)
 
 
-def test_what_joins_later_is_frozen_before_and_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path):
+def test_what_joins_later_is_frozen_before_and_a_killed_run_resumes_to_the_same_bits(tmp_path: Path):
     late = {"1.weight": ParameterSchedule(rate_factor=0.5, first_step=8)}
     objective, seen = _Regression(), []
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bertkit.core.console import format_duration, parse_duration
 from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import InputError
-from bertkit.training import schedule as run_clock
+from bertkit.training import schedule
 from bertkit.training.options import OptimizerOptions, TrainingOptions
 from bertkit.training.schedule import RunProgress, TrainingResult, learning_rate, rate_at
 
@@ -26,7 +26,7 @@ class _Time:
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> _Time:
     fake = _Time()
-    monkeypatch.setattr(run_clock, "time", fake)
+    monkeypatch.setattr(schedule, "time", fake)
     return fake
 
 
@@ -53,7 +53,7 @@ def test_a_budget_ends_with_its_time_and_the_schedule_with_it(time: _Time, secon
     assert clock.rate(3, 1.0) == 0.0
 
 
-def test_a_run_that_goes_on_counts_what_was_used(time: _Time):
+def test_a_resumed_run_counts_the_time_that_was_used(time: _Time):
     options = TrainingOptions(budget_seconds=100)
     first, result = RunProgress(options, GROUP, milestones=(0.5,), lead=3), TrainingResult()
     for step in range(60):
