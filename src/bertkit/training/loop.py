@@ -127,7 +127,8 @@ class _Loop(Generic[MicroBatchT, OutputsT]):
         result, shown = self.result, self.clock.done(self.result.steps)
         self.figures.start_clock()
         while not self.is_out_of_patience and (share := self.clock.progress(result.steps)) is not None:
-            self.halving.run(next(feed), partial(self.step, share))
+            micro_batches = next(feed)
+            self.halving.run(micro_batches, partial(self.step, share))  # again in halves where memory is too small
             result.steps += 1
             bar.advance(self.clock.done(result.steps) - shown)
             shown = self.clock.done(result.steps)
@@ -139,8 +140,8 @@ class _Loop(Generic[MicroBatchT, OutputsT]):
     def step(self, share: float, micro_batches: Sequence[MicroBatchT]) -> None:
         """Forward and backward of every micro-batch, and one update, when `share` of the run is over.
 
-        Where memory does not hold a micro-batch the whole is done again with smaller ones: nothing lasts before the
-        update, and that is no smaller then.
+        Nothing that lasts changes before the update, so that the step may be done again with smaller micro-batches;
+        they would not make the update smaller.
         """
         step, group = self.result.steps, self.group
         seed_torch(derive_key(self.options.seed, "step", step, group.rank))
