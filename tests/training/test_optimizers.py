@@ -66,7 +66,7 @@ def _gradients(weights: dict[str, np.ndarray], step: int) -> dict[str, np.ndarra
     return found
 
 
-def _parameters(dtype: torch.dtype) -> dict[str, nn.Parameter]:
+def _bowl_parameters(dtype: torch.dtype) -> dict[str, nn.Parameter]:
     return {name: nn.Parameter(torch.from_numpy(value).to(dtype)) for name, value in _weights().items()}
 
 
@@ -91,7 +91,7 @@ def test_every_step_is_that_of_the_paper(
     dtype: torch.dtype,
     bound: float,
 ):
-    parameters = _parameters(dtype)
+    parameters = _bowl_parameters(dtype)
     found = new_optimizer(parameters.items(), _options(optimizer, max_grad_norm=np.inf))
     expected = reference({name: value.detach().numpy() for name, value in parameters.items()}, DECAY)
     worst = 0.0
@@ -116,7 +116,7 @@ def test_every_step_is_that_of_the_paper(
 def test_gradients_are_scaled_down_to_the_global_norm(optimizer: OptimizerName):
     ends = []
     for size in (1.0, 1000.0):
-        parameters = _parameters(torch.float64)
+        parameters = _bowl_parameters(torch.float64)
         found = new_optimizer(parameters.items(), _options(optimizer, max_grad_norm=0.5))
         for step in range(3):
             for name, value in _gradients(_weights(), step).items():
@@ -131,7 +131,7 @@ def test_gradients_are_scaled_down_to_the_global_norm(optimizer: OptimizerName):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_another_resumes_from_the_state_of_one(optimizer: OptimizerName):
-    whole, half = _parameters(torch.float32), _parameters(torch.float32)
+    whole, half = _bowl_parameters(torch.float32), _bowl_parameters(torch.float32)
     one, first = (new_optimizer(each.items(), _options(optimizer)) for each in (whole, half))
     for step in range(8):
         if step == 4:
@@ -149,7 +149,7 @@ def test_another_resumes_from_the_state_of_one(optimizer: OptimizerName):
 @pytest.mark.parametrize("broken", [np.nan, np.inf, 1.0])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_skipped_update_changes_no_bit_and_is_counted(optimizer: OptimizerName, broken: float):
-    parameters = _parameters(torch.float32)
+    parameters = _bowl_parameters(torch.float32)
     found = new_optimizer(parameters.items(), _options(optimizer))
     for step, skipped in enumerate((True, False, False, True)):
         before = _bits(parameters, found.first_moments, found.second_moments)
@@ -164,7 +164,7 @@ def test_a_skipped_update_changes_no_bit_and_is_counted(optimizer: OptimizerName
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_an_update_that_might_have_been_skipped_has_the_bits_of_any_other(optimizer: OptimizerName):
-    judged, unjudged = _parameters(torch.float32), _parameters(torch.float32)
+    judged, unjudged = _bowl_parameters(torch.float32), _bowl_parameters(torch.float32)
     for parameters, skip in ((judged, torch.tensor(0.0)), (unjudged, None)):
         found = new_optimizer(parameters.items(), _options(optimizer))
         for step in range(5):
@@ -177,7 +177,7 @@ def test_an_update_that_might_have_been_skipped_has_the_bits_of_any_other(optimi
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_step_reads_nothing_from_the_device(optimizer: OptimizerName):
     """Tensors on the meta device have no values to read."""
-    parameters = {name: nn.Parameter(value.to("meta")) for name, value in _parameters(torch.float32).items()}
+    parameters = {name: nn.Parameter(value.to("meta")) for name, value in _bowl_parameters(torch.float32).items()}
     found = new_optimizer(parameters.items(), _options(optimizer))
     for parameter in parameters.values():
         parameter.grad = torch.empty_like(parameter)
