@@ -62,7 +62,7 @@ def test_a_resumed_run_counts_the_time_that_was_used(time: _Time):
     first.note(result)
     time.now += 5000
     second = RunProgress(options, GROUP, milestones=(0.5,), lead=3)
-    second.go_on(result)
+    second.resume(result)
     time.now += 10  # preparations, again
     assert len(_shares(second, time, 1.0, step=60)) == 30
     assert second.milestone_steps == first.milestone_steps == [53]
