@@ -69,7 +69,7 @@ def test_ids_stay_with_their_texts_in_every_format(classifier: Path, tmp_path: P
     for name in ("out.jsonl", "out.csv", "out.tsv"):
         out = ["--output", str(tmp_path / name)]
         assert run(["predict", str(classifier), "--input", str(table), "--id", "key", *out]) == 0
-        assert "texts whose id stands before: 1 (the first: text 3); all are written" in capsys.readouterr().err
+        assert "texts with the id of an earlier text: 1 (the first: text 3); all are written" in capsys.readouterr().err
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     rows = _table(tmp_path / "out.csv")
     tabs = _table(tmp_path / "out.tsv", delimiter="\t", quoting=csv.QUOTE_NONE)
@@ -106,7 +106,7 @@ def test_a_long_table_is_read_in_parts_and_gives_the_same(
     assert run([*arguments, "--output", str(tmp_path / "whole.jsonl")]) == 0
     monkeypatch.setattr(table_parts, "_MAX_ROWS", 2)
     assert run([*arguments, "--output", str(tmp_path / "parts.jsonl")]) == 0
-    assert "stands before" not in capsys.readouterr().err
+    assert "id of an earlier text" not in capsys.readouterr().err
     whole, parts = (
         [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
         for name in ("whole", "parts")

@@ -96,7 +96,7 @@ def test_masks_are_filled_as_transformers_fills_them(encoder: Predictor, pretrai
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("the cat sat", "is missing"), ("a " * 60 + "[MASK]", "lies beyond max_length")]
+    ("text", "words"), [("the cat sat", "is missing"), ("a " * 60 + "[MASK]", "is beyond max_length")]
 )
 def test_a_text_without_a_mask_is_named(encoder: Predictor, text: str, words: str):
     with pytest.raises(InputError, match=rf"text 1: \[MASK\] {words}"):

@@ -101,8 +101,8 @@ def predict(
 
     from bertkit.core.console import note, progress
     from bertkit.core.files import atomic_path
-    from bertkit.inference.feature_file import SeenIds
     from bertkit.inference.load import load
+    from bertkit.inference.seen_ids import SeenIds
 
     predictor = load(model, precision=precision)
     given = _PredictInput(predictor.task, texts, source)

@@ -19,27 +19,6 @@ from bertkit.pretrained.tensorflow import checkpoint as tensorflow
 from bertkit.pretrained.tensorflow.bundle import write_bundle
 from bertkit.text.tokenizer import Tokenizer
 
-
-def write_tensorflow_folder(folder: Path, model: BertWithHeads, card: ModelCard | None = None) -> None:
-    """Write `bert_model.ckpt.*` and `bert_config.json`, and for ourselves the `config.json` that has the labels.
-
-    Raises `InputError` for an architecture that google-research/bert does not have.
-    """
-    if model.architecture not in tensorflow.ARCHITECTURES:
-        raise InputError(
-            f"{model.architecture} has no place in a TensorFlow checkpoint: google-research/bert has "
-            f"{', '.join(tensorflow.ARCHITECTURES)}"
-        )
-    content = tensorflow.describe_config(model.bert.config)
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().float().cpu() for name, tensor in model.state_dict().items()}
-    write_bundle(folder / tensorflow.CHECKPOINT_NAME, tensorflow.NAMES.write(tensors))
-    write_json(folder / tensorflow.CONFIG_FILE, content)
-    model.description.write(folder / CONFIG_FILE)
-    parameters = sum(tensor.numel() for tensor in tensors.values())
-    (card or ModelCard()).write(folder, model.description, parameters, how_to_load_checkpoint())
-
-
 Format = Literal["huggingface", "tensorflow"]
 SentencePooling = Literal["mean", "cls"]
 _SOURCE_CARD = f"source-{CARD_FILE}"
@@ -84,11 +63,31 @@ def convert(
     return report
 
 
+def write_tensorflow_folder(folder: Path, model: BertWithHeads, card: ModelCard | None = None) -> None:
+    """Write `bert_model.ckpt.*` and `bert_config.json`, and for ourselves the `config.json` that has the labels.
+
+    Raises `InputError` for an architecture that google-research/bert does not have.
+    """
+    if model.architecture not in tensorflow.ARCHITECTURES:
+        raise InputError(
+            f"{model.architecture} has no place in a TensorFlow checkpoint: google-research/bert has "
+            f"{', '.join(tensorflow.ARCHITECTURES)}"
+        )
+    content = tensorflow.describe_config(model.bert.config)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().float().cpu() for name, tensor in model.state_dict().items()}
+    write_bundle(folder / tensorflow.CHECKPOINT_NAME, tensorflow.NAMES.write(tensors))
+    write_json(folder / tensorflow.CONFIG_FILE, content)
+    model.description.write(folder / CONFIG_FILE)
+    parameters = sum(tensor.numel() for tensor in tensors.values())
+    (card or ModelCard()).write(folder, model.description, parameters, how_to_load_checkpoint())
+
+
 def _sentences(folder: ModelFolder) -> SentenceSettings | None:
     found = folder.sentences
     if found is not None and found.unsupported is not None:
         raise InputError(
-            f"{folder} makes vectors by {found.unsupported}, which bertkit cannot convert: "
+            f"{folder.path} makes vectors by {found.unsupported}, which bertkit cannot convert: "
             "give --pooling mean or cls for the encoder's own"
         )
     return found

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from bertkit.core.console import progress
@@ -20,29 +19,8 @@ from bertkit.core.files import atomic_path, exclusive, remove_leftovers
 from bertkit.data.readers.text import TextRow
 from bertkit.inference.features import FeaturePlan, extract_features
 from bertkit.inference.loaded_model import LoadedModel
+from bertkit.inference.seen_ids import SeenIds
 from bertkit.inference.vector_files import ID, check_vector_path, empty_and_cut, vector_table, vector_writer
-
-
-class SeenIds:
-    """The ids of all texts so far, in order: eight bytes a text are all that is kept."""
-
-    def __init__(self) -> None:
-        self._digests = bytearray()
-
-    def add(self, ids: Iterable[object]) -> None:
-        """Take the ids of the next texts."""
-        for one in ids:
-            self._digests += hashlib.blake2b(str(one).encode(), digest_size=8).digest()
-
-    def warning(self) -> str | None:
-        """How many texts have an id that stands before; None where none has."""
-        keys = np.frombuffer(self._digests, np.uint64)  # (N,)
-        order = np.argsort(keys, kind="stable")
-        again = order[1:][keys[order][1:] == keys[order][:-1]]
-        if not len(again):
-            return None
-        return f"texts whose id stands before: {len(again):,} (the first: text {again.min() + 1:,}); all are written"
-
 
 _FORMAT = 1
 _PART_TEXTS = 8192
@@ -58,7 +36,7 @@ class WrittenFeatures:
     texts: int
     width: int
     warnings: tuple[str, ...]
-    """What was odd in the texts, a line each."""
+    """What a user should know of the texts, a line each."""
 
 
 def write_features(
@@ -85,8 +63,8 @@ def write_features(
             for part in parts:
                 table = _read(part)
                 writer.write(table)
-                odd = empty_and_cut(table)
-                texts, empty, cut = texts + len(table), empty + odd[0], cut + odd[1]
+                empty_here, cut_here = empty_and_cut(table)
+                texts, empty, cut = texts + len(table), empty + empty_here, cut + cut_here
                 ids.add(table[ID].to_pylist())
         shutil.rmtree(folder)
     return WrittenFeatures(texts=texts, width=plan.width, warnings=tuple(_warnings(plan, empty, cut, ids)))

@@ -23,18 +23,18 @@ from bertkit.pretrained.sentence_settings import Pooling
 from bertkit.text.sequences import EncodedExample
 
 
-def mean_of_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
+def _mean_of_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
     """Mean over each sequence's tokens: (T, H) to float32 (B, H)."""
     lengths = batch.cu_seqlens.diff().long()
     return torch.segment_reduce(hidden.float(), "mean", lengths=lengths, unsafe=True)
 
 
-def first_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
+def _first_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
     """Hidden states of [CLS]: (T, H), or (B, H) where no others were read, to float32 (B, H)."""
     return (hidden if len(hidden) == batch.num_sequences else hidden[batch.cu_seqlens[:-1]]).float()
 
 
-def every_row(states: Tensor, batch: PackedBatch) -> Tensor:
+def _every_row(states: Tensor, batch: PackedBatch) -> Tensor:
     """Every token's own (T, H), or what the pooler made (B, H), in float32."""
     return states.float()
 
@@ -43,7 +43,7 @@ Combination = Literal["concat", "sum", "mean", "weighted"]
 FeaturePooling = Literal["mean", "cls", "tokens"]
 """Mean of all tokens with the special ones, hidden state of [CLS], or every token's own."""
 
-_POOLINGS = {"mean": mean_of_tokens, "cls": first_tokens, "pooler": every_row, "tokens": every_row}
+_POOLINGS = {"mean": _mean_of_tokens, "cls": _first_tokens, "pooler": _every_row, "tokens": _every_row}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,7 @@ class Predictor:
     def fill_mask(
         self, texts: str | Sequence[str], top_k: int = 5, *, max_length: int | None = None
     ) -> list[list[Filling]] | list[list[list[Filling]]]:
-        """For every [MASK] of a text the `top_k` likeliest entries with their probabilities, the likeliest first.
+        """For every [MASK] of a text the `top_k` most likely entries with their probabilities, the most likely first.
 
         Raises `InputError` for a text without [MASK] and for a model without a masked-LM head.
         """
@@ -77,7 +77,7 @@ class Predictor:
         texts = checked_texts(texts)
         masks = TokensWithId(tokenizer.mask_token_id)
 
-        def likeliest(batch: PackedBatch, output: Output) -> list[list[list[Filling]]]:
+        def best_entries(batch: PackedBatch, output: Output) -> list[list[list[Filling]]]:
             (logits,) = output  # (M, V)
             # A model's table may be longer than its vocabulary.
             best = logits[:, : tokenizer.vocab_size].float().softmax(-1).topk(top_k)
@@ -96,13 +96,13 @@ class Predictor:
         longest = self.model.longest(max_length)
         for chunk in chunks(len(texts)):
             sequences = tokenizer.encode_batch(texts[chunk.start : chunk.stop], max_length=longest)
-            for places, found in engine.map(sequences, HeadLogits(MASKED_LM, masks), likeliest):
+            for places, found in engine.map(sequences, HeadLogits(MASKED_LM, masks), best_entries):
                 for place, filled in zip(places, found, strict=True):
                     fillings[chunk[place]] = filled
         for index, filled in enumerate(fillings):
             if not filled:
                 mask = tokenizer.special_tokens.mask
-                where = "lies beyond max_length" if mask in texts[index] else "is missing"
+                where = "is beyond max_length" if mask in texts[index] else "is missing"
                 raise InputError(f"text {index}: {mask} {where} in {shortened(texts[index])}: write it for each gap")
         return fillings
 
@@ -147,7 +147,7 @@ class Predictor:
         say: Callable[[str], None] = lambda warning: None,
         advance: Callable[[float], None] = lambda count: None,
     ) -> Iterator[Prediction]:
-        """The same one after another; `say` is told what was found odd on encoding, `advance` of how many are done."""
+        """The same, one by one; `say` gets the warnings of encoding, `advance` the number of further examples done."""
         task = replace(self.task, max_length=self.model.longest(max_length, self.task.max_length))
         for numbers in chunks(len(examples)):
             chunk = examples.take(numbers)

@@ -52,23 +52,23 @@ def empty_and_cut(table: Any) -> tuple[int, int]:
     return int(metadata[_EMPTY]), int(metadata[_CUT])
 
 
-def vectors_of(table: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _vectors_of(table: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
     """(N, F), or (T, F) of tokens."""
     return _rows(table, EMBEDDING)
 
 
-def offsets_of(table: Any) -> np.ndarray[Any, np.dtype[np.int32]]:
+def _offsets_of(table: Any) -> np.ndarray[Any, np.dtype[np.int32]]:
     """(T, 2) of tokens."""
     return _rows(table, OFFSETS)
 
 
-def token_counts_of(table: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _token_counts_of(table: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
     """(N,) tokens of each text."""
     bounds: np.ndarray[Any, np.dtype[np.int32]] = table[OFFSETS].combine_chunks().offsets.to_numpy()
     return np.diff(bounds).astype(np.int64)
 
 
-def has_tokens(table: Any) -> bool:
+def _has_tokens(table: Any) -> bool:
     """Whether every token has a vector, and not every text."""
     return TOKENS in table.column_names
 
@@ -109,12 +109,12 @@ class _NpyWriter(VectorWriter):
         self._ids = self._side(".ids.jsonl").open("w", encoding="utf-8") if with_ids else None
 
     def write(self, table: Any) -> None:
-        vectors = vectors_of(table)
+        vectors = _vectors_of(table)
         if self._vectors is None:
             self._vectors = NpyAppender(self._path, np.float32, (vectors.shape[1],))
         if self._ids is not None:
             self._ids.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in table[ID].to_pylist())
-        if has_tokens(table):
+        if _has_tokens(table):
             self._write_tokens(table, len(self._vectors))
         self._vectors.append(vectors)
 
@@ -123,8 +123,8 @@ class _NpyWriter(VectorWriter):
             self._offsets = NpyAppender(self._side(".offsets.npy"), np.int32, (2,))
             self._bounds = NpyAppender(self._side(".bounds.npy"), np.int64)
             self._bounds.append(np.zeros(1, np.int64))
-        self._offsets.append(offsets_of(table))
-        self._bounds.append(done + np.cumsum(token_counts_of(table)))
+        self._offsets.append(_offsets_of(table))
+        self._bounds.append(done + np.cumsum(_token_counts_of(table)))
 
     def close(self) -> None:
         for part in (self._vectors, self._offsets, self._bounds, self._ids):
