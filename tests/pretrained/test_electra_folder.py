@@ -66,6 +66,7 @@ def test_embeddings_are_those_of_transformers_before_and_after_conversion(folder
 def test_the_doctor_counts_what_transformers_counts(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert run(["doctor", "--model", str(folder), "--json"]) == 0
     counts = json.loads(capsys.readouterr().out)
+    assert counts["architecture"] == "ElectraForPreTraining"
     theirs = transformers.ElectraForPreTraining.from_pretrained(folder)
     assert counts["total"] == sum(parameter.numel() for parameter in theirs.parameters())
     assert counts["embeddings"]["projection"] == sum(p.numel() for p in theirs.electra.embeddings_project.parameters())

@@ -80,9 +80,11 @@ def _count_parameters(model: str, json_output: bool) -> None:
     described = describe_model(model)
     counts = ParameterCounts.of(described)
     if json_output:
-        print(json.dumps({"model": model, "architecture": described.architecture, **counts.to_json()}, indent=2))
+        print(
+            json.dumps({"model": model, "architecture": described.description.class_name, **counts.to_json()}, indent=2)
+        )
     else:
-        _print_table(f"{model}: {described.architecture}", counts)
+        _print_table(f"{model}: {described.description.class_name}", counts)
 
 
 def _print_table(title: str, counts: ParameterCounts) -> None:

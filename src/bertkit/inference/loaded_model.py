@@ -54,7 +54,7 @@ class LoadedModel:
     @property
     def architecture(self) -> str:
         """Hugging Face's class that the folder was written for."""
-        return self.folder.architecture
+        return self.folder.description.class_name
 
     @property
     def config(self) -> BertConfig:

@@ -77,7 +77,7 @@ class ModelCard:
             *_section("Results", _results(self.results)),
             "## How to load it",
             *(f"{library}:\n\n```python\n{program}\n```" for library, program in how_to_load.items()),
-            *_section("Configuration", _table({"architecture": _class_name(description), **config})),
+            *_section("Configuration", _table({"architecture": description.class_name, **config})),
             *_section("Versions", _table(_versions())),
         ]
         return "\n\n".join(sections) + "\n"
@@ -134,10 +134,6 @@ def _shown(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def _class_name(description: ModelDescription) -> str:
-    return FORMATS[description.config.model_type].class_name(description.architecture)
-
-
 def _versions() -> dict[str, str]:
     libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
     return {"bertkit": __version__, "Python": platform.python_version(), **libraries}
@@ -158,7 +154,7 @@ _SENTENCES = "sentence-transformers (the mean of the last layer's tokens, unless
 def how_to_load(description: ModelDescription) -> dict[str, str]:
     """A program for each library; FOLDER stands for where the folder is."""
     form = FORMATS[description.config.model_type]
-    auto = form.class_name(description.architecture).replace(form.class_prefix, "Auto", 1)
+    auto = description.class_name.replace(form.class_prefix, "Auto", 1)
     auto = auto if auto == "AutoModel" else auto.replace("Auto", "AutoModel", 1)
     call = _CALLS.get(description.architecture, _EMBED).format(mask=form.mask_token)
     return {

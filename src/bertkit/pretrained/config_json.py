@@ -25,11 +25,16 @@ class ModelDescription:
 
     config: BertConfig
     architecture: str = "BertModel"
-    """Hugging Face's class, in BERT's name for DistilBERT and RoBERTa too."""
+    """Hugging Face's class, in BERT's name for every architecture."""
     labels: tuple[str, ...] | None = None
     """Names of a classifier's outputs."""
     problem_type: str | None = None
     """What the outputs of sequence classification mean, None for other classes."""
+
+    @property
+    def class_name(self) -> str:
+        """Hugging Face's class, in its own name."""
+        return FORMATS[self.config.model_type].class_name(self.architecture)
 
     @property
     def num_labels(self) -> int:
@@ -60,7 +65,7 @@ class ModelDescription:
         """Write a `config.json` that Hugging Face's class of the architecture reads."""
         form = FORMATS[self.config.model_type]
         content: dict[str, Any] = {
-            "architectures": [form.class_name(self.architecture)],
+            "architectures": [self.class_name],
             **form.describe_config(self.config),
         }
         content["torch_dtype"] = "float32"

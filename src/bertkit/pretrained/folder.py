@@ -178,7 +178,7 @@ class ModelFolder:
 
     @property
     def architecture(self) -> str:
-        """Hugging Face's class, in BERT's name for DistilBERT and RoBERTa too."""
+        """Hugging Face's class, in BERT's name for every architecture."""
         return self.description.architecture
 
     @property
@@ -218,7 +218,8 @@ class ModelFolder:
         for name in (name for name in wanted if name not in translation.found):
             if not name.startswith(may_lack or ("\0",)):
                 raise InputError(
-                    f"{self.weights} lacks the tensor {names.foreign(name)[0]}: it is not a whole {self.architecture}"
+                    f"{self.weights} lacks the tensor {names.foreign(name)[0]}: "
+                    f"it is not a whole {self.description.class_name}"
                 )
         if translation.untied and any(name.startswith("masked_lm.") for name in translation.found):
             raise InputError(

@@ -68,7 +68,7 @@ def load_task(folder: ModelFolder) -> Task[Any]:
     Raises `InputError` where the folder holds no model with a task.
     """
     if not has_task(folder):
-        raise InputError(f"{folder.path} holds {folder.architecture}, which has no task: fine-tune it first")
+        raise InputError(f"{folder.path} holds {folder.description.class_name}, which has no task: fine-tune it first")
     description = folder.task
     if description is None:
         description = {"kind": _kind(folder), "max_length": folder.config.max_length}
