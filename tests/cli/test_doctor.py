@@ -60,7 +60,7 @@ def test_a_corpus_is_examined_as_text_json_and_page(prepared: Path, capsys: pyte
         (["{data}", "--model", "base"], "give either DATA"),
         (["--model", "base", "--html", "page.html"], "are about a prepared corpus"),
         (["{data}", "--against", "nowhere"], "nowhere"),
-        (["{data}/tokenizer"], "is no prepared corpus"),
+        (["{data}/tokenizer"], "is not a prepared corpus"),
     ],
 )
 def test_a_mistake_is_one_line(prepared: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str):

@@ -143,7 +143,7 @@ def test_what_one_process_gets_wrong_is_one_line_of_the_first(folder: Path):
     assert "but 16 in process 1 of 2, on" in first["other options"]
     assert "micro_batch_tokens is 64 in process 0 of 2, on" in first["another cut"]
     assert "parallel is ddp in process 0 of 2, on" in first["another way of sharing"]
-    assert "data is no prepared corpus" in first["no data"] and "(process 1 of 2, on" in first["no data"]
+    assert "data is not a prepared corpus" in first["no data"] and "(process 1 of 2, on" in first["no data"]
     assert "tokens.npy is missing" in first["a shard is missing"] and "process 1" in first["a shard is missing"]
     assert "batch_size 1" in first["a batch too small"]
     assert "in use by another process" in first["a run in use"]

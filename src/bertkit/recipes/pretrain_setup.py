@@ -8,7 +8,7 @@ from pathlib import Path
 from bertkit.core.console import counted, format_duration
 from bertkit.core.devices import full_memory_named, resolve_precision, token_budget
 from bertkit.core.distributed import ProcessGroup
-from bertkit.data.instances.loader import AHEAD, StagedLoader
+from bertkit.data.instances.loader import PREFETCHED_STEPS, PhasedLoader
 from bertkit.data.instances.stages import BatchPhase, plan_stages
 from bertkit.recipes.options import PretrainOptions
 from bertkit.recipes.pretrain_data import PretrainData
@@ -31,7 +31,7 @@ class PretrainSetup:
     folder: Path
     data: PretrainData
     stages: list[BatchPhase]
-    loader: StagedLoader
+    loader: PhasedLoader
     clock: RunProgress
     objective: PretrainingObjective
     group: ProcessGroup
@@ -52,8 +52,8 @@ class PretrainSetup:
             by_time=options.training.steps is None,
         )
         milestones = [stage.start for stage in stages[1:]]
-        clock = RunProgress(options.training, group, started=started, milestones=milestones, lead=AHEAD)
-        loader = StagedLoader(
+        clock = RunProgress(options.training, group, started=started, milestones=milestones, lead=PREFETCHED_STEPS)
+        loader = PhasedLoader(
             data.sources,
             stages,
             clock.milestone_steps,

@@ -12,7 +12,7 @@ import torch
 
 from bertkit.core.devices import full_memory_named, peak_memory
 from bertkit.data.instances.batches import PretrainingBatch
-from bertkit.data.instances.loader import StagedLoader
+from bertkit.data.instances.loader import PhasedLoader
 from bertkit.data.instances.stages import BatchPhase
 from bertkit.recipes.pretrain_setup import PretrainSetup
 from bertkit.training.loop import accumulate_gradients
@@ -98,7 +98,7 @@ class _Measurement:
     def _passes(self, stage: BatchPhase, seconds: float) -> _Passes:
         setup = self._setup
         assert setup.options.micro_batch_tokens is not None
-        loader = StagedLoader(
+        loader = PhasedLoader(
             {stage.seq_length: setup.data.sources[stage.seq_length]},
             [stage],
             [],

@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from bertkit.core.errors import InputError
+from bertkit.core.errors import InputError, ResourceError
 from bertkit.core.files import exclusive, write_json
 from bertkit.data.corpus import write_shards as corpus_shards
 from bertkit.data.corpus import write_shards as shard_worker
@@ -128,9 +128,9 @@ class TestMistakes:
         assert sorted(path for path in out.glob("shard-*") if path in shards) == shards
 
     def test_a_part_or_a_folder_in_use(self, out, text, tokenizer):
-        with exclusive(out / ".prepare" / "part-1-of-3"), pytest.raises(InputError, match="in use"):
+        with exclusive(out / ".prepare" / "part-1-of-3"), pytest.raises(ResourceError, match="in use"):
             prepare_part([text], tokenizer, out, MachineShard(1, 3))
-        with exclusive(out, shared=True), pytest.raises(InputError, match="in use"):
+        with exclusive(out, shared=True), pytest.raises(ResourceError, match="in use"):
             merge_parts(out)
 
     @pytest.mark.parametrize("shard", ["3", "0/3", "4/3", "1/0", "a/b", "-1/3"])

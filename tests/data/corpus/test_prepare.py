@@ -112,7 +112,7 @@ def test_a_killed_call_goes_on_to_the_same_bytes(tmp_path, text, tokenizer, monk
         while len(list((tmp_path / "killed").glob("*.tokens.npy"))) < shards // 4:
             time.sleep(0.002)
         process.kill()
-    with pytest.raises(InputError, match=r"no prepared corpus \(no manifest\.json\)"):
+    with pytest.raises(InputError, match=r"not a prepared corpus \(no manifest\.json\)"):
         PreparedCorpus.open(tmp_path / "killed")
     prepare([text], tokenizer, tmp_path / "killed")
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
@@ -124,7 +124,7 @@ def test_a_folder_with_files_that_would_be_replaced_is_refused_and_keeps_them(tm
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / "notes.txt").write_text("mine")
     before = contents(tmp_path)
-    with pytest.raises(InputError, match="tokenizer, which would be lost"):
+    with pytest.raises(InputError, match=r"holds tokenizer, which .* would be lost"):
         prepare([tmp_path / "shard-1.txt"], tokenizer, tmp_path, PrepareOptions(overwrite=overwrite))
     (tmp_path / ".lock").unlink()
     assert contents(tmp_path) == before

@@ -6,7 +6,7 @@ import torch
 
 from bertkit.core.errors import InputError
 from bertkit.data.instances.drawn import DrawnInstances
-from bertkit.data.instances.loader import PretrainingLoader, StagedLoader, evaluation_batches
+from bertkit.data.instances.loader import PhasedLoader, PretrainingLoader, evaluation_batches
 from bertkit.data.instances.options import InstanceOptions, MaskingOptions
 from bertkit.data.instances.sampling import plan_epoch
 from bertkit.data.instances.stages import BatchPhase
@@ -149,7 +149,7 @@ def _sources(corpus):
 
 
 def _loader(corpus, stages=STAGES, starts=STARTS, **options):
-    return StagedLoader(_sources(corpus), stages, starts, micro_batch_tokens=100, seed=1, **options)
+    return PhasedLoader(_sources(corpus), stages, starts, micro_batch_tokens=100, seed=1, **options)
 
 
 def _sequences(batches):
@@ -168,7 +168,7 @@ def _flat(loader, steps):
 
 def test_a_run_of_one_stage_is_that_of_the_plain_loader(corpus):
     plain = PretrainingLoader(_sources(corpus)[48], batch_size=5, micro_batch_tokens=100, seed=1)
-    staged = StagedLoader(
+    staged = PhasedLoader(
         {48: _sources(corpus)[48]},
         [BatchPhase(start=0, batch_size=5, seq_length=48)],
         [],
@@ -231,5 +231,5 @@ def test_a_batch_with_fewer_sequences_than_processes_is_refused(corpus):
 def test_epochs_count_the_sequences_of_the_source_however_large_a_batch_is(corpus, batch_size):
     source = _sources(corpus)[24]
     stages = [BatchPhase(start=0.0, batch_size=batch_size, seq_length=24)]
-    loader = StagedLoader({24: source}, stages, [], micro_batch_tokens=100, seed=1)
+    loader = PhasedLoader({24: source}, stages, [], micro_batch_tokens=100, seed=1)
     assert loader.epochs(3) == pytest.approx(3 * batch_size / source.count(0))

@@ -1,6 +1,5 @@
-"""- which lines and documents repeat, and a shard without them."""
+"""Deduplication: which lines and documents of a corpus repeat, and its shards without them."""
 # S sentences, D documents, P permutations of a signature.
-# N tokens, S sentences, D documents of the shard.
 
 from __future__ import annotations
 
@@ -32,12 +31,12 @@ from bertkit.data.corpus.shards import DOCUMENTS, SENTENCES, TOKENS, shard_file,
 from bertkit.data.corpus.write_shards import finished_shard, record_path
 
 _PAIRS = 8192
-"""Pairs of signatures that are compared at a time."""
+"""Pairs of signatures compared at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardSet:
-    """Shards in order: their files in `folder`, their hashes in `work`."""
+    """Shards in order, with their files in `folder` and their hashes in `work`."""
 
     folder: Path
     work: Path
@@ -55,9 +54,9 @@ class ShardSet:
 
 
 def find_duplicates(shards: ShardSet, options: DuplicateOptions, left_out: Path, engine: Engine) -> Duplicates:
-    """Count what is repeated and, if something is to be left out, write which lines to `left_out`: bool (S,).
+    """Count what repeats and, where something is to be left out, write a flag for each line to `left_out`: bool (S,).
 
-    Memory holds three bytes a document and a bucket of hashes a worker; the disk 16 bytes a line, for a while.
+    Takes three bytes of memory a document and a bucket of hashes a worker, and for a while 16 bytes of disk a line.
     """
     with full_disk_named(shards.work):
         same = _repeated_documents(shards, engine)  # (D,)
@@ -87,7 +86,7 @@ def _near(shards: ShardSet, threshold: float, engine: Engine) -> NDArray[np.bool
     """Which documents (D,) resemble an earlier one.
 
     Each is compared with the first document of every band of its signature (Leskovec et al., Mining of Massive
-    Datasets, section 3.4), by the whole signature; whether that one is itself left out does not matter.
+    Datasets, section 3.4), by the whole signature, whether or not that document is itself left out.
     """
     rows = band_rows(threshold)
     bands = PERMUTATIONS // rows
@@ -120,7 +119,7 @@ def _write_lines_of(dropped: NDArray[np.bool_], shards: ShardSet, left_out: Path
 
 
 def _repeated_lines(shards: ShardSet, dropped: NDArray[np.bool_], left_out: Path | None, engine: Engine) -> int:
-    """Count lines of other documents than the `dropped` (D,) that stood before, and mark them in `left_out`."""
+    """Count lines that occurred before, outside the `dropped` documents (D,), and mark them in `left_out`."""
     count = document = start = 0
     with HashBuckets(shards.work, shards.sentences) as buckets:
         for record, hashes in _parts(shards, LINE_HASHES):
@@ -136,7 +135,7 @@ def _repeated_lines(shards: ShardSet, dropped: NDArray[np.bool_], left_out: Path
         for numbers, _ in buckets.repeats(engine):
             count += len(numbers)
             if left_out is not None:
-                # Opened anew for each bucket, so that no page stays in memory.
+                # Opened again for each bucket, so that no page stays in memory.
                 np.load(left_out, mmap_mode="r+")[numbers] = True
     return count
 
@@ -148,7 +147,7 @@ def _parts(shards: ShardSet, part: str) -> Iterator[tuple[ShardRecord, NDArray[A
 
 @dataclass(frozen=True, kw_only=True)
 class FilterTask:
-    """Shard `staged` of `stage`, what becomes of it in `folder`, and its place among the flags of all lines."""
+    """Shard `staged` in `stage`, its filtered name and folder, and the number of its first line."""
 
     stage: Path
     staged: str
@@ -160,7 +159,7 @@ class FilterTask:
 
 
 def run_filter(task: FilterTask) -> ShardRecord:
-    """Write what stays, unless it is there from an earlier, killed run."""
+    """Write what stays of a shard, unless an earlier, killed run has written it."""
     record = finished_shard(task.folder, task.work, task.name)
     if record is not None:
         return record

@@ -1,4 +1,4 @@
-"""- a corpus as documents: options, pieces, sentences as lines."""
+"""A corpus as documents of sentences, read piece by piece from its sources."""
 # L lines.
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ _STARTS_SPACE[[9, 13, 32, 0xC2, 0xE1, 0xE2, 0xE3]] = True  # first bytes of whit
 
 @dataclass(frozen=True, eq=False)
 class SentenceLines:
-    """Lines of `text`, UTF-8, in which a tokenizer finds a sentence or nothing."""
+    """Lines of `text`, UTF-8, each of which is a sentence, or blank to a tokenizer."""
 
     text: bytes
     documents: NDArray[np.int64]
-    """(L,) the number of each line's document, ascending; those of some numbers have no line."""
+    """(L,) the number of each line's document, ascending; numbers may be left out."""
 
     @classmethod
     def of_documents(cls, documents: Iterable[RawDocument]) -> SentenceLines:
@@ -60,7 +60,7 @@ class SentenceLines:
 
     @classmethod
     def of_text(cls, text: bytes) -> SentenceLines | None:
-        """Lines that are sentences already, blank ones between documents; None if what surrounds one is not plain."""
+        """Lines that are sentences already, blank ones between documents; None where white space is not plain."""
         if any(space in text for space in _ODD_SPACES) or (_NEXT_LINE[1:] in text and _NEXT_LINE in text):
             return None
         data = np.frombuffer(text, np.uint8)
@@ -74,23 +74,23 @@ class SentenceLines:
 
     @classmethod
     def joined(cls, parts: Sequence[SentenceLines]) -> SentenceLines:
-        """All lines one after another; no document reaches over the end of a part."""
+        """All lines one after another; a document ends where its part ends."""
         before = np.cumsum([0, *(part.documents[-1] + 1 for part in parts[:-1])])
         documents = [part.documents + shift for part, shift in zip(parts, before, strict=True)]
         return cls(b"\n".join(part.text for part in parts), np.concatenate(documents))
 
 
 PIECE_BYTES = 1 << 22
-"""Text that is read at a time."""
+"""Text read at a time."""
 _BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 
 
 class CorpusPiece(Protocol):
-    """Some documents in a row."""
+    """Some consecutive documents."""
 
     @property
     def content(self) -> bytes:
-        """UTF-8, whatever the documents are made of."""
+        """The documents' bytes, UTF-8 unless a text file has others."""
         ...
 
     def documents(self) -> Iterator[RawDocument]:
@@ -147,7 +147,7 @@ class RowPiece:
 
     @property
     def content(self) -> bytes:
-        """All of them, each with NUL behind it."""
+        """All texts, a NUL after each."""
         return b"".join(text + b"\0" for text in self.texts)
 
     def documents(self) -> Iterator[RawDocument]:
@@ -169,8 +169,8 @@ def read_pieces(
 ) -> Iterator[tuple[int, CorpusPiece]]:
     """Yield the pieces of all sources in order, each with its size in bytes: about `piece_bytes`.
 
-    With `as_spans` those of uncompressed files are read again by whoever works on them, which is quicker than to send
-    them to another process of this machine.
+    With `as_spans` pieces of uncompressed files are read again where they are used: quicker than sending their text to
+    another process of this machine.
     """
     for source in sources:
         if isinstance(source, SourceFile) and source.format == "text":
@@ -210,7 +210,7 @@ def _row_texts(source: Source, options: CorpusOptions, bytes_seen: BytesSeen) ->
                 f"{source.origin}, row {number}: the column {options.text_column!r} holds {text!r}, not text"
             )
         if not text.isspace() and text:
-            # JSON can spell half a surrogate pair, which is no character.
+            # JSON can contain half a surrogate pair, which is not a character.
             yield text.encode("utf-8", "replace")
 
 

@@ -1,8 +1,5 @@
-"""- hashes of runs, MinHash, buckets, the hashes of a shard."""
-# n numbers, r runs.
-# N tokens, D documents, P permutations, W windows of a document.
-# n entries of a bucket.
-# N tokens, S sentences, D documents.
+"""Hashes that find what repeats: of runs of numbers, MinHash signatures, buckets on the disk, those of a shard."""
+# N tokens, S sentences, D documents, P permutations, W windows of a document; n numbers or entries, r runs.
 
 from __future__ import annotations
 
@@ -21,13 +18,13 @@ from bertkit.core.workers import Engine
 from bertkit.data.corpus.shards import DOCUMENTS, SENTENCES, TOKENS, shard_file
 
 _BLOCK_NUMBERS = 1 << 18
-"""Numbers that are hashed at a time."""
+"""Numbers hashed at a time."""
 
 
 def run_hashes(values: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Hash the runs `values[bounds[i]:bounds[i + 1]]`: (n,) and (r+1,) ascending -> (r,).
 
-    Equal runs have equal hashes; two that differ have equal ones with a chance of about 2**-64.
+    Equal runs have equal hashes; different ones collide with a probability of about 2**-64.
     """
     hashes = np.empty(len(bounds) - 1, np.uint64)
     first = 0
@@ -39,7 +36,7 @@ def run_hashes(values: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.int6
 
 
 def _spread(values: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.uint64]:
-    """Mix numbers; of small ones each is mixed once for all."""
+    """Mix numbers; those of 16 bits by a table."""
     if values.dtype == np.uint16:
         spread: NDArray[np.uint64] = _spread_table()[values]
         return spread
@@ -59,7 +56,7 @@ def _block_hashes(values: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.i
     places -= np.repeat(starts.astype(np.uint64), lengths)
     places *= GAMMA
     sums = np.zeros(len(values) + 1, np.uint64)
-    # Mixed twice: a number and a place that are exchanged give something else.
+    # Mixed again after the sum, so that swapping a number and a place changes the hash.
     places += _spread(values)
     np.cumsum(mix64(places), out=sums[1:])
     stops = bounds[1:] - bounds[0]
@@ -78,12 +75,12 @@ def window_hashes(values: NDArray[np.unsignedinteger[Any]], width: int) -> NDArr
 
 
 PERMUTATIONS = 128
-"""The share that a pair has in common is estimated with a standard error of at most 1 / (2 sqrt(128)) = 0.044."""
+"""The similarity of a pair is estimated with a standard error of at most 1 / (2 sqrt(128)) = 0.044."""
 
 SHINGLE_TOKENS = 5
 _FOUND = 0.95
 _BLOCK_WINDOWS = 2048
-"""Windows that are permuted at a time: what the library makes of them stays in the cache."""
+"""Windows permuted at a time: the library's arrays for them fit the cache."""
 
 
 def signatures(ids: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.int64]) -> NDArray[np.uint32]:
@@ -106,13 +103,13 @@ def signatures(ids: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.int64])
 
 
 def band_rows(threshold: float) -> int:
-    """Rows a band: the most with which a pair of similarity `threshold` shares a band with 95 %."""
+    """Rows of a band: the most with which a pair of similarity `threshold` shares a band with a probability of 95 %."""
     rows = range(1, PERMUTATIONS + 1)
     return max(r for r in rows if r == 1 or 1 - (1 - threshold**r) ** (PERMUTATIONS // r) >= _FOUND)
 
 
 def band_hashes(signature: NDArray[np.uint32], rows: int) -> NDArray[np.uint64]:
-    """Hashes (D, bands) of the bands of signatures (D, P); documents that are alike are likely to share one."""
+    """Hashes (D, bands) of the bands of signatures (D, P); similar documents are likely to share one."""
     bands = PERMUTATIONS // rows
     used = np.ascontiguousarray(signature[:, : bands * rows])
     hashes = run_hashes(used.ravel(), np.arange(0, used.size + 1, rows)).reshape(len(signature), bands)
@@ -128,13 +125,13 @@ def similarities(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> NDArr
 _ENTRY = np.dtype([("hash", np.uint64), ("number", np.int64)])
 _BUCKET_ENTRIES = 1 << 20
 _MAX_BUCKETS = 256
-"""An open file each."""
+"""Each is an open file."""
 
 
 class HashBuckets:
-    """Hashes laid into files by their leading bits, so that equal ones meet when one file is read.
+    """Hashes written to files by their leading bits, so that equal ones are in one file.
 
-    A file takes 16 bytes an entry and is read alone: memory is bounded for 268 million entries, and grows by 60 bytes
+    A file has 16 bytes an entry and is read alone: memory is bounded up to 268 million entries, and grows by 60 bytes
     for each 256 beyond.
     """
 
@@ -157,14 +154,14 @@ class HashBuckets:
         entries = np.empty(len(hashes), _ENTRY)
         entries["hash"], entries["number"] = hashes, numbers
         places = ((hashes >> np.uint64(32)) * np.uint64(self._count) >> np.uint64(32)).astype(np.uint8)
-        order = np.argsort(places, kind="stable")  # of bytes, and so in linear time
+        order = np.argsort(places, kind="stable")  # a radix sort, for bytes: linear time
         bounds = np.searchsorted(places[order], np.arange(self._count + 1))
         entries = entries[order]
         for file, start, stop in zip(self._files, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             entries[start:stop].tofile(file)
 
     def repeats(self, engine: Engine) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """For bucket after bucket the numbers (n,) of entries whose hash came before, and of the first with it (n,)."""
+        """For each bucket, the numbers (n,) of entries whose hash occurred before, and of its first entry (n,)."""
         self._stack.close()
         return engine.map(_repeats, self._paths)
 
@@ -176,7 +173,7 @@ def _repeats(bucket: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     hashes = hashes[order]
     like_next = np.append(hashes[1:] == hashes[:-1], np.zeros(min(1, len(hashes)), bool))
     like_last = np.roll(like_next, 1)
-    numbers = entries["number"][order[like_next | like_last]]  # of the hashes that there are several of, group by group
+    numbers = entries["number"][order[like_next | like_last]]  # of the hashes that occur several times, group by group
     starts = np.flatnonzero(~like_last[like_next | like_last])
     if not len(starts):
         return numbers, numbers

@@ -25,12 +25,12 @@ class FileRecord(TypedDict):
 
 
 def file_record(path: Path) -> FileRecord:
-    """Of a file as it is."""
+    """The record of a file as it is now."""
     return FileRecord(bytes=path.stat().st_size, sha256=sha256(path))
 
 
 def files_damage(folder: Path, files: Mapping[str, FileRecord], verify: bool) -> str | None:
-    """What is wrong with recorded files, None if nothing; `verify` compares the SHA-256 too."""
+    """What is wrong with recorded files, None if nothing is; `verify` compares the SHA-256 too."""
     for name, expected in files.items():
         path = folder / name
         if not path.is_file():
@@ -46,17 +46,17 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The content of `manifest.json`, its `format` checked; a folder without one raises `InputError`."""
     path = folder / "manifest.json"
     if not path.is_file():
-        raise InputError(f"{folder} is no prepared corpus (no manifest.json): run `bertkit prepare` into it")
+        raise InputError(f"{folder} is not a prepared corpus (no manifest.json): run `bertkit prepare` into it")
     value = read_json(path)
     if not isinstance(value, dict):
-        raise changed_manifest(folder, "it is no object")
+        raise changed_manifest(folder, "it is not an object")
     if value.pop("format", None) != FORMAT:
         raise InputError(f"{path} has another format than {FORMAT}: prepare the corpus again with this version")
     return value
 
 
 def parse_manifest(folder: Path, kind: type[RecordT], value: Any) -> RecordT:
-    """What is left of a `manifest.json` as the dataclass `kind`; raises `InputError` where it does not fit."""
+    """The rest of a `manifest.json` as the dataclass `kind`; raises `InputError` where it does not fit."""
     try:
         return from_json(kind, value)
     except InputError as error:
@@ -88,14 +88,14 @@ class ShardRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Duplicates:
-    """How much of a text repeats what came before, and what of it was left out."""
+    """How much of a text repeats earlier text, and how much of that was left out."""
 
     documents: int
-    """Documents with the very sentences of an earlier one."""
+    """Documents with exactly the sentences of an earlier one."""
     near_documents: int | None
-    """Documents that resemble an earlier one, the same ones among them; None where they were not looked for."""
+    """Documents similar to an earlier one, the same ones included; None where they were not looked for."""
     sentences: int
-    """Sentences that stood before; where documents are left out, among those that stay."""
+    """Sentences that occurred before; where documents are left out, among the others."""
     dropped_documents: int = 0
     dropped_sentences: int = 0
     dropped_tokens: int = 0

@@ -26,7 +26,7 @@ class CorpusOptions:
     """Column of CSV, TSV, JSONL, Parquet and hub rows; every row is a document."""
 
     encoding_errors: EncodingErrors = "strict"
-    """What becomes of bytes that are not UTF-8: "strict" refuses them, "replace" puts U+FFFD."""
+    """How bytes that are not UTF-8 are read: "strict" refuses them, "replace" puts U+FFFD."""
 
     split: str = "train"
     """Split of a hub data set."""
@@ -40,13 +40,13 @@ class CorpusOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DuplicateOptions:
-    """Text of which only the first occurrence stays. Text is the same where its token ids are."""
+    """Text of which only the first occurrence stays; it is compared by token ids."""
 
     drop_duplicates: Repeated | None = None
-    """Leave out "lines" that stood anywhere before, "documents" with the very lines of an earlier one, or "both"."""
+    """Leave out "lines" that occurred before, "documents" with exactly the lines of an earlier one, or "both"."""
 
     drop_near_duplicates: float | None = None
-    """Leave out documents that share about so much with an earlier one: Jaccard similarity of windows, by MinHash."""
+    """Leave out documents at least about this similar to an earlier one: Jaccard similarity of windows, by MinHash."""
 
     def __post_init__(self) -> None:
         if self.drop_duplicates not in (None, *get_args(Repeated)):
@@ -70,12 +70,12 @@ class DuplicateOptions:
         return self != DuplicateOptions()
 
     def record(self) -> dict[str, Any]:
-        """What is not the default, for a manifest: folders of older versions know no duplicates."""
+        """What is not the default, for a manifest: folders of older versions have no such options."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> DuplicateOptions:
-        """Take it from a manifest's options."""
+        """Read them from a manifest's options."""
         return cls(**{field.name: options.get(field.name) for field in fields(cls)})
 
 
@@ -87,7 +87,7 @@ class PrepareOptions:
     duplicates: DuplicateOptions = field(default_factory=DuplicateOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
     workers: int = 1
-    """Processes that tokenise; the result is the same for any number."""
+    """Processes that tokenise; the result does not depend on their number."""
 
     overwrite: bool = False
     """Replace what was prepared from another corpus or with other options."""

@@ -1,4 +1,4 @@
-"""- the folder that prepare writes: claim, resume, tidy, staging, part."""
+"""The folder that `prepare` writes: claimed for one preparation, resumed, tidied, shared by several machines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bertkit.core.errors import BertkitError, InputError, ResourceError
 from bertkit.core.files import exclusive, read_json, remove_leftovers, write_json
 
 WORK = ".prepare"
-"""Subfolder that remembers what is being prepared and what of it is done."""
+"""Subfolder with the state of a preparation: what is prepared, and what of it is finished."""
 _FINGERPRINT = "fingerprint.json"
 _WRITTEN = ("manifest.json", "shard-[0-9][0-9][0-9][0-9][0-9].*", "instances.*.npy")
 
@@ -35,8 +35,8 @@ def prepare_folder(
 ) -> FinishedT:
     """Return what `make` writes into `out`, or `read` there where the same `fingerprint` has been made already.
 
-    What was made for another fingerprint is refused, or removed with `overwrite`. A `make` that ends in `BertkitError`
-    leaves nothing of its own; what an earlier one finished stays, and with `ResourceError` all that is finished.
+    Files of another fingerprint are refused, or removed with `overwrite`. A `make` that raises `ResourceError` keeps
+    what is finished; after another `BertkitError` only what an earlier call finished stays.
     """
     existed = out.exists()
     with exclusive(out):
@@ -45,11 +45,11 @@ def prepare_folder(
         remove_leftovers(out / WORK)
         if (made := finished_folder(out, read)) is not None:
             return made
-        went_on = _holds_finished(out)
+        resumes = _holds_finished(out)
         try:
             made = make()
         except BertkitError as error:
-            if not (went_on or (isinstance(error, ResourceError) and _holds_finished(out))):
+            if not (resumes or (isinstance(error, ResourceError) and _holds_finished(out))):
                 _remove(out)
                 if not existed:
                     shutil.rmtree(out)
@@ -71,7 +71,7 @@ def finished_folder(out: Path, read: Callable[[Path], FinishedT]) -> FinishedT |
 
 
 def claim(out: Path, fingerprint: str, overwrite: bool) -> None:
-    """Make sure that what this preparation will replace in `out` is its own."""
+    """Make sure that this preparation replaces no files in `out` but its own."""
     path = out / WORK / _FINGERPRINT
     if path.is_file():
         if read_json(path) == fingerprint:
@@ -84,7 +84,7 @@ def claim(out: Path, fingerprint: str, overwrite: bool) -> None:
         _remove(out)
     elif foreign := next((file for pattern in (*_WRITTEN, "tokenizer") for file in out.glob(pattern)), None):
         raise InputError(
-            f"{out} holds no prepared corpus, but {foreign.name}, which would be lost: choose a new folder"
+            f"{out} holds {foreign.name}, which is not of a prepared corpus and would be lost: choose a new folder"
         )
     write_json(path, fingerprint)
 
@@ -99,12 +99,12 @@ def tidy(work: Path) -> None:
 
 
 def _holds_finished(out: Path) -> bool:
-    """Whether there is anything that need not be made again."""
+    """Whether anything is finished and need not be made again."""
     return (out / "manifest.json").is_file() or any((out / WORK).rglob("shard-?????.json"))
 
 
 def _remove(out: Path) -> None:
-    """Remove what preparations have written, the marks of being finished first and that of being theirs last."""
+    """Remove what preparations wrote: manifests first, the claim on the folder last."""
     for pattern in _WRITTEN:
         for file in out.glob(pattern):
             file.unlink()
@@ -118,9 +118,9 @@ _ALL = "all"
 
 @dataclass(frozen=True)
 class StagingFolder:
-    """Files of the shards in `folder`, records and hashes in `work`.
+    """Where shards are first written: their files in `folder`, records and hashes in `work`.
 
-    In place where all text stays; apart, until it is known what repeats, where some of it is left out.
+    That is their final place unless repeated text is left out, which is only known when all shards are there.
     """
 
     folder: Path
@@ -128,14 +128,14 @@ class StagingFolder:
 
     @classmethod
     def of(cls, out: Path, *, in_place: bool) -> StagingFolder:
-        """The stage of a preparation into `out`."""
+        """The staging folder of a preparation into `out`."""
         work = out / WORK
         return cls(out, work) if in_place else cls(work / _ALL, work / _ALL)
 
 
 @dataclass(frozen=True)
 class MachineShard:
-    """Part `number` (from 1) of `of`: every `of`-th shard."""
+    """One machine's share of a corpus: part `number` (from 1) of `of`, which is every `of`-th shard."""
 
     number: int = 1
     of: int = 1
@@ -156,9 +156,9 @@ class MachineShard:
         return cls(int(match[1]), int(match[2]))
 
     def has(self, index: int) -> bool:
-        """Whether the shard with this number (from 0) belongs to it."""
+        """Whether the shard with this index (from 0) belongs to this part."""
         return index % self.of == self.number - 1
 
     def all(self) -> list[MachineShard]:
-        """All parts that this is one of."""
+        """All parts of the corpus."""
         return [MachineShard(number, self.of) for number in range(1, self.of + 1)]

@@ -1,9 +1,9 @@
-"""- which benchmark texts stand in the corpus.
+"""Which texts of benchmarks are in a corpus, as contamination of the evaluation.
 
-After Brown et al. 2020 (appendix C): thirteen words in a row that stand in one document, where the text has so many; a
-whole sentence of the corpus, where it has 8 to 12. Shorter texts are not judged, for they come back by chance.
+After Brown et al. 2020 (appendix C): a text overlaps where a document has thirteen of its consecutive words, or, with 8
+to 12 words, where it is a whole sentence of the corpus. Shorter texts are not judged, since they match by chance.
 """
-# n tokens, w words, g windows of thirteen words, t texts.
+# w words, g windows of thirteen words.
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bertkit.core.arrays import run_bounds
 from bertkit.core.console import progress
 from bertkit.core.errors import InputError
 from bertkit.data.corpus.hashing import run_hashes, window_hashes
@@ -30,7 +31,7 @@ from bertkit.text.vocabulary import WordEntries
 
 
 def benchmark_files(names: Sequence[str | Path]) -> list[Path]:
-    """Files of a format that is read, of folders (with their subfolders) and by name; sorted by folder."""
+    """The files by name, and of each folder (with its subfolders) those of a known format, sorted."""
     files: list[Path] = []
     for name in map(Path, names):
         if name.is_dir():
@@ -129,13 +130,13 @@ _SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class FileOverlap:
-    """A file's texts of at least eight words, and how many of them the corpus has."""
+    """How many texts of at least eight words a file has, and how many of them are in the corpus."""
 
     file: str
     texts: int
     overlapping: int
     examples: tuple[str, ...]
-    """The first that overlap."""
+    """The first texts that overlap."""
 
     @property
     def share(self) -> float:
@@ -144,7 +145,7 @@ class FileOverlap:
 
 
 def text_overlap(corpus: PreparedCorpus, files: Sequence[Path]) -> list[FileOverlap]:
-    """Compare the corpus with all texts of the files; memory holds 24 bytes a word of these."""
+    """Compare the corpus with all texts of the files; takes 24 bytes of memory for each of their words."""
     reader = _Reader(corpus)
     against = [(path, reader.keys(path)) for path in files]
     wanted = np.unique(np.concatenate([keys for _, (_, keys, _) in against]))
@@ -171,7 +172,7 @@ def _overlap(path: Path, texts: int, hits: NDArray[np.int64]) -> FileOverlap:
 
 @dataclass
 class _Reader:
-    """Keys of texts and of the corpus: hashes of windows and of whole short texts, as the tokenizer sees them."""
+    """Hashes, as keys, of the windows and of the short whole texts of files and of the corpus."""
 
     corpus: PreparedCorpus
     entries: WordEntries = field(init=False)
@@ -181,11 +182,11 @@ class _Reader:
         self._encoder = ChunkEncoder(self.corpus.tokenizer)
 
     def keys(self, path: Path) -> tuple[int, NDArray[np.uint64], NDArray[np.int64]]:
-        """How many texts are judged, their keys, and the number of the text that each key is of."""
+        """How many texts are judged, their keys, and for each key the number of its text."""
         keys, owners, judged, first = [np.empty(0, np.uint64)], [np.empty(0, np.int64)], 0, 0
         for texts in _portions(file_texts(path)):
             ids, lengths = self._encoder.encode_lines(texts)
-            words, text_words = self._words(ids, np.concatenate(([0], np.cumsum(lengths))))
+            words, text_words = self._words(ids, run_bounds(lengths))
             for some, owner in (_windows(words, text_words), _wholes(words, text_words)):
                 keys.append(some)
                 owners.append(first + owner)
@@ -194,7 +195,7 @@ class _Reader:
         return judged, np.concatenate(keys), np.concatenate(owners)
 
     def shard_keys(self, corpus: PreparedCorpus, shard: int) -> NDArray[np.uint64]:
-        """Windows in the documents, and sentences of 8 to 12 words."""
+        """Keys of a shard's windows and of its sentences of 8 to 12 words."""
         start, stop = corpus.shard_tokens[shard : shard + 2].tolist()
         first, last = np.searchsorted(corpus.sentence_tokens, [start, stop])
         sentences = corpus.sentence_tokens[first : last + 1] - start
@@ -206,13 +207,13 @@ class _Reader:
     def _words(
         self, ids: NDArray[np.unsignedinteger[Any]], bounds: NDArray[np.int64]
     ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-        """Hash the words (w,) of runs of tokens, and say at which word each run starts."""
+        """Hashes (w,) of the words of runs of tokens, and the first word of each run."""
         pieces, word_bounds, places = self.entries.words(ids)
         return run_hashes(pieces, word_bounds), np.searchsorted(places, bounds)
 
 
 def _windows(words: NDArray[np.uint64], bounds: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Windows (g,) that lie in one run, and the run of each."""
+    """Hashes (g,) of the windows within a run, and the run of each."""
     hashes = window_hashes(words, WINDOW_WORDS)
     run = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))[: len(hashes)]
     inside = np.arange(len(hashes)) + WINDOW_WORDS <= bounds[run + 1]
@@ -220,7 +221,7 @@ def _windows(words: NDArray[np.uint64], bounds: NDArray[np.int64]) -> tuple[NDAr
 
 
 def _wholes(words: NDArray[np.uint64], bounds: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Runs of 8 to 12 words, and their numbers."""
+    """Hashes of the runs of 8 to 12 words, and their numbers."""
     lengths = np.diff(bounds)
     chosen = np.flatnonzero((lengths >= SHORTEST_WORDS) & (lengths < WINDOW_WORDS))
     return run_hashes(words, bounds)[chosen], chosen

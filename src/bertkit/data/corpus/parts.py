@@ -25,7 +25,7 @@ _FOLDER = "part-{number}-of-{of}"
 
 @dataclass(frozen=True, kw_only=True)
 class PartRecord:
-    """A finished part: how many shards the whole text has, and what has to be the same in all parts."""
+    """A finished part, with what has to be the same in all parts of a corpus."""
 
     part: MachineShard
     shards: int
@@ -39,7 +39,7 @@ class PartRecord:
         return cls(part=MachineShard(**value.pop("part")), about=Description(**value.pop("about")), **value)
 
     def difference(self, other: PartRecord) -> str | None:
-        """What keeps the two from being parts of one corpus."""
+        """Why the two are not parts of one corpus, None if they are."""
         mine, theirs = self.about, other.about
         for what, same in (
             ("another tokenizer", mine.tokenizer_fingerprint == theirs.tokenizer_fingerprint),
@@ -59,10 +59,10 @@ def prepare_part(
     part: MachineShard,
     options: PrepareOptions | None = None,
 ) -> list[ShardRecord] | None:
-    """Write every `part.of`-th shard into `out`, on a disk that all machines share or copied together later.
+    """Write every `part.of`-th shard into `out`, a folder that all machines share or that is copied together later.
 
-    Every machine reads the whole text and tokenises its part. `merge_parts` finishes the folder; for one that is
-    finished there is nothing to do, and None is returned. What was done stays, whatever goes wrong.
+    Every machine reads the whole text and tokenises its part; `merge_parts` finishes the folder. Returns None where
+    the folder is finished already. Whatever is finished stays after an error.
     """
     options = options or PrepareOptions()
     out = Path(out)
@@ -94,7 +94,7 @@ def prepare_part(
 
 
 def merge_parts(out: str | Path, options: PrepareOptions | None = None) -> Manifest:
-    """Finish a folder in which all parts are, with the bytes that one machine would have written.
+    """Finish a folder that holds all parts, with the bytes that one machine would have written.
 
     Of the options only workers and engine matter here.
     """
@@ -125,7 +125,7 @@ def _folder(out: Path, part: MachineShard) -> Path:
 
 
 def _agreed(out: Path) -> PartRecord:
-    """The first part's record, when all parts are there and belong together."""
+    """The record of the first part; raises `InputError` unless all parts are there and match."""
     paths = sorted((out / WORK).glob(f"{_FOLDER.format(number='*', of='*')}/{_RECORD}"))
     records = sorted((PartRecord.read(path) for path in paths), key=lambda record: record.part.number)
     if not records:

@@ -1,4 +1,4 @@
-"""- prepare(): options, write, assemble."""
+"""A prepared corpus from raw text: tokenised into shards, deduplicated, recorded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bertkit.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What decides a corpus, for its manifest."""
+    """What a corpus was prepared from and how, for its manifest."""
 
     vocab_size: int
     tokenizer_fingerprint: str
@@ -37,7 +37,7 @@ class Description:
 def assemble(
     out: Path, stage: StagingFolder, records: Sequence[ShardRecord], about: Description, engine: Engine
 ) -> Manifest:
-    """Count what is repeated, leave out what `about.options` say, and write `manifest.json` into `out`."""
+    """Count what repeats, leave out what `about.options` say, and write `manifest.json` into `out`."""
     if not any(record.tokens for record in records):
         names = ", ".join(str(source["name"]) for source in about.sources)
         raise InputError(f"the corpus is empty: {names} holds no text in which the tokenizer finds a token")
@@ -61,7 +61,7 @@ def assemble(
 
 
 def _filter_tasks(out: Path, shards: ShardSet, left_out: Path) -> Iterator[FilterTask]:
-    """A task for each shard of which something stays; these get consecutive names."""
+    """A task for each shard that is not left out as a whole; the results are numbered consecutively."""
     index = first_line = 0
     for record in shards.records:
         flags = np.load(left_out, mmap_mode="r")[first_line : first_line + record.sentences]
@@ -91,8 +91,8 @@ def prepare(sources: Names, tokenizer: Tokenizer, out: str | Path, options: Prep
     """Tokenise files, folders, globs or hub data sets into the folder `out`.
 
     Shards are cut where the corpus decides, each written whole or not at all, `manifest.json` last. A call that was
-    killed goes on with the shards that are missing when it is made again; one that fails on the user's input leaves
-    nothing of its own. Memory does not grow with the corpus.
+    killed resumes with the missing shards when it is made again; one that raises `InputError` leaves nothing behind.
+    Memory does not grow with the corpus.
     """
     options = options or PrepareOptions()
     out = Path(out)
@@ -136,15 +136,15 @@ def describe(sources: Sequence[Source], tokenizer: Tokenizer, options: PrepareOp
 
 
 def corpus_fingerprint(sources: Sequence[Source], tokenizer: Tokenizer, options: PrepareOptions) -> str:
-    """What decides the shards; files count by path, size and time of change."""
+    """Hash of all that decides the shards; a file counts by path, size and time of change."""
     parts = [FORMAT, SHARD_BYTES, tokenizer.fingerprint, asdict(options.corpus), [source.state() for source in sources]]
-    # Nothing where nothing is left out, so that folders of older versions are known again.
+    # Only where something is left out, so that folders of older versions keep their fingerprint.
     parts += [options.duplicates.record()] if options.duplicates.any else []
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def warn_of_one_document(manifest: Manifest, out: Path) -> None:
-    """Say what a corpus of one document cannot do."""
+    """Warn that next-sentence prediction needs two documents."""
     if manifest.documents == 1:
         note(
             f"{out} holds one document, and next-sentence prediction needs two: put blank lines between documents, "

@@ -1,6 +1,5 @@
-"""- PreparedCorpus opened for reading; token counts and blocks."""
-# N tokens, S sentences, D documents; offsets count over all shards.
-# V vocabulary.
+"""A prepared corpus opened for reading: its tokens, views of some of its documents, counts of its entries."""
+# N tokens, S sentences, D documents, V vocabulary; offsets count over all shards.
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ from bertkit.text.tokenizer import Tokenizer
 
 
 def prepared_tokenizer(folder: Path, fingerprint: str) -> Tokenizer:
-    """Read it, and make sure that it is the one of that fingerprint."""
+    """The tokenizer of a prepared folder; raises `InputError` if its fingerprint is another."""
     tokenizer = Tokenizer.from_pretrained(folder / "tokenizer")
     if tokenizer.fingerprint != fingerprint:
         raise InputError(f"{folder / 'tokenizer'} was changed since the corpus was prepared: prepare it again")
@@ -30,7 +29,7 @@ def prepared_tokenizer(folder: Path, fingerprint: str) -> Tokenizer:
 
 
 _MAX_OPEN_SHARDS = 512
-"""A mapped file holds a file descriptor, of which a process usually has 1,024."""
+"""Each mapped file takes a file descriptor; a process usually has 1,024."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,7 +54,7 @@ class PreparedCorpus:
         folder = Path(folder)
         manifest = Manifest.read(folder)
         if (damage := manifest.damage(folder, verify)) is not None:
-            raise InputError(f"{damage}: run the same `bertkit prepare` again, which writes it anew")
+            raise InputError(f"{damage}: run the same `bertkit prepare` again, which writes it again")
         for shard in manifest.shards:
             if (error := record_error(folder, shard)) is not None:
                 raise changed_manifest(folder, error)
@@ -103,7 +102,7 @@ class PreparedCorpus:
         return prepared_tokenizer(self.folder, self.tokenizer_fingerprint)
 
     def describe(self) -> str:
-        """What there is, in a few words."""
+        """Its size in a few words."""
         return f"{counted(self.num_documents, 'document')}, {counted(self.num_tokens, 'token')}"
 
     def tokens(self, start: int, stop: int) -> NDArray[np.unsignedinteger[Any]]:
@@ -126,7 +125,7 @@ class PreparedCorpus:
         target: NDArray[np.int64],
         places: NDArray[np.int64],
     ) -> None:
-        """Copy many ranges, each within one document, to their places in `target`; all but `target` (n,)."""
+        """Copy many ranges, each within one document, to their places in `target`; all but `target` are (n,)."""
         shards = np.searchsorted(self.shard_tokens, starts, side="right") - 1
         arrays = {index: self._shard(index) for index in np.unique(shards).tolist()}
         columns = (shards, starts - self.shard_tokens[shards], lengths, places)
@@ -139,9 +138,9 @@ class PreparedCorpus:
         return _mapped(self.folder, name, record.files[name]["sha256"])
 
     def split(self, held_out_share: float, seed: int) -> tuple[PreparedCorpus, PreparedCorpus]:
-        """Cut into (the rest, about `held_out_share` of the documents), at random but the same for a seed.
+        """Cut into the rest and about `held_out_share` of the documents, drawn at random from `seed`.
 
-        Both parts get at least two documents where there are four, for next-sentence pairs need two. Of a single
+        Both parts get at least two documents where there are four, since next-sentence pairs need two. Of a single
         document the last sentences are held out.
         """
         if not 0 < held_out_share < 1:
@@ -168,9 +167,9 @@ class PreparedCorpus:
 
 @lru_cache(maxsize=_MAX_OPEN_SHARDS)
 def _mapped(folder: Path, name: str, checksum: str) -> NDArray[np.unsignedinteger[Any]]:
-    # The checksum is part of the key: a file written anew under the same name is another array.
+    # The checksum is part of the key: a file written again under the same name is another array.
     del checksum
-    # A plain view, for slicing an `np.memmap` costs ten times as much.
+    # A plain view, since slicing an `np.memmap` costs ten times as much.
     return np.asarray(np.load(folder / name, mmap_mode="r"))
 
 
@@ -186,9 +185,9 @@ _BLOCK = 1 << 21
 
 
 def token_blocks(corpus: PreparedCorpus, max_tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Blocks of the ids of this view's documents, in order; of more than `max_tokens`, blocks spread evenly."""
+    """Blocks of the ids of this view's documents, in order, or evenly spread ones where there are over `max_tokens`."""
     bounds = corpus.sentence_tokens[corpus.document_sentences]
-    # Documents that stand side by side are read together.
+    # Neighbouring documents are read together.
     gaps = np.flatnonzero(np.diff(corpus.documents) != 1) + 1
     starts, stops = bounds[corpus.documents], bounds[corpus.documents + 1]
     runs = zip(starts[np.concatenate(([0], gaps))], stops[np.concatenate((gaps, [len(stops)])) - 1], strict=True)
@@ -198,7 +197,7 @@ def token_blocks(corpus: PreparedCorpus, max_tokens: int) -> Iterator[NDArray[np
 
 
 def token_counts(corpus: PreparedCorpus, max_tokens: int = 1 << 27) -> NDArray[np.int64]:
-    """Counts (V,) over this view's documents, or over blocks spread evenly through more than `max_tokens`."""
+    """Counts (V,) over this view's documents, or over evenly spread blocks where there are over `max_tokens`."""
     counts = np.zeros(corpus.vocab_size, np.int64)
     for tokens in token_blocks(corpus, max_tokens):
         counts += np.bincount(tokens, minlength=corpus.vocab_size)

@@ -17,7 +17,7 @@ TOKENS, SENTENCES, DOCUMENTS = "tokens", "sentences", "documents"
 
 
 def shard_name(index: int) -> str:
-    """Name of the shard with this number."""
+    """Name of the shard with this index."""
     return f"shard-{index:05d}"
 
 
@@ -52,7 +52,7 @@ def write_shard(
 
 
 def record_error(folder: Path, record: ShardRecord) -> str | None:
-    """What the record of a shard says otherwise than its files, None if nothing."""
+    """Where the record of a shard contradicts its files, None if nowhere."""
     counts = {TOKENS: record.tokens, SENTENCES: record.sentences, DOCUMENTS: record.documents}
     if missing := {shard_file(record.name, part) for part in counts} - record.files.keys():
         return f"{record.name} lacks the file {min(missing)}"

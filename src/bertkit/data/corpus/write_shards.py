@@ -1,4 +1,4 @@
-"""- what a worker does: text to shards."""
+"""Text to shards: what is cut into tasks, and what a worker does with one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bertkit.text.bulk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
 
 _PORTION_BYTES = 1 << 21
-"""Text that is worth a call of the encoder."""
+"""Text of one call of the encoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,16 +39,16 @@ class ShardTask:
     tokenizer_folder: Path
     tokenizer_fingerprint: str
     near: bool
-    """Whether documents that resemble others are looked for."""
+    """Whether near-duplicate documents are looked for."""
 
 
 def record_path(work: Path, name: str) -> Path:
-    """Where the record of a finished shard lies."""
+    """Path of the record of a finished shard."""
     return work / f"{name}.json"
 
 
-def run_task(task: ShardTask) -> ShardRecord:
-    """Write what there is not yet from an earlier, killed run."""
+def write_task_shard(task: ShardTask) -> ShardRecord:
+    """Write a shard and its hashes, or what an earlier, killed run did not write of them."""
     record = finished_shard(task.folder, task.work, task.name)
     if record is None:
         record = _write(task)
@@ -87,7 +87,7 @@ def _write(task: ShardTask) -> ShardRecord:
 
 
 def _portions(pieces: Sequence[CorpusPiece]) -> Iterator[SentenceLines]:
-    """The sentences of pieces, small ones together."""
+    """The sentences of pieces, small pieces joined."""
     held: list[SentenceLines] = []
     size = 0
     for piece in pieces:
@@ -102,7 +102,7 @@ def _portions(pieces: Sequence[CorpusPiece]) -> Iterator[SentenceLines]:
 
 @lru_cache(maxsize=1)
 def _encoder(folder: Path, fingerprint: str) -> tuple[ChunkEncoder, type[np.unsignedinteger[Any]]]:
-    """Encoder of this process, which remembers from shard to shard what it has encoded, and the type of its ids."""
+    """The encoder of this process, which keeps encoded chunks from shard to shard, and the type of its ids."""
     tokenizer = Tokenizer.from_pretrained(folder)
     assert tokenizer.fingerprint == fingerprint
     return ChunkEncoder(tokenizer), token_dtype(tokenizer.vocab_size)
@@ -110,12 +110,12 @@ def _encoder(folder: Path, fingerprint: str) -> tuple[ChunkEncoder, type[np.unsi
 
 SHARD_BYTES = 1 << 23
 _PIECES = 2
-"""How many pieces a shard is read in: so much it may be larger, at most."""
+"""How many pieces a shard is read in; it may be larger by one piece."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenShards:
-    """The records of a part's shards, of how many there are in all, and the SHA-256 of the whole text."""
+    """The records of a part's shards, the number of all parts' shards, and the SHA-256 of the whole text."""
 
     records: list[ShardRecord]
     total: int
@@ -133,7 +133,7 @@ def write_shards(
     engine: Engine,
     part: MachineShard,
 ) -> WrittenShards:
-    """Read all text and write what `stage` lacks of the part's shards, and the tokenizer for those who make them."""
+    """Read all text, write the part's shards that `stage` lacks, and the tokenizer that the workers use."""
     with atomic_folder(tokenizer_folder) as folder:
         tokenizer.save_pretrained(folder)
     stage.work.mkdir(parents=True, exist_ok=True)
@@ -144,7 +144,7 @@ def write_shards(
         nonlocal total
         for chunk in _of_shard_size(pieces):
             index, total = total, total + 1
-            if part.of > 1:  # a part of one needs not be compared with others
+            if part.of > 1:  # a single part is not compared with others
                 for piece in chunk:
                     digest.update(piece.content)
             if part.has(index):
@@ -162,7 +162,7 @@ def write_shards(
         pieces = read_pieces(
             sources, reading, bar.advance, piece_bytes=SHARD_BYTES // _PIECES, as_spans=engine.is_local
         )
-        records = list(engine.map(run_task, tasks(pieces)))
+        records = list(engine.map(write_task_shard, tasks(pieces)))
     return WrittenShards(records=records, total=total, text_sha256=digest.hexdigest())
 
 

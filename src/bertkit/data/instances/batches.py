@@ -19,7 +19,7 @@ from bertkit.core.batch import PackedBatch
 class PretrainingBatch:
     """Masked sequences with their answers.
 
-    `masked_positions` int64 (M,) index the T tokens, ascending; `masked_labels` int64 (M,) are the ids that stood
+    `masked_positions` int64 (M,) index the T tokens, ascending; `masked_labels` int64 (M,) are the ids that were
     there; `next_sentence_labels` int64 (B,) are 0 where the second segment follows the first and 1 where it is
     random, None without next-sentence prediction.
     """
@@ -74,7 +74,7 @@ class PretrainingBatch:
 
 
 class InstanceSource(Protocol):
-    """Masked sequences of every epoch, by number."""
+    """Where the masked sequences of every epoch come from."""
 
     def count(self, epoch: int) -> int:
         """How many there are in an epoch."""
@@ -85,7 +85,7 @@ class InstanceSource(Protocol):
     ) -> list[PretrainingBatch]:
         """Turn instances `rows` (B,) of an epoch into micro-batches, longest sequences first.
 
-        `numbers` (B,) key what is drawn anew for a sequence wherever it stands in the epoch. A sequence longer than
+        `numbers` (B,) key what is drawn for a sequence, whichever batch it is in. A sequence longer than
         `micro_batch_tokens` is alone in its batch.
         """
         ...
@@ -93,7 +93,7 @@ class InstanceSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MaskedSequences:
-    """Sequences end to end.
+    """Masked sequences end to end, as arrays.
 
     `input_ids` and `token_type_ids` (T,), `lengths` (B,), `masked_positions` (M,) in the T tokens, ascending,
     `masked_labels` (M,), `next_sentence_labels` (B,) or None.

@@ -1,6 +1,5 @@
-"""- DrawnInstances and FullSentences."""
-# T tokens, B sequences.
-# I instances, P pieces (sentences, or parts of one that is too long), R ranges of tokens, T tokens, B sequences.
+"""Instances that every epoch draws again from a prepared corpus: pairs, single segments, full sentences."""
+# T tokens, B sequences, I instances, R ranges of tokens, P pieces (sentences, or parts of one that is too long).
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ from bertkit.text.sequences import SequenceLayout
 class DrawnInstances:
     """Gathers the tokens of an epoch's instances, adds [CLS] and [SEP], and masks.
 
-    Masks depend on (seed, purpose, epoch) and a sequence's number, not on the sequences beside it.
+    Masks depend on (seed, purpose, epoch) and a sequence's number, not on the other sequences of its batch.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ _SPECIAL = 2
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Plan:
-    """Token ranges of every instance, one for each document in it.
+    """Token ranges of every instance, one for each of its documents.
 
     `first_range` (I+1,) says which are an instance's, `lengths` (I,) how long it is with its special tokens. A range
     (R,) has `length` tokens from `start` on in the corpus.
@@ -106,9 +105,9 @@ class _Plan:
 
 
 class FullSentences:
-    """Each epoch lays the documents end to end in a new order and cuts before the sentence that would be too much.
+    """Each epoch lays the documents end to end in a new order and cuts before the sentence that does not fit.
 
-    Where a document ends inside a sequence stands one more [SEP]. Masks depend on (seed, epoch) and a sequence's
+    A document that ends inside a sequence is followed by one more [SEP]. Masks depend on (seed, epoch) and a sequence's
     number.
     """
 
@@ -184,7 +183,10 @@ class FullSentences:
 
 
 def _cut(lengths: NDArray[np.int64], separators: NDArray[np.int64], most: int) -> list[int]:
-    """The first piece of every instance, of as many as `most` tokens hold; a separator needs one, but not in front."""
+    """The first piece of every instance, which takes as many as fit into `most` tokens.
+
+    A separator counts as a token unless its piece is the first.
+    """
     ends = run_bounds(lengths + separators)
     following = np.searchsorted(ends, ends[:-1] + separators + most, side="right") - 1
     following = np.maximum(following, np.arange(1, len(lengths) + 1)).tolist()

@@ -1,5 +1,5 @@
-"""- FixedInstances opened; open_prepared."""
-# I instances, N tokens of all instances, T tokens and B sequences of a step.
+"""Fixed instances opened for reading, and a prepared folder of either kind."""
+# T tokens and B sequences of a step, N tokens of all instances.
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from bertkit.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FixedInstances:
-    """Instances with their masks, the same in every epoch, numbered in the order of the original's stream."""
+    """Instances with their masks, the same in every epoch, in the order of create_pretraining_data.py."""
 
     folder: Path
     manifest: InstanceManifest
@@ -48,11 +48,11 @@ class FixedInstances:
         folder = Path(folder)
         manifest = InstanceManifest.read(folder)
         if (damage := manifest.damage(folder, verify)) is not None:
-            raise InputError(f"{damage}: run the same `bertkit prepare` again, which writes it anew")
+            raise InputError(f"{damage}: run the same `bertkit prepare` again, which writes it again")
         parts = array_types(manifest.vocab_size)
         if missing := {instance_file(part) for part in parts} - manifest.files.keys():
             raise changed_manifest(folder, f"it lacks the file {min(missing)}")
-        # Plain views, for slicing an `np.memmap` costs ten times as much.
+        # Plain views, since slicing an `np.memmap` costs ten times as much.
         arrays = {part: np.asarray(np.load(folder / instance_file(part), mmap_mode="r")) for part in parts}
         for name, part in (("instances", ORDER), ("tokens", IDS), ("predictions", POSITIONS)):
             found, recorded = len(arrays[part]), getattr(manifest, name)
@@ -76,11 +76,11 @@ class FixedInstances:
         return prepared_tokenizer(self.folder, self.tokenizer_fingerprint)
 
     def describe(self) -> str:
-        """What there is, in a few words."""
+        """Its size in a few words."""
         return f"{counted(self.manifest.instances, 'fixed instance')}, {counted(self.manifest.tokens, 'token')}"
 
     def count(self, epoch: int) -> int:
-        """As many in every epoch."""
+        """The same number in every epoch."""
         del epoch
         return self.manifest.instances
 

@@ -1,4 +1,4 @@
-"""- fixed instances written and recorded."""
+"""Fixed instances as google-research/bert makes them: written by `prepare --static`, and their record."""
 # I instances, N tokens of all instances, M predictions of all instances.
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def array_types(vocab_size: int) -> dict[str, type[np.generic]]:
         SEGMENTS: np.uint8,  # (N,)
         STARTS: np.int64,  # (I+1,) where each instance starts in the tokens, and the end of the last
         POSITIONS: np.uint16,  # (M,) counted from the instance's start, ascending
-        LABELS: token_dtype(vocab_size),  # (M,) what stood there
+        LABELS: token_dtype(vocab_size),  # (M,) the original ids
         PREDICTION_STARTS: np.int64,  # (I+1,) where each instance starts in the predictions, and the end of the last
         RANDOM: np.uint8,  # (I,) 1 where the second segment is random
         ORDER: np.int64,  # (I,) which instance comes first, second, ...
@@ -55,7 +55,7 @@ def array_types(vocab_size: int) -> dict[str, type[np.generic]]:
 
 @contextmanager
 def new_instance_arrays(folder: Path, vocab_size: int) -> Iterator[dict[str, NpyAppender]]:
-    """Arrays to append to, whose files appear in `folder` when the context ends well."""
+    """Arrays to append to; their files appear in `folder` when the context ends without an error."""
     with ExitStack() as stack:
         arrays = {}
         for part, dtype in array_types(vocab_size).items():
@@ -67,7 +67,7 @@ def new_instance_arrays(folder: Path, vocab_size: int) -> Iterator[dict[str, Npy
 
 
 def append_instances(arrays: Mapping[str, NpyAppender], instances: Sequence[StaticInstance]) -> None:
-    """Append instances in the order of their making."""
+    """Append instances in the order in which they were made."""
     lengths = np.array([len(instance.input_ids) for instance in instances])
     first_segments = np.array([instance.first_segment for instance in instances])
     predictions = np.array([len(instance.positions) for instance in instances])
@@ -131,8 +131,8 @@ def prepare_static(
     """Tokenise files, folders, globs or hub data sets and write their instances into the folder `out`.
 
     Same documents, vocabulary and seed give the instances of create_pretraining_data.py, in its order and with its
-    masks. Tokenising uses `options.workers`; the instances come from one random stream, so from one process. Memory
-    holds a document and the instances' order, not the corpus.
+    masks. Tokenising uses `options.workers`; the instances come from one random stream, and so from one process.
+    Memory holds a document and the instances' order, not the corpus.
     """
     options, static = options or PrepareOptions(), static or StaticOptions()
     out = Path(out)

@@ -1,7 +1,7 @@
-"""- the stream of create_pretraining_data.py, draw by draw.
+"""The instances of google-research/bert's create_pretraining_data.py, draw by draw.
 
-The original draws everything from one `random.Random` of Python 3, so what is drawn, in which order and even the
-draws whose outcome does not matter are part of the procedure: same documents, vocabulary and seed, same instances.
+The original draws everything from one `random.Random` of Python 3, so the order of the draws, and even those
+without effect, are part of the procedure: same documents, vocabulary and seed, same instances.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class StaticInstance:
     positions: list[int]
     """Places that were masked, ascending."""
     labels: list[int]
-    """What stood there."""
+    """The ids that were there."""
     is_random: bool
 
 
@@ -56,7 +56,7 @@ class StaticStream:
         self._documents = list(range(corpus.num_documents))
 
     def documents(self) -> Iterator[list[StaticInstance]]:
-        """Instances of one document after another, in the order of their making; iterate once, to the end."""
+        """Instances of one document after another, in the order in which they are made; iterate once, to the end."""
         self._random.shuffle(self._documents)
         for _ in range(self._options.dupe_factor):
             for place in range(len(self._documents)):
@@ -69,7 +69,7 @@ class StaticStream:
         return np.array(numbers)
 
     def _pairs(self, place: int) -> Iterator[_Pair]:
-        """Cut the document at this place of the shuffled order; what is drawn between two pairs belongs between."""
+        """Cut the document at this place of the shuffled order; draws between two pairs happen between the yields."""
         draw = self._random
         target = self._max_num_tokens
         if draw.random() < self._options.short_seq_prob:

@@ -1,4 +1,4 @@
-"""- order of batches (seed, step), phases, prefetch, held-out pass."""
+"""Batches of a run: a pure function of seed and step, in phases, prefetched; and those of an evaluation."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from bertkit.data.instances.stages import BatchPhase
 
 T = TypeVar("T")
 
-AHEAD = 3
-"""Steps whose batches are being made while one is taken."""
+PREFETCHED_STEPS = 3
+"""Steps whose batches are made while another is used."""
 
 
 def prefetch(make: Callable[[int], T], start: int, stop: int | None = None) -> Generator[T, None, None]:
-    """What `make` gives for every step from `start` on, made in a background thread a few steps ahead."""
+    """What `make` returns for every step from `start` on, made in a background thread a few steps ahead."""
     steps = iter(range(start, stop)) if stop is not None else count(start)
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
         ahead: deque[Future[T]] = deque()
         try:
-            ahead.extend(pool.submit(make, step) for step in islice(steps, AHEAD))
+            ahead.extend(pool.submit(make, step) for step in islice(steps, PREFETCHED_STEPS))
             while ahead:
                 batch = ahead.popleft().result()
                 ahead.extend(pool.submit(make, step) for step in islice(steps, 1))
@@ -39,11 +39,11 @@ def prefetch(make: Callable[[int], T], start: int, stop: int | None = None) -> G
 
 
 class PretrainingLoader:
-    """Every step's batch, from any step on at once.
+    """The batch of every step, from any step on.
 
-    Each epoch has as many steps as the instances of epoch 0 fill: an epoch that drew more leaves the surplus out
-    after shuffling, one that drew fewer (or a source of less than one batch) starts its order again. Process `rank` of
-    `size` gets its share of every batch; all shares together do not depend on `size`.
+    Each epoch has as many steps as the instances of epoch 0 fill: an epoch that drew more drops the surplus after
+    shuffling, one that drew fewer (or a source of less than one batch) repeats its order. Process `rank` of `size` gets
+    its share of every batch; all shares together do not depend on `size`.
     """
 
     def __init__(
@@ -103,18 +103,17 @@ class PretrainingLoader:
         return current[1]
 
 
-class StagedLoader:
-    """Every step's batch, a pure function of the seed, the step and the steps with which the stages start.
+class PhasedLoader:
+    """The batch of every step, a pure function of the seed, the step and the steps at which the phases start.
 
-    `sources` are the instances by sequence length. `starts` are the first steps of the stages after the first; more
-    may be appended as a run goes on, for steps that have not been made yet. Stages of one length go through the same
-    epochs.
+    `sources` are the instances by sequence length. `starts` are the first steps of the phases after the first; more
+    may be appended during a run, for steps that have not been made yet. Phases of one length share their epochs.
     """
 
     def __init__(
         self,
         sources: Mapping[int, InstanceSource],
-        stages: Sequence[BatchPhase],
+        phases: Sequence[BatchPhase],
         starts: Sequence[int],
         *,
         micro_batch_tokens: int,
@@ -123,15 +122,15 @@ class StagedLoader:
         size: int = 1,
         pin_memory: bool = False,
     ) -> None:
-        sizes = [stage.batch_size for stage in stages]
+        sizes = [phase.batch_size for phase in phases]
         for name, sequences in (("batch_size", max(sizes)), ("ramp_from", min(sizes))):
             if sequences < size:
                 raise InputError(f"{name} {sequences} leaves some of {size} processes without a sequence: raise it")
-        self._stages, self._starts, self._pin_memory = stages, starts, pin_memory
+        self._phases, self._starts, self._pin_memory = phases, starts, pin_memory
         self._loaders = {
             length: PretrainingLoader(
                 source,
-                batch_size=max(stage.batch_size for stage in stages if stage.seq_length == length),
+                batch_size=max(phase.batch_size for phase in phases if phase.seq_length == length),
                 micro_batch_tokens=micro_batch_tokens,
                 seed=seed,
                 rank=rank,
@@ -144,13 +143,13 @@ class StagedLoader:
         """Micro-batches of one step (counted from 0)."""
         index = bisect_right(self._starts, step)
         bounds = [0, *self._starts[:index], step]
-        stage = self._stages[index]
+        phase = self._phases[index]
         before = sum(
             (bounds[place + 1] - bounds[place]) * earlier.batch_size
-            for place, earlier in enumerate(self._stages[: index + 1])
-            if earlier.seq_length == stage.seq_length
+            for place, earlier in enumerate(self._phases[: index + 1])
+            if earlier.seq_length == phase.seq_length
         )
-        batches = self._loaders[stage.seq_length].take(before, stage.batch_size)
+        batches = self._loaders[phase.seq_length].take(before, phase.batch_size)
         return [batch.pin_memory() for batch in batches] if self._pin_memory else batches
 
     def batches(self, start_step: int, stop_step: int | None = None) -> Generator[list[PretrainingBatch], None, None]:
@@ -158,16 +157,16 @@ class StagedLoader:
         return prefetch(self.batch, start_step, stop_step)
 
     def epochs(self, steps: int) -> float:
-        """How often `steps` go through the text."""
+        """How many epochs `steps` are."""
         bounds = [0, *(min(start, steps) for start in self._starts), steps]
         return sum(
-            (bounds[place + 1] - bounds[place]) * stage.batch_size / self._loaders[stage.seq_length].source_sequences
-            for place, stage in enumerate(self._stages[: len(bounds) - 1])
+            (bounds[place + 1] - bounds[place]) * phase.batch_size / self._loaders[phase.seq_length].source_sequences
+            for place, phase in enumerate(self._phases[: len(bounds) - 1])
         )
 
 
 _SORTED_TOGETHER = 1024
-"""Sequences that are sorted by length and masked at a time."""
+"""Sequences sorted by length and masked at a time."""
 
 
 def evaluation_batches(

@@ -1,4 +1,4 @@
-"""Which tokens are hidden for masked-LM training, drawn anew for every sequence."""
+"""Which tokens are hidden for masked-LM training, drawn for every sequence of every epoch."""
 # T tokens, B sequences, C candidates (tokens that may be masked), M masked positions, W words.
 
 from __future__ import annotations
@@ -8,32 +8,33 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bertkit.core.arrays import run_positions, run_starts
 from bertkit.core.randomness import derive_key, uniforms
 from bertkit.data.instances.options import MaskingOptions
 from bertkit.text.tokenizer import Tokenizer
 
 _PLACE_BITS = 14
-"""Bits of a token's place in its sequence."""
+"""Bits of a token's position in its sequence."""
 
 _DRAW_BITS = 64 - _PLACE_BITS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MaskingVocabulary:
-    """What masking has to know of the vocabulary; `continuation` bool (V,) marks the '##' pieces."""
+    """What masking needs of the vocabulary; `continuation` bool (V,) marks the '##' pieces."""
 
     mask_token_id: int
     continuation: NDArray[np.bool_]
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> MaskingVocabulary:
-        """Take it from a tokenizer."""
+        """That of a tokenizer."""
         return cls(mask_token_id=tokenizer.mask_token_id, continuation=tokenizer.continuation_mask())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MaskedTokens:
-    """`input_ids` int64 (T,) after masking; `positions` (M,), ascending, and `labels` (M,), what stood there."""
+    """`input_ids` int64 (T,) after masking; `positions` (M,), ascending, and `labels` (M,), the ids before."""
 
     input_ids: NDArray[np.int64]
     positions: NDArray[np.int64]
@@ -52,12 +53,12 @@ def mask_tokens(
 ) -> MaskedTokens:
     """Mask packed sequences: `input_ids` and `is_special` (T,), `lengths` (B,).
 
-    Draws depend on `key` and a sequence's entry of `numbers` (B,), not on the sequences beside it.
+    Draws depend on `key` and a sequence's entry of `numbers` (B,), not on the other sequences.
     """
     assert np.max(lengths, initial=0) <= 1 << _PLACE_BITS
     limit = np.inf if options.max_predictions is None else options.max_predictions
     wanted = np.minimum(np.maximum(np.rint(options.select_rate * lengths), 1), limit).astype(np.int64)  # (B,)
-    starts = np.cumsum(lengths) - lengths
+    starts = run_starts(lengths)
     candidates = np.flatnonzero(~is_special)  # (C,)
     sequence = np.repeat(np.arange(len(lengths)), lengths)[candidates]
     counters = (numbers[sequence] << _PLACE_BITS | (candidates - starts[sequence])).astype(np.uint64)
@@ -83,7 +84,7 @@ def _choose_tokens(
 ) -> NDArray[np.int64]:
     """Indices into the candidates, ascending: `wanted` (B,) of each sequence, or all where there are fewer."""
     counts = np.bincount(sequence, minlength=len(wanted))
-    starts = np.cumsum(counts) - counts
+    starts = run_starts(counts)
     order = _random_order(sequence, counts, uniforms(key, counters))  # (B, most candidates of a sequence)
     chosen = np.zeros(len(sequence), bool)
     taken = np.arange(order.shape[1]) < np.minimum(wanted, counts)[:, None]
@@ -109,7 +110,7 @@ def _choose_words(
     sizes = np.diff(word_starts, append=len(candidates))
     word_sequence = sequence[word_starts]
     counts = np.bincount(word_sequence, minlength=len(wanted))
-    starts = np.cumsum(counts) - counts
+    starts = run_starts(counts)
     order = _random_order(word_sequence, counts, uniforms(key, counters[word_starts]))  # (B, most words of a sequence)
 
     left = wanted.copy()
@@ -130,9 +131,9 @@ def _random_order(
 ) -> NDArray[np.int64]:
     """Items (n,), `counts` (B,) of them in each sequence, in the order of their draws (n,).
 
-    Returns (B, max(counts)): the items' places in their sequence, least draw first; what follows the last is void.
+    Returns (B, max(counts)): the items' places in their sequence, smallest draw first; what follows the last is void.
     """
-    place = np.arange(len(sequence)) - np.repeat(np.cumsum(counts) - counts, counts)
+    place = run_positions(0, counts)
     keys = np.full((len(counts), np.max(counts, initial=0)), np.iinfo(np.uint64).max)
     keys[sequence, place] = (draws * 2.0**_DRAW_BITS).astype(np.uint64) << _PLACE_BITS | place.astype(np.uint64)
     keys.sort(axis=1)  # NumPy sorts many short rows of plain numbers ten times faster than one long row of indices

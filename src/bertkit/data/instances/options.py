@@ -76,17 +76,17 @@ class StageOptions:
     """How a run grows; by default it does not."""
 
     ramp_from: int | None = None
-    """Sequences of the first updates; doubled until there are as many as the batch size asks for. Without effect
-    unless below the batch size."""
+    """Sequences of the first updates; doubled until there are as many as the batch size asks for. No effect
+    unless it is below the batch size."""
 
     ramp_share: float = 0.3
-    """Share of the run over which they grow: of its steps, or of its time where that is what it is given."""
+    """Share of the run over which they grow: of its steps, or of its time where it has a time budget."""
 
     long_seq_length: int | None = None
-    """Longest sequence of the run's last part, in place of the sequence length."""
+    """Longest sequence of the run's last phase, in place of the sequence length."""
 
     long_share: float = 0.1
-    """Share of the steps of that part."""
+    """Share of the steps of that phase."""
 
     def __post_init__(self) -> None:
         for name in ("ramp_share", "long_share"):
@@ -104,7 +104,7 @@ class StaticOptions:
     """Longest sequence in tokens, special ones counted."""
 
     dupe_factor: int = 10
-    """Times that every document is cut and masked anew."""
+    """How often every document is cut and masked."""
 
     short_seq_prob: float = 0.1
     """Share of the documents whose sequences aim at a random shorter length."""
@@ -119,7 +119,7 @@ class StaticOptions:
     """Choose all pieces of a word or none."""
 
     random_seed: int = 12345
-    """Seed of the one stream that every draw comes from."""
+    """Seed of the random stream that every draw comes from."""
 
     def __post_init__(self) -> None:
         if self.dupe_factor < 1:

@@ -1,12 +1,9 @@
-"""- options, draws, pairs, single segments: where the sequences of an epoch lie.
+"""Where the sequences of an epoch are in the corpus, drawn from (seed, epoch): pairs and single segments.
 
 All documents advance in lockstep: round k draws the k-th instance of every document that still has sentences, so
 that a corpus takes as many NumPy steps as its longest document has instances.
 """
-# n draws.
-# I instances.
-# I instances, D documents of the view, S sentences.
-# I instances, D documents of the view.
+# I instances, D documents of the view, S sentences, n draws.
 
 from __future__ import annotations
 
@@ -63,7 +60,7 @@ class InstanceDraws:
 class InstancePlan:
     """Segments A and B of every instance as token ranges of the corpus, all arrays (I,).
 
-    Neighbouring sentences are neighbours in the shards, so a segment is one range. `b_length` is 0 where there is no
+    Consecutive sentences are consecutive in the shards, so a segment is one range. `b_length` is 0 where there is no
     second segment; `is_random` says that B comes from another document.
     """
 
@@ -207,7 +204,7 @@ def plan_segments(
 
 
 def check_documents(corpus: PreparedCorpus, options: InstanceOptions) -> None:
-    """Raise `InputError` where a corpus has fewer documents than its instances need."""
+    """Raise `InputError` where a corpus has too few documents."""
     if corpus.num_documents == 0:
         raise InputError(f"{corpus.folder} holds no documents: add text")
     if options.next_sentence and corpus.num_documents < 2:
@@ -218,7 +215,7 @@ def check_documents(corpus: PreparedCorpus, options: InstanceOptions) -> None:
 
 
 def plan_epoch(corpus: PreparedCorpus, options: InstanceOptions, seed: int, epoch: int) -> InstancePlan:
-    """Draw the instances of one epoch: a pure function of the corpus' sentence lengths and the arguments."""
+    """Draw the instances of one epoch: a pure function of the corpus's sentence lengths and the arguments."""
     check_documents(corpus, options)
     plan = plan_pairs if options.next_sentence else plan_segments
     return plan(

@@ -1,4 +1,4 @@
-"""Runs whose batches, or sequences, grow on their way."""
+"""Phases of a run: batches and sequences that grow. Without torch, for the options of the command line."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from bertkit.data.instances.options import StageOptions
 
 @dataclass(frozen=True, kw_only=True)
 class BatchPhase:
-    """A part of a run, until the next one starts."""
+    """A part of a run, until the next phase starts."""
 
     start: float
-    """Share of the run that is over by then."""
+    """Share of the run after which it starts."""
     batch_size: int
     """Sequences an update."""
     seq_length: int
@@ -21,7 +21,7 @@ class BatchPhase:
 
 
 def plan_stages(options: StageOptions, *, batch_size: int, seq_length: int, by_time: bool) -> list[BatchPhase]:
-    """The stages in their order; of a run `by_time` the shares are those of its time, tokens taking equally long."""
+    """The phases in order; in a run `by_time` shares are those of its time, where all tokens take equally long."""
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
     first = batch_size if options.ramp_from is None else options.ramp_from

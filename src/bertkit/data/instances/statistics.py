@@ -1,4 +1,4 @@
-"""What a prepared corpus is made of, in figures."""
+"""Statistics of a prepared corpus."""
 # V vocabulary, N tokens, S sentences, D documents, I instances.
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BATCH = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Lengths:
-    """How long things are: mean, quantiles, and how many there are `below` each power of two and at it or above."""
+    """Distribution of lengths: mean, quantiles, and counts by powers of two."""
 
     mean: float
     median: float
@@ -59,19 +59,19 @@ class SequenceFigures:
     seq_length: int
     instances: int
     next_sentence: bool
-    """Whether they are pairs: a corpus of one document has none."""
+    """Whether they are pairs, which a corpus of one document does not have."""
     random_share: float
     """Share of pairs whose second segment is random."""
     mean_tokens: float
     padding: float
-    """Share of [PAD] where all sequences are padded to the full length, as others do it."""
+    """Share of [PAD] if all sequences were padded to the full length."""
     batch_padding: float
-    """The same where a random batch of 32 is padded to its longest."""
+    """The same if random batches of 32 were padded to their longest sequence."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusFigures:
-    """All that `bertkit doctor` says of a corpus."""
+    """All that `bertkit doctor` reports of a corpus."""
 
     documents: int
     sentences: int
@@ -80,7 +80,7 @@ class CorpusFigures:
     entries_used: int
     words: int
     fertility: float
-    """Pieces a word; marks of punctuation are no words."""
+    """Pieces a word; punctuation marks are not words."""
     pieces_of_words: tuple[int, ...]
     """Words of one piece, of two, ..., of twelve or more."""
     unknown_share: float
@@ -88,13 +88,13 @@ class CorpusFigures:
     unknown_sentences: float
     """Share of the sentences with at least one."""
     unigram_entropy: float
-    """Entropy of the tokens in nats: the masked-LM loss of a model that knows frequencies and nothing else."""
+    """Entropy of the tokens in nats: the masked-LM loss of a model that only knows frequencies."""
     most_frequent: tuple[tuple[str, float], ...]
     """Entries and their shares; the first is the accuracy of always guessing it."""
     frequencies: tuple[int, ...]
     """Counts of the entries at ranks 1, 2, 4, 8, ..."""
     duplicates: Duplicates
-    """What is repeated in the folder; `dropped_` is what `prepare` left out."""
+    """What repeats in the folder; the `dropped_` counts are what `prepare` left out."""
     sentence_tokens: Lengths
     document_sentences: Lengths
     document_tokens: Lengths
@@ -142,7 +142,7 @@ def corpus_figures(corpus: PreparedCorpus, seq_lengths: Sequence[int] = (128, 51
 
 
 def _duplicates(corpus: PreparedCorpus) -> Duplicates:
-    """Count anew: what an older version prepared has no counts, and what stays is not what was read."""
+    """Count again: older folders have no counts, and those of `prepare` are of the text before filtering."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         shards = ShardSet(folder=corpus.folder, work=work, records=corpus.manifest.shards)
@@ -150,14 +150,14 @@ def _duplicates(corpus: PreparedCorpus) -> Duplicates:
             write_shard_hashes(corpus.folder, work, record.name, near=False)
         with process_engine(1) as engine:
             found = find_duplicates(shards, DuplicateOptions(), work / "left-out.npy", engine)
-    said = corpus.manifest.duplicates
-    if said is None:
+    recorded = corpus.manifest.duplicates
+    if recorded is None:
         return found
     return replace(
         found,
-        dropped_documents=said.dropped_documents,
-        dropped_sentences=said.dropped_sentences,
-        dropped_tokens=said.dropped_tokens,
+        dropped_documents=recorded.dropped_documents,
+        dropped_sentences=recorded.dropped_sentences,
+        dropped_tokens=recorded.dropped_tokens,
     )
 
 
