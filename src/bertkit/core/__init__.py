@@ -1,1 +1,16 @@
-"""Devices, seeding, atomic files, console: what every floor stands on."""
+"""What every other room stands on: files, devices, processes, randomness, packed batches; imports nothing of bertkit.
+
+Other rooms import:
+
+- `errors`: `BertkitError`, `InputError`, `ResourceError`, `MemoryLimitError`, `RankError`, `DivergedError`
+- `files`: `atomic_path`, `atomic_folder`, `exclusive`, `remove_leftovers`, `full_disk_named`, `read_json`,
+  `write_json`, `sha256`; `records`: `from_json`
+- `console`: `note`, `progress`, `ProgressBar`, `counted`, `format_duration`, `parse_duration`
+- `machine`: `Precision`, `Launch`, `available_memory`, `tune_allocator`
+- `randomness`: `derive_key`, `generator`, `uniforms`, `mix64`, `GAMMA`
+- `arrays`: `run_starts`, `run_bounds`, `run_positions`, `NpyAppender`
+- `workers`: `EngineOptions`, `Engine`, `process_engine`, `CallProcesses`
+- with torch: `batch` (`PackedBatch`, `pack`, `token_budget_batches`, `side_by_side`), `devices` (`default_device`,
+  `token_budget`, `resolve_precision`, `autocast`, `seed_torch`, `full_memory_named`, `peak_memory`,
+  `describe_machine`), `distributed` (`ProcessGroup`, `joined`)
+"""

@@ -1,1 +1,1 @@
-"""Corpora, prepared shards, instances, masks and batches."""
+"""From files to batches, in three rooms: readers, corpus and instances."""
