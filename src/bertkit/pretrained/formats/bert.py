@@ -3,7 +3,6 @@
 from bertkit.pretrained.formats.name_table import ModelFormat, NameTable
 
 BERT = ModelFormat(
-    model_type="bert",
     class_prefix="Bert",
     names=NameTable(
         rows=(

@@ -4,7 +4,6 @@ from bertkit.model.bert import DistilBertConfig
 from bertkit.pretrained.formats.name_table import ModelFormat, NameTable
 
 DISTILBERT = ModelFormat(
-    model_type="distilbert",
     class_prefix="DistilBert",
     config_type=DistilBertConfig,
     names=NameTable(

@@ -55,7 +55,6 @@ def _with(*rows: tuple[str, str]) -> NameTable:
 
 
 ELECTRA = _ElectraFormat(
-    model_type="electra",
     class_prefix="Electra",
     config_type=ElectraConfig,
     names=_NAMES,

@@ -50,7 +50,6 @@ def _layer_pattern(description: Mapping[str, Any]) -> dict[str, int]:
 
 
 MODERNBERT = _ModernBertFormat(
-    model_type="modernbert",
     class_prefix="ModernBert",
     config_type=ModernBertConfig,
     names=NameTable(

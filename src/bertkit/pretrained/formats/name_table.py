@@ -109,7 +109,6 @@ WITH_POOLER_OF_THEIR_OWN = (SEQUENCE_CLASSIFICATION, MULTIPLE_CHOICE)
 class ModelFormat:
     """Tensor names, class names and the keys of `config.json`; our own names for classes are BERT's."""
 
-    model_type: str
     class_prefix: str
     names: NameTable
     config_type: type[BertConfig] = BertConfig
@@ -155,7 +154,7 @@ class ModelFormat:
             key = theirs.get(each.name, each.name)
             if description.get(key) is not None:
                 values[each.name] = description[key]
-        return self.config_type(**(values | {"model_type": self.model_type, **self.fixed}))
+        return self.config_type(**(values | {"model_type": self.config_type.model_type, **self.fixed}))
 
     def describe_config(self, config: BertConfig) -> dict[str, Any]:
         """The keys of `config.json`."""

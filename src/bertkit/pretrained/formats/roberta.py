@@ -28,7 +28,6 @@ _SPELLINGS = (
 _UNUSED = r"embeddings\.(position_ids|token_type_ids)$"
 
 ROBERTA = ModelFormat(
-    model_type="roberta",
     class_prefix="Roberta",
     names=NameTable(rows=(*_MASKED_LM, *_OTHERS, (r"^bert\.", "roberta.")), spellings=_SPELLINGS, unused=_UNUSED),
     config_type=RobertaConfig,

@@ -6,4 +6,4 @@ from bertkit.pretrained.formats.electra import ELECTRA
 from bertkit.pretrained.formats.modernbert import MODERNBERT
 from bertkit.pretrained.formats.roberta import ROBERTA
 
-FORMATS = {each.model_type: each for each in (BERT, DISTILBERT, ROBERTA, MODERNBERT, ELECTRA)}
+FORMATS = {each.config_type.model_type: each for each in (BERT, DISTILBERT, ROBERTA, MODERNBERT, ELECTRA)}
