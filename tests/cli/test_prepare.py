@@ -26,7 +26,7 @@ def test_parts_are_prepared_and_merged(tmp_path: Path, command: list[str], capsy
     assert run(["prepare", "--merge", "--out", out]) == 0
     printed = capsys.readouterr().out
     assert "12 documents, 24 sentences" in printed
-    assert "12 documents stood before" in printed
+    assert "12 documents repeat earlier text" in printed
     assert "12 documents, 24 sentences and" in printed
 
 

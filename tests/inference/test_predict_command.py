@@ -170,7 +170,7 @@ def test_texts_that_are_cut_are_counted(classifier: Path, capsys):
     ("name", "content", "arguments", "words"),
     [
         ("in.csv", "text\nthe\n", ["--id", "key"], "has no column 'key'"),
-        ("in.txt", "the\n", ["--id", "key"], "has a text a line and no columns: leave --id out"),
+        ("in.txt", "the\n", ["--id", "key"], "has one text per line and no columns: leave --id out"),
         ("in.jsonl", '{"text": 3}\n', [], "holds 3 and no text"),
         ("in.csv", "", [], "column"),
         ("in.txt", "", [], "has no text"),

@@ -14,7 +14,7 @@ def convert(
     to: Literal["huggingface", "tensorflow"] = "huggingface",
     pooling: Literal["mean", "cls"] | None = None,
 ) -> None:
-    """Write a model in another format; what was taken and left is said in a line.
+    """Write a model in another format, and print which weights were taken and which were not.
 
     Parameters
     ----------
@@ -24,9 +24,9 @@ def convert(
     target
         New folder.
     to
-        huggingface is config.json and model.safetensors; tensorflow is what google-research/bert reads.
+        huggingface: config.json and model.safetensors; tensorflow: what google-research/bert reads.
     pooling
-        Let sentence-transformers and `bertkit embed` make vectors in this way; as the source says unless given.
+        How sentence-transformers and `bertkit embed` make vectors with it; unless given, as the source says.
     """
     from bertkit.inference.convert import convert as convert_folder
 

@@ -24,7 +24,7 @@ def doctor(
     html: Path | None = None,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
-    """Say what a prepared corpus holds and what is wrong with it, or what a model is made of.
+    """Describe a prepared corpus and what is wrong with it, or count the parameters of a model.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ def doctor(
         In place of DATA: a preset (tiny, mini, small, medium, base, large), a model folder, a config.json, or a hub
         name, to count the parameters part by part.
     against
-        Folders or files of benchmarks (text, TSV, CSV, JSON, CoNLL columns): which of their texts has the corpus?
+        Folders or files of benchmarks (text, TSV, CSV, JSON, CoNLL columns): count their texts that are in the corpus.
     html
-        Write a page with plots.
+        HTML page with plots to write.
     json_output
         Print the figures as JSON.
     """

@@ -1,4 +1,4 @@
-"""- embed, features."""
+"""`bertkit embed` and `bertkit features`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def embed(
     max_length: int | None = None,
     precision: Precision = "float32",
 ) -> None:
-    """Turn texts into vectors, a row a text in their order.
+    """Turn texts into vectors, one per text, in their order.
 
-    A call that was stopped goes on when the same command is given again.
+    To resume a call that was stopped, give the same command again.
 
     Parameters
     ----------
@@ -35,17 +35,17 @@ def embed(
     texts
         Texts to embed.
     output
-        .npy for the array alone, .parquet for columns id (from 1), text and embedding.
+        .npy for the array alone; .parquet for columns id (from 1), text and embedding.
     pooling
-        Mean of all tokens, the hidden state of [CLS], or the pooler's output; the folder's own unless given.
+        Mean of all tokens, the hidden state of [CLS], or the pooler's output; unless given, the folder's own setting.
     layer
-        Layer to take, 0 being the embeddings and -1 the last.
+        Layer to take: 0 is the embeddings, -1 the last layer.
     normalize
-        Whether vectors get length 1; the folder's own setting unless given.
+        Scale vectors to length 1; unless given, the folder's own setting.
     max_length
-        Tokens that a text is cut to, special ones counted; the folder's own unless given.
+        Tokens that a text is cut to, with special tokens; unless given, the folder's own setting.
     precision
-        bf16 is faster where the processor has it; auto takes it there.
+        bf16 is faster where the device supports it; auto uses it there.
     """
     rows = TextRows(texts, source)
 
@@ -64,7 +64,7 @@ def embed(
 
 
 _LISTED = Parameter(allow_leading_hyphen=True)
-"""A list by commas may begin with a minus."""
+"""The first of the listed numbers may be negative."""
 
 
 def features(
@@ -82,7 +82,7 @@ def features(
 ) -> None:
     """Write the hidden states of an encoder's layers as features of texts or of their tokens.
 
-    A call that was stopped goes on when the same command is given again.
+    To resume a call that was stopped, give the same command again.
 
     Parameters
     ----------
@@ -93,19 +93,20 @@ def features(
     output
         .npy for the array, with NAME.ids.jsonl beside it; .parquet for columns id, text and embedding.
     layers
-        Layers by commas: numbers from 0, the embeddings, or back from -1, the last; embeddings, last, all (from 1 on).
-        The last four unless given, or all of a model that has fewer.
+        Layers, separated by commas: numbers from 0 (the embeddings) up or from -1 (the last layer) down, or the words
+        embeddings, last, all (but the embeddings). Unless given, the last four, or all of a model that has fewer.
     combine
-        What becomes of several layers: end to end, their sum, their mean, or a sum with --weights.
+        How to combine several layers: end to end, their sum, their mean, or a sum weighted by --weights.
     weights
-        A number a layer, by commas.
+        A number per layer, separated by commas.
     pooling
-        Mean of all tokens, the hidden state of [CLS], or every token's own: then .npy has a row a token, with
-        NAME.offsets.npy and NAME.bounds.npy beside it, and .parquet lists with columns tokens and offsets.
+        Mean of all tokens, the hidden state of [CLS], or the hidden states of all tokens: then .npy has one row per
+        token, with NAME.offsets.npy and NAME.bounds.npy beside it, and .parquet has lists, with columns tokens and
+        offsets.
     max_length
-        Tokens that a text is cut to, special ones counted; the folder's own unless given.
+        Tokens that a text is cut to, with special tokens; unless given, the folder's own setting.
     precision
-        bf16 is faster where the processor has it; auto takes it there.
+        bf16 is faster where the device supports it; auto uses it there.
     """
     numbers = None if weights is None else _numbers(weights)
     rows = TextRows(texts, source)
@@ -130,7 +131,7 @@ def features(
     written = write_features(loaded, rows, output, plan, share_read=rows.share_read)
     for warning in written.warnings:
         note(warning)
-    per = ", one a token" if plan.is_per_token else ""
+    per = ", one per token" if plan.is_per_token else ""
     print(f"features of {written.texts:,} texts, {written.width} wide{per}: {output}")
 
 
@@ -139,5 +140,5 @@ def _numbers(listed: str) -> list[float]:
         return [float(number) for number in listed.split(",")]
     except ValueError:
         raise InputError(
-            f"weights {listed!r} are no numbers: give one a layer, by commas, such as 0.5,0.3,0.2"
+            f"weights {listed!r} are no numbers: give one per layer, separated by commas, such as 0.5,0.3,0.2"
         ) from None

@@ -43,10 +43,10 @@ def evaluate(
     micro_batch_tokens
         Tokens that go through the model at once.
     precision
-        auto is bf16 where the device multiplies it in hardware.
+        auto is bf16 where the device supports it in hardware, else float32.
     report
-        Page to write: what the model gets right and wrong, how far its probabilities are to be trusted, where to put
-        a threshold.
+        HTML page to write: what the model gets right and wrong, how reliable its probabilities are, and which threshold
+        to use.
     json_output
         Print the figures as JSON.
     """

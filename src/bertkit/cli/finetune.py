@@ -38,12 +38,12 @@ def finetune(
     model
         Model folder or hub name to start from.
     out
-        Run folder: config.yaml, results.json, report.html, model/, and a folder a seed.
+        Run folder: config.yaml, results.json, report.html, model/, and one folder per seed.
     kind
-        What your own files are for; classification unless given.
+        What your own tables are for; classification unless given.
     metrics
-        What to measure, the first one choosing the weights. Every kind has its own; an unknown name is answered with
-        them.
+        What to measure; the first one chooses the weights. Every kind has its own, which the error for an unknown name
+        lists.
     grid
         paper tries batches of 16 and 32, rates of 5e-5, 4e-5, 3e-5 and 2e-5, and 2, 3 and 4 epochs, and keeps the best
         by dev, with five seeds where the training set is small.

@@ -1,4 +1,4 @@
-"""- glue, glue-submission."""
+"""`bertkit glue` and `bertkit glue-submission`."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def glue(
 ) -> None:
     """Fine-tune a model on every task of GLUE and show the results beside the paper's.
 
-    Tasks whose files are not there are left out by name. MNLI's model is measured on the diagnostic set, too. A run
-    that was stopped goes on when the same command is given again. `bertkit glue-submission` makes the
-    leaderboard's zip of the models.
+    Tasks whose files are missing are left out, and named. MNLI's model is measured on the diagnostic set, too. To
+    resume a run that was stopped, give the same command again. `bertkit glue-submission` then makes the leaderboard's
+    zip file.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def glue(
         Folder with CoLA/, SST-2/, MRPC/, STS-B/, QQP/, MNLI/, QNLI/, RTE/ and WNLI/, each in its official layout; with
         AX/diagnostic-full.tsv for the diagnostic set.
     out
-        Run folder: results.json, results.md, and a run folder a task.
+        Run folder: results.json, results.md, and one run folder per task.
     tasks
         Only these, by name.
     encoding_errors
@@ -49,7 +49,7 @@ def glue(
         paper tries batches of 16 and 32, rates of 5e-5, 4e-5, 3e-5 and 2e-5, and 2, 3 and 4 epochs for each task, and
         gives the best setting five seeds where the training set is small.
     resume
-        --resume insists that every task has a run to go on with, --no-resume starts over.
+        --resume insists that every task has a run to resume, --no-resume starts over.
     json_output
         Print the results as JSON.
     """
@@ -77,8 +77,8 @@ def glue(
 def glue_submission(runs: Path, /, *, data: Path, out: Path, encoding_errors: EncodingErrors = "strict") -> None:
     """Write the zip file that the GLUE leaderboard takes, from models and the official test files.
 
-    The leaderboard refuses a zip that lacks one of its eleven files. Tasks without a model or a test file are filled
-    with their largest class; each of them is named.
+    The leaderboard refuses a zip file that lacks one of its eleven files. For tasks without a model or a test file the
+    largest class is predicted; each of them is named.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ class InputOptions:
     Parameters
     ----------
     input
-        Texts, one a line; - is standard input, which is also read when no text is given. With --text a table.
+        Texts, one per line; with --text a table. - is standard input, which is also read when no text is given.
     text
         Column of the text in a table (CSV, TSV, JSONL, Parquet, hub data set).
     encoding_errors
@@ -48,7 +48,7 @@ class TextRowOptions(InputOptions):
     Parameters
     ----------
     id
-        Column of the texts' ids in a table, words or whole numbers; unless given texts are numbered from 1.
+        Column of the texts' ids in a table, words or whole numbers; unless given, texts are numbered from 1.
     """
 
     id: str | None = None
@@ -76,13 +76,13 @@ def read_text_chunks(
     chunks = _chunks(iter(texts))
     first = next(chunks, None)
     if first is None:
-        raise InputError(f"{options.input or 'standard input'} has no text: give one text a line")
+        raise InputError(f"{options.input or 'standard input'} has no text: give one text per line")
     return chain([first], chunks)
 
 
 def _numbered_lines(options: InputOptions, bytes_seen: BytesSeen) -> Iterator[tuple[int, str]]:
     if options.input is None and sys.stdin.isatty():
-        raise InputError("no text: give TEXT, --input FILE, or texts on standard input, one a line")
+        raise InputError("no text: give TEXT, --input FILE, or texts on standard input, one per line")
     if options.input in (None, "-"):
         paths = [Path(_STANDARD_INPUT)]
     else:

@@ -28,9 +28,9 @@ class LabelledOptions:
     """Your own CSV, TSV, JSONL or Parquet file, or hub data set; SQuAD's JSON; for tags also column files like
     CoNLL's."""
     dev: str | None = None
-    """The same to choose the best weights by; without one a share of the training examples is held out."""
+    """The same, to choose the best weights by; unless given, a share of the training examples is held out."""
     test: str | None = None
-    """The same to measure the chosen weights on."""
+    """The same, to measure the chosen weights on."""
     table: Annotated[TableOptions, Parameter(name="*")] = field(default_factory=TableOptions)
 
     def read(self, kind: str | None, options: TaskOptions, metrics: tuple[str, ...] | None = None) -> TaskData:

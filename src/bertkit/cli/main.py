@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
 from cyclopts import App, ArgumentCollection, CycloptsError, Parameter
@@ -18,6 +18,10 @@ from bertkit import __version__
 from bertkit.core.errors import BertkitError, InputError, RankError, ResourceError
 from bertkit.core.machine import Launch
 from bertkit.recipes.presets import recipe_file
+
+if TYPE_CHECKING:
+    from cyclopts.help import HelpPanel
+    from rich.console import Console, ConsoleOptions
 
 USER_ERROR, INTERRUPTED = InputError.exit_code, 130
 
@@ -40,17 +44,42 @@ _COMMANDS = {  # name: (file in cli/, summary)
     "doctor": ("doctor", "Check a prepared corpus, or count a model's parameters."),
 }
 _IN_MANY_PROCESSES = "pretrain"
+_CONFIG_HELP = "YAML file with more options, one per line, such as `seeds: 5`; options given here come first."
 
 
-def build_app() -> App:
-    """The application with every command registered by name and loaded on use."""
+def build_app(command: str | None = None) -> App:
+    """The application. Commands are loaded on use; only the given `command` is loaded for its full help."""
     app = App(
-        name="bertkit", help="BERT from raw text to a working model.", version=__version__, help_format="plaintext"
+        name="bertkit",
+        help="BERT from raw text to a working model.",
+        version=__version__,
+        help_format="plaintext",
+        help_formatter=_Help(),
     )
     for name, (module, summary) in _COMMANDS.items():
-        app.command(f"bertkit.cli.{module}:{name.replace('-', '_')}", name=name, help=summary)
+        help_of_it = None if name == command else summary
+        app.command(f"bertkit.cli.{module}:{name.replace('-', '_')}", name=name, help=help_of_it)
     app.meta.default(_with_config(app))
     return app
+
+
+class _Help:
+    """Help without the line breaks of the source in its descriptions; what prints it is loaded when it is asked for."""
+
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+        from cyclopts.help import DefaultFormatter
+        from rich.text import Text
+
+        entries = [
+            entry.copy(description=Text(" ".join(entry.description.primary_renderable.plain.split())))
+            for entry in panel.entries
+        ]
+        DefaultFormatter()(console, options, panel.copy(entries=entries))
+
+    def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
+        from cyclopts.help import DefaultFormatter
+
+        DefaultFormatter().render_usage(console, options, usage)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -66,14 +95,16 @@ def run(arguments: list[str]) -> int:
             raise InputError(
                 f"only `bertkit {_IN_MANY_PROCESSES}` runs in several processes: start this command without torchrun"
             )
-        start, bound, _ = build_app().meta.parse_args(arguments, exit_on_error=False, print_error=False)
+        start, bound, _ = build_app(next(iter(arguments), None)).meta.parse_args(
+            arguments, exit_on_error=False, print_error=False
+        )
         start(*bound.args, **bound.kwargs)
     except (BertkitError, CycloptsError) as error:
         return _ended_by(error, launch)
     except MemoryError:
         return _ended_by(ResourceError("the memory of this machine is full: use smaller sizes or less text"), launch)
     except BrokenPipeError:
-        # The reader has gone (`| head`): nothing more can be said, not even by the interpreter's last flush.
+        # The reader has gone (`| head`): nothing can be written any more, not even by the interpreter's last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -90,9 +121,7 @@ def run(arguments: list[str]) -> int:
 def _with_config(app: App) -> Callable[..., Any]:
     def start(
         *arguments: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-        config: Annotated[
-            ExistingFile | None, Parameter(help="YAML file of options, one a line, by their names.")
-        ] = None,
+        config: Annotated[ExistingFile | None, Parameter(help=_CONFIG_HELP)] = None,
     ) -> Any:
         app.config = (_recipe,) if config is None else (_ConfigFile(config, use_commands_as_keys=False), _recipe)
         command, bound, not_parsed = app.parse_args(arguments, exit_on_error=False, print_error=False)

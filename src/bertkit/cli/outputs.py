@@ -90,7 +90,7 @@ class Lines(PredictionWriter):
 
 
 class Highlighted(PredictionWriter):
-    """For people: what is said in colour, and where it stands in the text."""
+    """For people: the prediction in colour, and where in the text it is."""
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(file)

@@ -41,11 +41,11 @@ class TaskInputOptions(InputOptions):
     Parameters
     ----------
     input
-        Texts, one a line (.txt), or a table (CSV, TSV, JSONL, Parquet, hub data set) with the columns of fine-tuning
-        unless others are named; also SQuAD's JSON and CoNLL's columns. - is standard input, which is also read when
-        no text is given, and has a text a line.
+        Texts, one per line (.txt), or a table (CSV, TSV, JSONL, Parquet, hub data set) with the columns of fine-tuning
+        unless others are named; also SQuAD's JSON and CoNLL's columns. - is standard input, with one text per line,
+        which is also read when no text is given.
     pair
-        Every line is a pair of texts, separated by a tab.
+        Every line is two texts, separated by a tab.
     text_pair
         Column of the second text in a table.
     choices
@@ -75,24 +75,24 @@ def predict(
 ) -> None:
     """Apply a fine-tuned model to texts: labels, scores, answers, choices or entities, with their probabilities.
 
-    On a terminal answers and entities are highlighted in their texts; elsewhere a line holds what is said, its
-    probability and the text, between tabs.
+    On a terminal answers and entities are highlighted in their texts; elsewhere each line holds the prediction, its
+    probability and the text, separated by tabs.
 
     Parameters
     ----------
     model
         Folder that `bertkit finetune` wrote, a fine-tuned model of Hugging Face's, or a hub name.
     texts
-        Texts; with --pair each a pair separated by a tab. For questions: question, tab, text that may answer it;
-        for multiple choice: question and choices, separated by tabs.
+        Texts; with --pair each is two texts, separated by a tab. For questions: the question and the text that may
+        answer it, separated by a tab; for multiple choice: the question and the choices, separated by tabs.
     output
-        File in place of the terminal: .jsonl with every probability and place, .csv or .tsv with a column each.
+        File to write: .jsonl with all probabilities and positions, or .csv or .tsv with one column each.
     max_length
-        Tokens that a text is cut to, special ones counted; unless given the length of fine-tuning.
+        Tokens that a text is cut to, with special tokens; unless given, the length of fine-tuning.
     precision
-        bf16 is faster where the processor has it; auto takes it there.
+        bf16 is faster where the device supports it; auto uses it there.
     json_output
-        Print a JSON object a line, with every probability and place; a file's suffix says what is in it.
+        Print a JSON object per line, with all probabilities and positions.
     """
     if output is not None and output.suffix not in _FILES:
         raise InputError(f"{output} must end in {', '.join(_FILES)}: the suffix chooses the format")
@@ -155,7 +155,7 @@ def fill_mask(
     precision: Precision = "float32",
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
-    """Fill in every [MASK] of the texts with the likeliest entries of the vocabulary.
+    """Fill in every [MASK] with the most probable entries of the vocabulary.
 
     Parameters
     ----------
@@ -166,9 +166,9 @@ def fill_mask(
     top_k
         Entries for each [MASK].
     precision
-        bf16 is faster where the processor has it; auto takes it there.
+        bf16 is faster where the device supports it; auto uses it there.
     json_output
-        Print a JSON object a line.
+        Print a JSON object per line.
     """
     chunks = read_text_chunks(texts, source)
 
@@ -233,7 +233,7 @@ def _parts(task: Task[Any], texts: Sequence[str], options: TaskInputOptions, byt
         return _whole(task, options.input, options.encoding_errors)
     if not isinstance(source, HubDataset) and (source.format == "text" or options.pair):
         if named:
-            raise InputError(f"{options.input} has a text a line and no columns: leave {named[0]} out")
+            raise InputError(f"{options.input} has one text per line and no columns: leave {named[0]} out")
         return _lines(task, texts, options, bytes_seen)
     return _tables(task, options, bytes_seen)
 
@@ -284,4 +284,4 @@ class _Warnings:
         from bertkit.core.console import note
 
         if self._count > _MOST_WARNINGS:
-            note(f"and {self._count - _MOST_WARNINGS:,} warnings more of later parts of the input")
+            note(f"and {self._count - _MOST_WARNINGS:,} more warnings about later parts of the input")

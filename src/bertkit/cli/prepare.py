@@ -1,4 +1,4 @@
-"""- prepare, vocab."""
+"""`bertkit prepare` and `bertkit vocab`."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def prepare(
     out
         Folder for the shards and manifest.json.
     workers
-        Processes that tokenise; one a processor unless given.
+        Processes that tokenise; unless given, one per CPU core.
     overwrite
-        Replace what was prepared in OUT from another corpus or with other options.
+        Replace what is in OUT and was prepared from another corpus or with other options.
     shard
-        Do one machine's part, such as 2/4, of the same command on four machines.
+        Prepare one machine's part, such as 2/4: give the same command on four machines, each with its part.
     merge
-        Finish OUT, in which all parts are: no corpus and no tokenizer are needed.
+        Finish OUT, which holds all parts; needs neither corpus nor tokenizer.
     static
-        Write masked training sequences, fixed once for all, in place of text to draw from: the stream of
-        google-research/bert's create_pretraining_data.py.
+        Write training sequences that are masked once and stay the same in every epoch, as google-research/bert's
+        create_pretraining_data.py does, instead of text from which each epoch draws new ones.
     """
     from bertkit.data.corpus.output_folder import MachineShard
     from bertkit.data.corpus.parts import merge_parts, prepare_part
@@ -106,7 +106,9 @@ def _say(manifest: Manifest, out: Path) -> None:
     if found is None:
         return
     near = "" if found.near_documents is None else f", {counted(found.near_documents, 'document')} like an earlier one"
-    print(f"{counted(found.sentences, 'sentence')} and {counted(found.documents, 'document')} stood before{near}")
+    print(
+        f"{counted(found.sentences, 'sentence')} and {counted(found.documents, 'document')} repeat earlier text{near}"
+    )
     if found.dropped_sentences:
         print(
             f"left out: {counted(found.dropped_documents, 'document')}, "
@@ -133,15 +135,15 @@ def vocab(
     out
         Folder for tokenizer.json, tokenizer_config.json and vocab.txt; those of an older tokenizer are replaced.
     size
-        Entries, special tokens counted.
+        Number of entries, with special tokens.
     cased
         Keep case and accents.
     min_frequency
-        Least number of times that a merged piece occurs.
+        How often a piece must occur to become an entry.
     limit_alphabet
-        Most characters that stand in the vocabulary by themselves.
+        How many single characters become entries at most.
     follow
-        Whose tokenizer decides in the rare cases where two differ: Hugging Face's, or google-research/bert's.
+        Which tokenizer to follow in the rare cases where they differ: Hugging Face's or google-research/bert's.
     """
     from bertkit.data.corpus.train_tokenizer import train_tokenizer
 

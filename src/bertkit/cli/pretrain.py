@@ -27,24 +27,25 @@ class PretrainingChoices:
     """Options of the command line and of files, by the same names; each is documented where help prints it."""
 
     recipe: RecipeName | None = None
-    """Options that belong together, as in a --config file; yours and those of a --config file come first. bert: the
-    paper. roberta: no next sentences, full sequences. budget: most quality for little time. modern: ModernBERT."""
+    """A set of options that belong together; options that you give, here or in a --config file, come first. bert: the
+    paper's. roberta: no next-sentence prediction, full sequences. budget: most quality in little time. modern:
+    ModernBERT's."""
     steps: int | None = None
-    """Updates of the weights."""
+    """Number of updates."""
     budget: str | None = None
-    """Time for the run in place of steps: 30m, 1h30m, 2d. The learning rate ends with it."""
+    """Time for the run, such as 30m, 1h30m or 2d, instead of --steps; the learning rate falls until it is over."""
     architecture: Architecture = "bert"
     """bert: the paper's. modern: ModernBERT's, with rotary positions, local attention and gated layers."""
     batch_size: int = 256
-    """Sequences an update."""
+    """Sequences per update."""
     nsp: bool = True
-    """Learn next-sentence prediction too; needs at least two documents."""
+    """Train next-sentence prediction too; needs at least two documents."""
     nsp_weight: float = 1.0
-    """Weight of the next-sentence loss; 0.1 where batches are small, or its noise drowns the masked LM."""
+    """Weight of the next-sentence loss; with small batches use 0.1, since its gradient is noisy."""
     seq_length: int = 128
-    """Longest sequence in tokens, special ones counted."""
+    """Tokens of the longest sequence, with special tokens."""
     short_seq_prob: float = 0.1
-    """Share of the documents whose sequences aim at a random shorter length."""
+    """Share of the documents that are cut into sequences of a random shorter length."""
     full_sentences: bool = False
     """Fill every sequence to its length, across documents."""
     stages: Annotated[StageOptions, FLAT] = field(default_factory=StageOptions)
@@ -55,34 +56,34 @@ class PretrainingChoices:
     attention_dropout: float | None = None
     """Dropout of attention probabilities, in place of the preset's 0.1."""
     max_position_embeddings: int | None = None
-    """Positions that the model knows, in place of the preset's 512."""
+    """Positions of the model, in place of the preset's 512."""
     initializer_range: float | None = None
-    """Deviation of the random weights, in place of the preset's 0.02; small models on little text learn sooner with
-    0.05."""
+    """Standard deviation of the random initial weights, in place of the preset's 0.02; small models on little text
+    learn faster with 0.05."""
     initial_weights: InitialWeights = "paper"
-    """paper: all at random. informed: word embeddings start from what stands beside each word in the corpus, heads at
-    the neighbouring tokens, the output at the frequencies of words; short runs learn many times more."""
+    """paper: all random. informed: word embeddings start from the words' neighbours in the corpus, attention heads at
+    the neighbouring tokens, and the output bias at the words' frequencies; short runs learn much more."""
     initial_model: Path | None = None
-    """Model folder to go on from, with its sizes and its vocabulary."""
-    held_out: tuple[Path, ...] = ()
-    """Prepared corpora to evaluate on; without any, a share of the documents is held out."""
+    """Model folder to continue from, with its sizes and its vocabulary."""
+    held_out: tuple[Path, ...] | None = None
+    """Prepared corpora to evaluate on; unless given, a share of the documents is held out."""
     held_out_share: float = 0.005
-    """That share."""
+    """Share of the documents that is held out where no --held-out is given."""
     evaluation_sequences: int = 1024
     """Sequences of each held-out corpus in one evaluation, masked as in the paper."""
     micro_batch_tokens: int | None = None
-    """Tokens that go through the model at once: memory against speed. 4096 on a processor, 65536 on a GPU unless
-    given."""
+    """Tokens that go through the model at once; more are faster and take more memory. Unless given, 4096 on a CPU and
+    65536 on a GPU."""
     activation_checkpointing: bool = False
-    """Compute activations twice rather than keep them: far less memory, a third more time."""
+    """Compute activations again in the backward pass: much less memory, a third more time."""
     compile: bool = False
-    """Fuse each layer's element-wise work by torch.compile: for GPUs; processors gain nothing from it."""
+    """Fuse the element-wise operations of each layer by torch.compile; helps on GPUs, not on CPUs."""
     spike_deviations: float | None = 6.0
-    """Leave out steps whose loss or gradient norm is over the usual by so many standard deviations."""
+    """Skip steps whose loss or gradient norm is this many standard deviations above the mean of recent steps."""
     seed: int = 0
-    """Decides every random draw."""
+    """Seed of all random draws."""
     precision: Precision = "auto"
-    """auto is bf16 where the device multiplies it in hardware."""
+    """auto is bf16 where the device supports it in hardware, else float32."""
     log_every: int = 20
     """Steps between two log lines."""
     evaluate_every: int = 500
@@ -90,9 +91,9 @@ class PretrainingChoices:
     checkpoint_every: int = 500
     """Steps between two checkpoints."""
     keep_checkpoints: int = 2
-    """Newest checkpoints to keep."""
+    """How many of the newest checkpoints to keep."""
     parallel: Parallel = "ddp"
-    """Under torchrun. ddp: the model whole in every process. fsdp: each holds a share, for models that do not fit."""
+    """With torchrun. ddp: every process holds the whole model. fsdp: each holds a share, for models that do not fit."""
 
     def options(self, size: Size) -> PretrainOptions:
         """What the recipe takes; raises `InputError` where choices do not fit together."""
@@ -116,7 +117,7 @@ def pretrain(
 ) -> None:
     """Pre-train a BERT on a prepared corpus: masked LM and next-sentence prediction.
 
-    A run that was stopped goes on when the same command is given again. The model is OUT/model in the end.
+    To resume a run that was stopped, give the same command again. At the end the model is in OUT/model.
 
     Parameters
     ----------
@@ -127,11 +128,11 @@ def pretrain(
     preset
         Size of the model.
     profile
-        Record some early steps: OUT/profile/table.txt, and trace.json for ui.perfetto.dev.
+        Profile some early steps: OUT/profile/table.txt, and trace.json for ui.perfetto.dev.
     resume
-        --resume insists that there is a run to go on with, --no-resume starts over.
+        --resume insists that there is a run to resume, --no-resume starts over.
     dry_run
-        Print the plan and stop.
+        Print model, data, memory, time and all options, and stop.
     """
     options = choices.options(preset)
 
@@ -162,22 +163,22 @@ def plan(
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     typed: Annotated[Sequence[str], Parameter(parse=False)] = (),
 ) -> None:
-    """Foretell a pre-training run of some time: size, batch, tokens, steps, loss, memory, energy and money.
+    """Estimate what pre-training in a given time comes to: size, batch, tokens, steps, loss, memory, energy and price.
 
-    Runs some passes of every size that comes into question, a few seconds each. The other options are those of
-    `bertkit pretrain`, whose command it prints.
+    Runs a few passes of every size in question, some seconds each. Takes the options of `bertkit pretrain`, and prints
+    that command.
 
     Parameters
     ----------
     data
         Folder that `bertkit prepare` wrote.
     preset
-        Size of the model; auto chooses it, and the batch with it.
+        Size of the model; auto chooses size and batch.
     json_output
         Print the figures as JSON.
     """
     if choices.budget is None:
-        raise InputError("a plan is for some time: give --budget, such as 30m")
+        raise InputError("a plan needs a time: give --budget, such as 30m")
     options = choices.options("tiny" if preset == "auto" else preset)
     from bertkit.recipes.estimate import plan_run
 

@@ -13,13 +13,11 @@ from bertkit.studies.features.plan import FeatureStudyOptions
 from bertkit.tasks.options import Context, TaskOptions
 
 FLAT = Parameter(name="*")
-_STUDIES = {"features": "Find out which layers of an encoder are good features."}
-
 study = App(name="study", help_format="plaintext")
-for _name, _summary in _STUDIES.items():
-    study.command(f"bertkit.cli.studies:study_{_name}", name=_name, help=_summary)
+"""Compare methods by experiment."""
 
 
+@study.command(name="features")
 def study_features(
     model: str,
     /,
@@ -44,9 +42,9 @@ def study_features(
     out
         Run folder: results.json, report.html, features/.
     kind
-        What your own files are for; classification unless given.
+        What your own tables are for; classification unless given.
     context
-        Of tags: whether the encoder reads a sentence alone or with its document, as in the paper.
+        For tags: whether the encoder reads a sentence alone, or with its document as in the paper.
     resume
         --resume insists that there is a run to resume, --no-resume starts over.
     json_output
@@ -71,17 +69,17 @@ def demo(
     out: Path = Path("runs/demo"),
     quick: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Run the whole path on the documentation that every Python carries, offline, and write a report.
+    """Run all steps, from raw text to predictions, on the documentation that comes with Python, and write a report.
 
-    About eight minutes on two CPU cores. To resume a run that
-    was stopped, give the same command again.
+    Takes about eight minutes on two CPU cores and needs no network. To resume a run that was stopped, give the same
+    command again.
 
     Parameters
     ----------
     out
         Run folder: corpus/, tokenizer/, prepared/, pretraining/, finetuned/, results.json and report.html.
     quick
-        Train for a minute only, to see that everything works; the figures mean nothing then.
+        Train for only a minute, to see that everything works; its figures mean nothing.
     """
     from rich.console import Console
     from rich.table import Table

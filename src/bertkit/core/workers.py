@@ -53,7 +53,8 @@ class EngineOptions:
     """Processes of this machine, or tasks of Ray."""
 
     ray_address: str | None = None
-    """A running Ray cluster, as host:port or "auto"; without it Ray is started here. OUT must be on a disk of all."""
+    """Address of a running Ray cluster, host:port or "auto"; unless given, Ray is started here. All its machines must
+    reach OUT by the same path."""
 
     def __post_init__(self) -> None:
         if self.engine not in get_args(EngineName):

@@ -91,59 +91,62 @@ class FinetuneOptions:
     """Rate, batch and epochs of the paper's grid (Devlin et al. 2019, appendix A.3)."""
 
     epochs: int | None = None
-    """3, on small sets as many as `min_steps` take, unless given."""
+    """Passes over the training examples; unless given, 3, or on small sets as many as `min_steps` need."""
     min_steps: int | None = None
-    """Updates to take at least, in whole epochs; 500 unless given, or none where `epochs` are."""
+    """Least number of updates, in whole epochs; unless given, 500, or none where `epochs` is given."""
     batch_size: int = 32
-    """Examples an update."""
+    """Examples per update."""
     learning_rate: float = 5e-5
-    """Peak; the paper tries 5e-5, 4e-5, 3e-5 and 2e-5."""
+    """Peak of the learning rate; the paper tries 5e-5, 4e-5, 3e-5 and 2e-5."""
     warmup_share: float = 0.1
-    """Share of all steps over which the rate rises from 0."""
+    """Share of all steps over which the learning rate rises from 0."""
     weight_decay: float = 0.01
+    """Decoupled weight decay; none on biases and LayerNorm."""
     max_grad_norm: float = 1.0
+    """Gradients with a larger global norm are scaled down to it."""
     bias_correction: bool = True
-    """Adam's correction of the first moments' bias; the original leaves it out, which makes small sets unstable."""
+    """Correct the bias of Adam's moments at the start; the original does not, which makes small sets unstable."""
     max_length: int | None = None
-    """Tokens of the longest sequence, special ones counted; 128, for questions about a text 384, unless given."""
+    """Tokens of the longest sequence, with special tokens; unless given, 128, and for questions about a text 384."""
     seeds: int = 1
-    """Runs that differ in the head's first weights, the order of the data and dropout."""
+    """Number of runs, which differ in the head's initial weights, the order of the data and dropout."""
     seed: int = 0
-    """The first run's; the others follow."""
+    """Seed of the first run; the others have the numbers after it."""
     parallel_seeds: int | Literal["auto"] = "auto"
-    """How many seeds train at a time, in processes that share the cores; auto is as many as memory and cores allow,
-    but one on a GPU and where seeds take no time."""
+    """How many seeds train at the same time, in processes that share the CPU cores; auto is as many as memory and cores
+    allow, but one on a GPU and where a seed takes little time."""
     freeze: tuple[str, ...] = ()
-    """What is not trained: embeddings, layers:0-5, layers:3, encoder; several by commas."""
+    """What is not trained: embeddings, layers:0-5, layers:3, encoder; several separated by commas."""
     layer_decay: float = 1.0
-    """Factor by which the rate falls from a layer to the one below, the head having the whole; 0.9 is usual."""
+    """Layer-wise learning-rate decay: factor from each layer to the one below it, from the head down; 0.9 is usual."""
     reinitialize_layers: int = 0
-    """Layers from the top that start from random weights, the pooler with them."""
+    """How many layers, from the top, start from random weights; the pooler then does too."""
     gradual_unfreezing: bool = False
-    """Begin with the head alone; then the layers join from the top, one an epoch, or more so that all learn in the last
-    epoch."""
+    """Train only the head at first, then unfreeze layers from the top, one per epoch, or more so that all are trained
+    in the last epoch."""
     patience: int | None = None
     """Evaluations without a better dev metric after which a seed ends."""
     label_smoothing: float = 0.0
-    """Share of a target's probability that is spread over all classes; 0.1 is usual."""
+    """Share of the target probability that is spread over all classes; 0.1 is usual."""
     class_weights: tuple[str, ...] = ()
-    """How much the examples of a class count: balanced, or CLASS=NUMBER once a class."""
+    """Weights of the classes in the loss: balanced, or CLASS=NUMBER once per class."""
     from_random: bool = False
-    """Start from random weights of the model's sizes, to see what pre-training brings."""
+    """Start from random weights instead of the model's, to see what pre-training brings."""
     hidden_dropout: float | None = None
-    """In place of the model's."""
+    """Dropout of hidden states, in place of the model's."""
     attention_dropout: float | None = None
-    """In place of the model's."""
+    """Dropout of attention probabilities, in place of the model's."""
     dev_share: float = 0.1
     """Share of the training examples that is held out where there is no dev set."""
     evaluations_per_epoch: int = 1
+    """How often an epoch is interrupted to evaluate on dev; the last one is at its end."""
     select_by: str | None = None
-    """Dev metric that decides which weights are kept; the task's first unless given."""
+    """Dev metric that chooses the weights to keep; unless given, the task's first."""
     micro_batch_tokens: int | None = None
-    """Tokens that go through the model at once: memory against speed. 4096 on a CPU, 65536 on a GPU unless
-    given."""
+    """Tokens that go through the model at once; more are faster and take more memory. Unless given, 4096 on a CPU and
+    65536 on a GPU."""
     precision: Precision = "auto"
-    """auto is bf16 where the device multiplies it in hardware."""
+    """auto is bf16 where the device supports it in hardware, else float32."""
     log_every: int = 20
     """Steps between two log lines."""
 
@@ -240,9 +243,9 @@ class MachineCost:
     """As far as it is known."""
 
     price_per_hour: float | None = None
-    """What the machine costs an hour, in any currency; with --budget."""
+    """Price of the machine per hour, in any currency; with --budget."""
     watts: float | None = None
-    """What the machine draws; with --budget."""
+    """Power of the machine in watts; with --budget."""
 
     def __post_init__(self) -> None:
         for option in fields(self):

@@ -17,21 +17,21 @@ class TaskOptions:
     """Options of single kinds, which name those they heed in `known_options`."""
 
     doc_stride: int = 128
-    """Pieces from the start of one window of a long text to the start of the next."""
+    """For questions: tokens from the start of one window of a long text to the start of the next."""
     max_question_length: int = 64
-    """Pieces that a question is cut to."""
+    """For questions: tokens that a question is cut to."""
     max_answer_length: int = 30
-    """Pieces of the longest answer."""
+    """For questions: tokens of the longest answer."""
     n_best: int = 20
-    """Likeliest starts and ends that are combined, and answers that a prediction lists at most."""
+    """For questions: how many of the most probable starts and ends are combined, and how many answers are listed."""
     joint: bool = False
-    """Choose the answer by probabilities over all valid spans, those of equal texts added up, instead of by the sum of
-    one score for the start and one for the end."""
+    """For questions: choose the answer by its probability among all valid spans, added up over spans of the same text,
+    instead of by the sum of a score for the start and one for the end."""
     context: Context = "sentence"
-    """For tags: whether the model reads the sentence alone, or with its neighbours in the document up to the maximal
+    """For tags: whether the model reads a sentence alone, or with its neighbours in the document up to the maximal
     length."""
     label_separator: str = ","
-    """For multi-label: what is between the labels of a cell that holds text."""
+    """For multi-label: what separates the labels in a cell of text."""
 
     def __post_init__(self) -> None:
         for name in ("doc_stride", "max_question_length", "max_answer_length", "n_best"):

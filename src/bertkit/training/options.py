@@ -19,30 +19,35 @@ class OptimizerOptions:
     """The optimiser and its schedule; the defaults are the paper's (Devlin et al. 2019, appendix A.2)."""
 
     optimizer: OptimizerName = "adamw"
-    """adamw: without bias correction the original's Adam. lamb: for batches of thousands. stable-adamw: AdamW that
-    clips its updates."""
+    """adamw: without bias correction it is the original's Adam. lamb: for batches of thousands of sequences.
+    stable-adamw: AdamW that clips its updates."""
     schedule: Schedule = "linear"
-    """How the rate falls after warm-up. linear: counted from the first step, as in the original. one-cycle: from where
-    warm-up ends, which may be half of the run. trapezoidal: only over the last `decay_share`."""
+    """How the learning rate falls after warm-up. linear: on a line from the first step on, as in the original.
+    one-cycle: from the end of warm-up, which may be in the middle of the run. trapezoidal: only over the last
+    `decay_share` of the run."""
     learning_rate: float = 1e-4
-    """Peak, reached where warm-up ends."""
+    """Peak of the learning rate, at the end of warm-up."""
     warmup_share: float = 0.01
-    """Share of all steps over which the rate rises from 0."""
+    """Share of all steps over which the learning rate rises from 0."""
     final_share: float = 0.0
-    """Share of the peak at which the rate ends."""
+    """Learning rate at the end, as a share of the peak."""
     decay_share: float = 0.1
-    """Share of all steps over which a trapezoidal rate falls."""
+    """Share of all steps over which a trapezoidal learning rate falls."""
     decay_shape: DecayShape = "1-sqrt"
-    """How a trapezoidal rate falls: in a line, or by the root of the part that is over."""
+    """How a trapezoidal learning rate falls: linearly, or with 1 - sqrt of the share of the decay that is over."""
     weight_decay: float = 0.01
-    """Decoupled; never on biases and LayerNorm."""
+    """Decoupled weight decay; none on biases and LayerNorm."""
     beta1: float = 0.9
+    """Decay of the mean of gradients."""
     beta2: float = 0.999
+    """Decay of the mean of squared gradients."""
     epsilon: float = 1e-6
+    """Added to the root of the mean of squared gradients, against division by 0."""
     bias_correction: bool | None = None
-    """Correct the bias of the first moments; as the optimiser was published unless given: adamw, the original, not."""
+    """Correct the bias of the moments at the start. Unless given, as the optimiser was published; adamw follows the
+    original BERT and does not."""
     max_grad_norm: float = 1.0
-    """Gradients are scaled down to this global norm; inf leaves them."""
+    """Gradients with a larger global norm are scaled down to it; inf never scales."""
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "epsilon"):

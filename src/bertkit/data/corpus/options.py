@@ -20,7 +20,8 @@ class CorpusOptions:
     """How files are read as documents of sentences."""
 
     lines: str = "sentence"
-    """What a line of a text file is: a "sentence" or a "paragraph", a blank line between documents, or a "document"."""
+    """What one line of a text file is: a "sentence" or a "paragraph", with a blank line between documents, or a whole
+    "document"."""
 
     text_column: str = "text"
     """Column of CSV, TSV, JSONL, Parquet and hub rows; every row is a document."""

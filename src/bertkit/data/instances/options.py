@@ -15,10 +15,10 @@ class InstanceOptions:
     """How documents are cut into training sequences."""
 
     seq_length: int = 128
-    """Longest sequence in tokens, special ones counted."""
+    """Tokens of the longest sequence, with special tokens."""
 
     short_seq_prob: float = 0.1
-    """Share of the documents whose sequences aim at a random shorter length."""
+    """Share of the documents that are cut into sequences of a random shorter length."""
 
     next_sentence: bool = True
     """Pairs of segments for next-sentence prediction; otherwise one segment a sequence."""
@@ -45,7 +45,7 @@ class MaskingOptions:
     """Which tokens are hidden for masked-LM training, and how."""
 
     select_rate: float = 0.15
-    """Share of a sequence's tokens to predict, [CLS] and [SEP] counted though never chosen."""
+    """Share of a sequence's tokens to predict; [CLS] and [SEP] count, but are never chosen."""
 
     mask_rate: float = 0.8
     """Share of the chosen tokens that become [MASK]."""
@@ -54,10 +54,11 @@ class MaskingOptions:
     """Share of the chosen tokens that become a random entry of the vocabulary; the others stay."""
 
     whole_word: bool = False
-    """Choose all pieces of a word or none."""
+    """Mask all pieces of a word or none."""
 
     max_predictions: int | None = None
-    """Most predictions a sequence; None for no limit (BERT's 20 at 128 and 80 at 512 are never reached at 15 %)."""
+    """Predictions per sequence at most; no limit unless given (BERT's limits, 20 at length 128 and 80 at 512, are never
+    reached at 15 %)."""
 
     def __post_init__(self) -> None:
         if not 0 < self.select_rate < 1:
@@ -76,17 +77,17 @@ class StageOptions:
     """How a run grows; by default it does not."""
 
     ramp_from: int | None = None
-    """Sequences of the first updates; doubled until there are as many as the batch size asks for. No effect
-    unless it is below the batch size."""
+    """Batch size of the first updates; it doubles until it is the batch size. Without effect unless smaller than
+    that."""
 
     ramp_share: float = 0.3
-    """Share of the run over which they grow: of its steps, or of its time where it has a time budget."""
+    """Share of the run over which the batch grows: of its steps, or of its time in a run with a budget of time."""
 
     long_seq_length: int | None = None
-    """Longest sequence of the run's last phase, in place of the sequence length."""
+    """Longest sequence in the last phase of the run; unless given, the sequence length stays."""
 
     long_share: float = 0.1
-    """Share of the steps of that phase."""
+    """Share of the steps that the last phase, with long sequences, has."""
 
     def __post_init__(self) -> None:
         for name in ("ramp_share", "long_share"):
@@ -101,22 +102,22 @@ class StaticOptions:
     """The options and defaults of google-research/bert's create_pretraining_data.py."""
 
     seq_length: int = 128
-    """Longest sequence in tokens, special ones counted."""
+    """Tokens of the longest sequence, with special tokens."""
 
     dupe_factor: int = 10
     """How often every document is cut and masked."""
 
     short_seq_prob: float = 0.1
-    """Share of the documents whose sequences aim at a random shorter length."""
+    """Share of the documents that are cut into sequences of a random shorter length."""
 
     masked_lm_prob: float = 0.15
-    """Share of a sequence's tokens to predict, [CLS] and [SEP] counted though never chosen."""
+    """Share of a sequence's tokens to predict; [CLS] and [SEP] count, but are never chosen."""
 
     max_predictions_per_seq: int = 20
-    """Most predictions a sequence: 20 at length 128, 80 at 512."""
+    """Predictions per sequence at most: 20 at length 128, 80 at 512."""
 
     whole_word: bool = False
-    """Choose all pieces of a word or none."""
+    """Mask all pieces of a word or none."""
 
     random_seed: int = 12345
     """Seed of the random stream that every draw comes from."""
