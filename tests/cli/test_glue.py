@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bertkit.cli import finetune as finetune_command
 from bertkit.cli.main import USER_ERROR, main
-from bertkit.recipes import options as grid_options
 from bertkit.recipes.options import GridOptions
 from bertkit.tasks import benchmarks
 from bertkit.tasks.benchmark import Benchmark, Split
@@ -37,7 +37,7 @@ def test_the_row_that_contributing_shows_is_all_that_a_new_task_needs(
         header = "gold_label\tsentence1\tsentence2"
         _write(tmp_path / f"{split}.tsv", header, 'entails\ta "good film\ta fine film', "neutral\ta bad film\tthe plot")
     monkeypatch.setattr(
-        grid_options, "PAPER_GRID", GridOptions(batch_sizes=(8,), learning_rates=(1e-3,), epochs=(1, 2), restarts=2)
+        finetune_command, "PAPER_GRID", GridOptions(batch_sizes=(8,), learning_rates=(1e-3,), epochs=(1, 2), restarts=2)
     )
     arguments = (tiny_model, "--task", "scitail", "--data", tmp_path, "--out", tmp_path / "run", "--max-length", 16)
     code, printed, _ = _run(capsys, "finetune", *arguments, "--grid", "paper", "--json")
