@@ -3,7 +3,7 @@
 import json
 import math
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import get_args
 
@@ -135,6 +135,7 @@ def test_a_budget_is_kept_and_compared_with_its_estimate(
     assert plan["actual"]["steps"] == lines[-1]["step"] > 10
     assert plan["actual"]["tokens"] > 10 * plan["actual"]["steps"]
     assert plan["actual"]["loss"] == result.evaluation["held_out/masked_lm_loss"]
+    assert plan == {"estimated": asdict(result.estimated), "actual": asdict(result.actual)}
     assert plan["estimated"]["loss"] > 0
     assert plan["actual"].keys() == plan["estimated"].keys()
     assert plan["actual"]["memory"] >= plan["estimated"]["memory"] > 0
