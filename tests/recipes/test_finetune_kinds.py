@@ -32,7 +32,7 @@ OPTIONS = FinetuneOptions(
 )
 
 
-def _file(path: Path, count: int) -> Path:
+def _choice_file(path: Path, count: int) -> Path:
     """The right choice has the good adjective; there are two to four choices."""
     rows = []
     for index in range(count):
@@ -45,7 +45,7 @@ def _file(path: Path, count: int) -> Path:
 
 
 def test_the_right_of_any_number_of_choices_is_learnt(tmp_path: Path, tiny_model: Path):
-    train, dev = _file(tmp_path / "train.jsonl", 36), _file(tmp_path / "dev.jsonl", 12)
+    train, dev = _choice_file(tmp_path / "train.jsonl", 36), _choice_file(tmp_path / "dev.jsonl", 12)
     result = finetune(tiny_model, read_task_data(train, dev, family=MultipleChoice), tmp_path / "run", OPTIONS)
     assert result.best.dev["accuracy"] > 0.9
     model = bertkit.load(result.model)
@@ -80,7 +80,7 @@ def test_the_command_line_goes_from_swags_columns_to_choices(
     assert "give at least 2" in capsys.readouterr().err
 
 
-def test_ones_own_columns_of_choices(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]):
+def test_choices_may_be_in_columns_of_any_name(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "own.csv"
     path.write_text("q,one,two,three,answer\n" + "the plot,good,bad,,A\nthe plot,bad,weak,fine,C\n" * 10)
     columns = ["--kind", "multiple-choice", "--text", "q", "--choices", "one", "--choices", "two", "--choices", "three"]
@@ -95,7 +95,7 @@ def test_ones_own_columns_of_choices(tmp_path: Path, tiny_model: Path, capsys: p
 
 
 WORDS = ("good", "fine", "great", "bad", "poor", "weak")
-FINETUNE_QUESTIONS_OPTIONS = FinetuneOptions(
+QUESTION_OPTIONS = FinetuneOptions(
     epochs=10,
     batch_size=8,
     learning_rate=5e-3,
@@ -106,7 +106,7 @@ FINETUNE_QUESTIONS_OPTIONS = FinetuneOptions(
 )
 
 
-def _finetune_questions_file(path: Path, count: int, *, impossible: bool = False, **changes: Any) -> Path:
+def _question_file(path: Path, count: int, *, impossible: bool = False, **changes: Any) -> Path:
     """Films whose adjective is the answer; with `impossible` some have none."""
     paragraphs = []
     for index in range(count):
@@ -128,11 +128,11 @@ def _without_probabilities(answer: AnswerPrediction) -> AnswerPrediction:
 
 def test_answers_are_learnt_over_windows_and_given_in_the_context_own_characters(tmp_path: Path, tiny_model: Path):
     train, dev = (
-        _finetune_questions_file(tmp_path / "train.json", 24),
-        _finetune_questions_file(tmp_path / "dev.json", 12),
+        _question_file(tmp_path / "train.json", 24),
+        _question_file(tmp_path / "dev.json", 12),
     )
     data = read_task_data(train, dev, family=SpanExtraction, options=TaskOptions(doc_stride=4))
-    result = finetune(tiny_model, data, tmp_path / "run", replace(FINETUNE_QUESTIONS_OPTIONS, select_by="joint_f1"))
+    result = finetune(tiny_model, data, tmp_path / "run", replace(QUESTION_OPTIONS, select_by="joint_f1"))
     assert result.best.dev["exact"] > 0.9
     assert result.best.dev["joint_exact"] > 0.9
     model = bertkit.load(result.model)
@@ -148,11 +148,9 @@ def test_answers_are_learnt_over_windows_and_given_in_the_context_own_characters
 
 
 def test_no_answer_is_learnt_and_its_threshold_is_kept(tmp_path: Path, tiny_model: Path):
-    train = _finetune_questions_file(tmp_path / "train.json", 24, impossible=True)
-    dev = _finetune_questions_file(tmp_path / "dev.json", 12, impossible=True)
-    result = finetune(
-        tiny_model, read_task_data(train, dev, family=SpanExtraction), tmp_path / "run", FINETUNE_QUESTIONS_OPTIONS
-    )
+    train = _question_file(tmp_path / "train.json", 24, impossible=True)
+    dev = _question_file(tmp_path / "dev.json", 12, impossible=True)
+    result = finetune(tiny_model, read_task_data(train, dev, family=SpanExtraction), tmp_path / "run", QUESTION_OPTIONS)
     assert result.best.dev["unanswerable_accuracy"] > 0.8
     assert result.best.dev["answerable_exact"] > 0.8
     task = load_task(ModelFolder.open(result.model))
@@ -165,8 +163,8 @@ def test_no_answer_is_learnt_and_its_threshold_is_kept(tmp_path: Path, tiny_mode
 
 @pytest.fixture
 def fine_tuned(tmp_path: Path, tiny_model: Path) -> Path:
-    train = str(_finetune_questions_file(tmp_path / "train-v1.1.json", 12))
-    _finetune_questions_file(tmp_path / "dev-v1.1.json", 6)
+    train = str(_question_file(tmp_path / "train-v1.1.json", 12))
+    _question_file(tmp_path / "dev-v1.1.json", 6)
     options = ["--epochs", "1", "--max-length", "16", "--doc-stride", "4", "--json", "--out", str(tmp_path / "run")]
     assert run(["finetune", str(tiny_model), "--task", "squad-1.1", "--data", str(tmp_path), *options]) == 0
     assert train
@@ -201,7 +199,7 @@ def test_the_command_line_goes_from_files_to_answers(
     assert "has no tab" in capsys.readouterr().err
 
 
-def test_ones_own_table_of_questions(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]):
+def test_questions_may_be_in_columns_of_any_name(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]):
     rows = [{"q": "what film", "text": f"a {word} film", "a": [word]} for word in WORDS * 4]
     rows.append({"q": "what film", "text": "a film", "a": ["nowhere"]})
     path = tmp_path / "own.jsonl"
@@ -237,7 +235,7 @@ def test_bad_files_are_one_line_and_leave_nothing(
     assert not (tmp_path / "run").exists()
 
 
-FINETUNE_TAGS_OPTIONS = FinetuneOptions(
+TAG_OPTIONS = FinetuneOptions(
     epochs=14,
     batch_size=8,
     learning_rate=1e-2,
@@ -248,7 +246,7 @@ FINETUNE_TAGS_OPTIONS = FinetuneOptions(
 )
 
 
-def _finetune_tags_file(path: Path, count: int) -> Path:
+def _tag_file(path: Path, count: int) -> Path:
     """Films are things of two words, in IOB1."""
     lines = ["-DOCSTART- O"]
     for index in range(count):
@@ -260,9 +258,9 @@ def _finetune_tags_file(path: Path, count: int) -> Path:
 
 @pytest.mark.parametrize("context", ["sentence", "document"])
 def test_entities_are_learnt_and_found_in_raw_text(tmp_path: Path, tiny_model: Path, context):
-    train, dev = _finetune_tags_file(tmp_path / "a.train", 24), _finetune_tags_file(tmp_path / "a.dev", 12)
+    train, dev = _tag_file(tmp_path / "a.train", 24), _tag_file(tmp_path / "a.dev", 12)
     data = read_task_data(train, dev, family=Tagging, options=TaskOptions(context=context))
-    result = finetune(tiny_model, data, tmp_path / "run", FINETUNE_TAGS_OPTIONS)
+    result = finetune(tiny_model, data, tmp_path / "run", TAG_OPTIONS)
     assert result.select_by == "f1"
     assert result.best.dev["f1"] > 0.9
     text = "the plot  Great   film so long"
@@ -279,7 +277,7 @@ def test_entities_are_learnt_and_found_in_raw_text(tmp_path: Path, tiny_model: P
 def test_the_command_line_goes_from_column_files_to_entities(
     tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ):
-    content = _finetune_tags_file(tmp_path / "eng.train", 12).read_text().replace(" ", " X X ")
+    content = _tag_file(tmp_path / "eng.train", 12).read_text().replace(" ", " X X ")
     for name in ("eng.train", "eng.testa", "eng.testb"):
         (tmp_path / name).write_text(content)
     out = tmp_path / "run"
@@ -298,7 +296,9 @@ def test_the_command_line_goes_from_column_files_to_entities(
     assert [line.split("\t")[-1] for line in capsys.readouterr().out.splitlines()] == ["the plot", "good film"]
 
 
-def test_ones_own_spans_and_broken_tags(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]):
+def test_tags_are_read_from_spans_and_broken_ones_are_counted(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+):
     rows = [{"text": f"a {word} film.", "spans": [{"start": 2, "end": 2 + len(word), "label": "X"}]} for word in WORDS]
     (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (tmp_path / "dev.conll").write_text("a O\ngood B-X\nfilm O\n\na B-NEW\nbad I-X\nfilm O\n\na B-X\n")
@@ -317,7 +317,7 @@ def test_ones_own_spans_and_broken_tags(tmp_path: Path, tiny_model: Path, capsys
     assert run(["predict", model, "--input", str(tmp_path / "words.conll")]) == 0
 
 
-def _finetune_labels_file(path: Path, count: int) -> Path:
+def _label_file(path: Path, count: int) -> Path:
     """A film may be good, long, both or neither."""
     rows = []
     for index in range(count):
@@ -329,8 +329,8 @@ def _finetune_labels_file(path: Path, count: int) -> Path:
 
 
 def test_several_labels_are_learnt_held_out_and_their_thresholds_kept(tmp_path: Path, tiny_model: Path):
-    train = _finetune_labels_file(tmp_path / "train.jsonl", 60)
-    data = read_task_data(train, test=_finetune_labels_file(tmp_path / "test.jsonl", 12), family=MultiLabel)
+    train = _label_file(tmp_path / "train.jsonl", 60)
+    data = read_task_data(train, test=_label_file(tmp_path / "test.jsonl", 12), family=MultiLabel)
     result = finetune(tiny_model, data, tmp_path / "run", replace(OPTIONS, seeds=2, epochs=16, dev_share=0.3))
     assert result.select_by == "average_precision"
     assert result.best.test["average_precision"] > 0.95
@@ -383,7 +383,7 @@ def test_the_command_line_goes_from_columns_of_0_and_1_to_labels(
 def test_several_labels_have_no_smoothing_and_no_class_weights(
     tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str], options: list[str]
 ):
-    path = _finetune_labels_file(tmp_path / "train.jsonl", 30)
+    path = _label_file(tmp_path / "train.jsonl", 30)
     arguments = ["--kind", "multi-label", "--train", str(path), "--out", str(tmp_path / "run"), *options]
     assert run(["finetune", str(tiny_model), *arguments]) == USER_ERROR
     assert "has no meaning for multi-label: leave it out" in capsys.readouterr().err

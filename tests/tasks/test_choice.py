@@ -101,7 +101,7 @@ def test_unlabelled_rows_are_read_for_prediction(tmp_path: Path):
     assert read_choices(path, LISTS, labelled=False).items[0].right is None
 
 
-def test_a_choice_that_stands_twice_is_counted(tmp_path: Path):
+def test_a_duplicate_choice_is_counted(tmp_path: Path):
     path = _lines(tmp_path / "own.jsonl", {"choices": ["a", "a"], "label": 0}, {"choices": ["a", "b"], "label": 0})
     assert "1 questions have a choice twice" in read_choices(path, LISTS).warnings[0]
 

@@ -303,7 +303,7 @@ def test_at_most_n_best_starts_and_ends_are_combined():
     assert joint.answers[0].text == "cd ab"
 
 
-def test_the_joint_choice_prefers_a_text_that_stands_twice():
+def test_the_joint_choice_prefers_a_text_that_occurs_twice():
     """Two mentions with 0.3 each beat one other answer with 0.4, which the usual choice takes."""
     scores = np.log([0.3, 0.4, 0.3])
     window = WindowScores(
