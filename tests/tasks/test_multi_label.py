@@ -10,6 +10,7 @@ from sklearn import metrics as peer
 
 from bare_instances import bare_instances
 from bertkit.core.errors import InputError
+from bertkit.model.config import BertConfig
 from bertkit.tasks.contract import Definition
 from bertkit.tasks.metrics import MULTI_LABEL_METRICS
 from bertkit.tasks.multi_label import MultiLabel, best_threshold, label_names, probabilities
@@ -125,6 +126,13 @@ def test_the_loss_is_the_mean_over_examples_and_labels():
     loss = TASK.loss(logits, targets, torch.arange(5)) / TASK.count(targets)
     torch.testing.assert_close(loss, expected)
     assert int(TASK.scorer.correct(logits, targets, torch.arange(5))) == int(((logits > 0) == targets.bool()).sum())
+
+
+def test_a_new_head_gives_every_label_its_share():
+    head = TASK.head(BertConfig(hidden_size=4, num_attention_heads=1))
+    targets = torch.tensor([[1, 0, 0], [1, 0, 1], [1, 0, 0], [0, 0, 0]]).float()
+    TASK.start(head, bare_instances(4, targets))
+    assert probabilities(head(torch.zeros(1, 4)).detach())[0] == pytest.approx([4 / 6, 1 / 6, 2 / 6])
 
 
 def test_chance_is_the_best_constant_and_right_predictions_are_perfect():

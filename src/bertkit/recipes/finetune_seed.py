@@ -135,6 +135,7 @@ def run_seed(setup: FinetuneSetup, seed: int, run: RunFolder) -> SeedResult:
 def _train(setup: FinetuneSetup, seed: int, run: RunFolder) -> SeedResult:
     options = setup.options
     model = starting_model(setup.folder, setup.model_config, setup.task, options, seed).to(setup.device)
+    setup.task.start(model.head, setup.train)
     loader = FinetuneLoader(
         setup.train,
         batch_size=options.batch_size,

@@ -295,6 +295,9 @@ class Task(ABC, Generic[ExamplesT]):
         """What a line of text hands over: the line, or its parts between tabs."""
         return line
 
+    def start(self, head: nn.Module, train: TaskInstances[ExamplesT]) -> None:
+        """Fit the drawn weights of a new `head` to the training examples; by default they stay as they are."""
+
     def count(self, targets: Tensor) -> int:
         """Terms of the loss."""
         return len(targets)

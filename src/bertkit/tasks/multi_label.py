@@ -12,11 +12,12 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bertkit.core.errors import InputError
 from bertkit.data.readers.tables import TableSource
+from bertkit.model.heads import ClassificationHead
 from bertkit.pretrained.config_json import MULTI_LABEL
 from bertkit.tasks.classification import TextTask, class_name, classes_of
 from bertkit.tasks.contract import PLAIN, Definition, LossShape, Scorer, TaskInstances
@@ -125,6 +126,18 @@ class MultiLabel(TextTask):
                     )
                 targets[index, places[name]] = 1
         return targets
+
+    def start(self, head: nn.Module, train: TaskInstances[LabelledExamples]) -> None:
+        """Biases that give every label the probability of its share (Lin et al. 2017, section 4.1).
+
+        From biases of 0, rare labels would turn all texts' pooled outputs into one direction before anything else is
+        learnt.
+        """
+        assert isinstance(head, ClassificationHead)
+        assert train.targets is not None
+        counts = train.targets.sum(0)
+        with torch.no_grad():
+            head.dense.bias.copy_(((counts + 1) / (len(train) - counts + 1)).log())
 
     def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
         """Binary cross-entropy, summed over examples and labels."""
