@@ -1,4 +1,4 @@
-"""Where the benchmarks' files lie in one folder, and how each is fine-tuned on two cores."""
+"""In which folder the files of each benchmark are, and how it is fine-tuned on two CPU cores."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ PLANS = {
 
 
 def read_planned(name: str, plan: Plan, data: Path) -> TaskData:
-    """The benchmark's examples, each part cut to the plan's number by a draw that is always the same."""
+    """The benchmark's examples; each part is a fixed random sample of the plan's size."""
     whole = find_benchmark(name).data(data / plan.folder)
     return replace(
         whole,

@@ -2,10 +2,10 @@
 
     python benchmarks/drop_in.py [--sizes tiny mini small base] [--rounds 2] [--steps 6]
 
-Figures are processor time of all threads, so that they hold on a machine that is not idle; there, run it with
+Times are CPU time of all threads, so that they can be trusted on a machine that is not idle; on such a machine set
 OMP_NUM_THREADS=1. The loop is the same for both: batches of sequences of 8 to 128 tokens, padded to the longest of the
 batch, dropout 0.1, gradient clipping, fused AdamW. Transformers runs with sdpa. `bf16` is autocast, which pays
-only on processors that multiply bf16 in hardware. With `+allocator` both keep freed memory in the process
+only on CPUs that multiply bf16 in hardware. With `+allocator` both keep freed memory in the process
 (`bertkit.core.machine.tune_allocator`), which a user's loop does not do by itself.
 """
 
@@ -74,7 +74,7 @@ def _report(figures: list[dict[str, Any]], arguments: argparse.Namespace) -> Non
         "",
         f"{describe_machine('torch', 'transformers')}. `{threads}python benchmarks/drop_in.py"
         f"{' --bf16' * arguments.bf16}`;",
-        f"processor time, medians of {arguments.rounds} rounds of {arguments.steps} steps; in brackets how many times "
+        f"CPU time, medians of {arguments.rounds} rounds of {arguments.steps} steps; in brackets how many times "
         "as long as bertkit's.",
         "",
         "| size | task | batch | transformers | bertkit.hf | transformers, allocator | bertkit.hf, allocator |",

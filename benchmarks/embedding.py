@@ -8,7 +8,7 @@ model, warms up and embeds all sentences once; the first round tries each conten
 has it by default (`bertkit.core.machine.tune_allocator`); the peers run with and without.
 Cosines are to sentence-transformers' float32 vectors. OpenVINO gets the model with pooling and normalisation in its
 graph, batches sorted by length and filled to a budget of tokens, and an asynchronous queue over its streams.
-Where the processor does not multiply bf16, which would only cripple the others, all run in float32 alone. Results go
+Where the CPU does not multiply bf16 in hardware, which would slow down the peers, all run in float32 only. Results go
 to benchmarks/results/embedding.md and .json, those in float32 alone to embedding_float32.
 """
 

@@ -6,7 +6,7 @@
 DATA holds the benchmarks' folders (`sst2/`, `glue/MRPC/`, ...); `benchmark_plans.py` says where, and how many epochs
 and examples each gets. `--random NAME` starts a network of that model's sizes from random weights, too. A rate as
 NAME=RATE is for that model and its random weights alone. A start with several rates is shown at the one that is best on
-dev, by the mean over its seeds. Runs go to FOLDER, so a stopped benchmark goes on where it was; the table in
+dev, by the mean over its seeds. Runs go to FOLDER, so that a stopped benchmark resumes; the table in
 benchmarks/results is written after every task.
 """
 

@@ -2,14 +2,15 @@
 
     python benchmarks/finetuning_peer.py MODEL DATA --runs FOLDER [--tasks SST-2-sentences MRPC RTE] [--seeds 3]
 
-MODEL is the folder both start from, DATA holds the benchmarks' folders (`sst2/`, `glue/MRPC/`, ...). Transformers
-trains as its documentation says is fastest: the Trainer with dynamic padding, batches of like lengths, sdpa and fused
-AdamW, and like bertkit in bf16 where the machine multiplies it. Both keep the weights of the best epoch on dev.
+MODEL is the folder that both start from, DATA contains the benchmarks' folders (`sst2/`, `glue/MRPC/`, ...).
+Transformers trains as its documentation says is fastest: the Trainer with dynamic padding, batches of like lengths,
+sdpa and fused AdamW, and like bertkit in bf16 where the machine multiplies it in hardware. Both keep the weights of the
+best epoch on dev.
 
 "training" is the time between the first and the last step, evaluation left out; "whole job" is reading, tokenising,
-training, evaluating and writing, without imports. "processor" is the time of all threads, which holds on a machine that
-is not idle; of bertkit's training it has the writing of checkpoints, which the seconds leave out. Every job leaves its
-figures in FOLDER, so a stopped benchmark goes on where it was.
+training, evaluating and writing, without imports. "CPU" is the CPU time of all threads, which can be trusted on a
+machine that is not idle; bertkit's includes the writing of checkpoints, which the seconds leave out. Every job writes
+its figures into FOLDER, so that a stopped benchmark resumes.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from machine import describe_machine, spelled_command, write_results
 
 LIBRARIES = ("transformers", "bertkit")
 _TEXT_TASKS = [name for name in PLANS if name not in ("ARC-easy", "CoNLL-2003", "SQuAD-1.1")]
-_TIMES = ("training_seconds", "training_processor_seconds", "job_seconds", "job_processor_seconds")
+_TIMES = ("training_seconds", "training_cpu_seconds", "job_seconds", "job_cpu_seconds")
 
 
 def main() -> None:
@@ -124,7 +125,7 @@ def _train_with_bertkit(arguments: argparse.Namespace, task: str, seed: int, run
         return result
 
     finetune_seed.train = clocked
-    wall, processor = time.perf_counter(), time.process_time()
+    wall, cpu = time.perf_counter(), time.process_time()
     plan = _plan(arguments, task)
     options = FinetuneOptions(
         epochs=plan.epochs,
@@ -139,9 +140,9 @@ def _train_with_bertkit(arguments: argparse.Namespace, task: str, seed: int, run
         "dev": dict(result.best.dev),
         "test": None if result.best.test is None else dict(result.best.test),
         "training_seconds": result.best.seconds,
-        "training_processor_seconds": training,
+        "training_cpu_seconds": training,
         "job_seconds": time.perf_counter() - wall,
-        "job_processor_seconds": time.process_time() - processor,
+        "job_cpu_seconds": time.process_time() - cpu,
     }
 
 
@@ -155,20 +156,20 @@ def _train_with_transformers(arguments: argparse.Namespace, task: str, seed: int
     class TrainingClock(transformers.TrainerCallback):  # type: ignore[misc]  # the library is not typed
         """Adds up the epochs; evaluation and saving come after an epoch's end."""
 
-        seconds = processor_seconds = 0.0
+        seconds = cpu_seconds = 0.0
 
         def on_epoch_begin(self, *_: object, **__: object) -> None:
             self._start = time.perf_counter(), time.process_time()
 
         def on_epoch_end(self, *_: object, **__: object) -> None:
             self.seconds += time.perf_counter() - self._start[0]
-            self.processor_seconds += time.process_time() - self._start[1]
+            self.cpu_seconds += time.process_time() - self._start[1]
 
-    wall, processor = time.perf_counter(), time.process_time()
+    wall, cpu = time.perf_counter(), time.process_time()
     plan = _plan(arguments, task)
     data = read_planned(task, plan, arguments.data)
     definition = data.task(plan.max_length)
-    classes = definition.labels
+    classes = definition.classes
     tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.model)
 
     def features(examples: Any) -> list[dict[str, Any]]:
@@ -248,9 +249,9 @@ def _train_with_transformers(arguments: argparse.Namespace, task: str, seed: int
         "dev": found["dev"],
         "test": found.get("test"),
         "training_seconds": clock.seconds,
-        "training_processor_seconds": clock.processor_seconds,
+        "training_cpu_seconds": clock.cpu_seconds,
         "job_seconds": time.perf_counter() - wall,
-        "job_processor_seconds": time.process_time() - processor,
+        "job_cpu_seconds": time.process_time() - cpu,
     }
 
 

@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/instances.py DATA
 
-DATA is a prepared folder. Every kind of sequence draws an epoch anew and makes `--steps` batches; a token counts where
-it comes out of the loader, [CLS] and [SEP] too, and seconds are the process's CPU seconds. Results go to
+DATA is a prepared folder. Each kind of sequence draws an epoch and makes `--steps` batches. Every token that leaves the
+loader counts, [CLS] and [SEP] too; seconds are the process's CPU seconds. Results go to
 benchmarks/results as JSON and a Markdown table.
 """
 

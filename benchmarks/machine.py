@@ -1,4 +1,4 @@
-"""What a figure was measured on, and where results go."""
+"""The machine that figures were measured on, and the files that results are written to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def describe_machine(*packages: str) -> str:
-    """Processor, cores and the versions of `packages`, in one line."""
+    """CPU, cores and the versions of `packages`, in one line."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -33,9 +33,9 @@ def describe_machine(*packages: str) -> str:
 
 
 def spelled_command(script: str, paths: Mapping[str, str]) -> str:
-    """The command of this run as the documentation writes it; `paths` names what depends on the machine.
+    """The command of this run, with the `paths` that depend on the machine replaced by names.
 
-    Neighbours of one name stand once.
+    Adjacent arguments of the same name are written once.
     """
     threads = f"OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']} " if "OMP_NUM_THREADS" in os.environ else ""
     arguments = [name for name, _ in groupby(paths.get(argument, argument) for argument in sys.argv[1:])]

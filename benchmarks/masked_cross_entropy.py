@@ -2,8 +2,8 @@
 
     python benchmarks/masked_cross_entropy.py [--positions 512 2048] [--hidden 256] [--rounds 5]
 
-Milliseconds of both in turn, in one process that keeps freed memory, the least of the rounds; in bf16 too where the
-processor multiplies it. The bytes are those of the float32 logits that exist at once.
+Milliseconds of both in turn, in one process that keeps freed memory, the minimum of the rounds; also in bf16 where the
+CPU multiplies it in hardware. The bytes are those of the float32 logits that exist at once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
         "# Cross-entropy over the vocabulary",
         "",
         f"{describe_machine('torch')}. `python benchmarks/masked_cross_entropy.py`: vocabulary {VOCABULARY:,}, width "
-        f"{arguments.hidden}, the least of {arguments.rounds}.",
+        f"{arguments.hidden}, the minimum of {arguments.rounds}.",
         "",
         "| precision | positions | torch, all at once | logits | bertkit, in chunks | logits | torch / bertkit |",
         "| --- | --- | --- | --- | --- | --- | --- |",

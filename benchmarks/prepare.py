@@ -7,14 +7,14 @@
 
 `speed`: `prepare` and one epoch of masked instances against `create_pretraining_data.py` of google-research/bert
 (`git clone https://github.com/google-research/bert CHECKOUT`) on the same text and vocabulary, each run a process of
-its own on one core, A B A B. The script's TensorFlow is replaced by a stub, for its work is plain Python; writing its
-record files is not counted. Seconds are the process's CPU seconds.
+its own on one core, A B A B. The script's TensorFlow is replaced by a stub, since its work is plain Python; the time
+to write its record files is not counted. Seconds are the process's CPU seconds.
 
-`memory`: all processes of `prepare` on parts of the corpus, and on several times the corpus: its documents again and
-again, shuffled anew each time. With `--drop` repeated lines and documents are left out.
+`memory`: all processes of `prepare` on parts of the corpus, and on several times the corpus: its documents
+repeated, in another order each time. With `--drop` duplicate lines and documents are dropped.
 
 `workers`: seconds of `prepare` with one worker and with two, A B A B, and beside them two preparations of the same text
-that know nothing of each other at once: twice one worker's speed over theirs is what the machine's cores allow.
+that run at once, independent of each other: their speed is what the machine's cores allow.
 
 `reading`: CPU seconds of what one process has to do for all workers: read, decompress and cut at the ends of documents.
 Results go to benchmarks/results as JSON and a Markdown table.

@@ -6,7 +6,7 @@ TOKENIZER is a folder with `tokenizer.json`, DATA the folder with SQuAD 1.1's fi
 Transformers' question-answering example: the fast tokenizer on pairs with `return_overflowing_tokens`, `stride` and
 offsets, then each answer's characters looked up in the offsets. Its stride is an overlap, ours (as in
 google-research/bert) the distance of two windows; where a context is one window both must give the same tokens, and
-the same characters as the answer, which is checked. `--questions` limits both to the first so many.
+the same characters as the answer, which is checked. `--questions` limits both to the first questions.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _usual_target(question: Question, segments: list[int | None], offsets: list[
 
 
 def _compare(instances: Any, features: Sequence[tuple[int, list[int], int, int]]) -> tuple[int, int]:
-    """Windows of contexts that are one window, and those where the usual way's answer starts behind its end.
+    """Windows of contexts that are one window, and those where the usual way's answer starts after its end.
 
     Any other difference ends the run.
     """

@@ -3,10 +3,10 @@
     python benchmarks/training_step.py [--sizes tiny mini small base] [--rounds 2] [--steps 6] [--compiled]
 
 Both train on rows of exactly 128 tokens (so nothing is gained from padding) with 19 masked positions a row, vocabulary
-30,522, hidden dropout 0.1, gradient clipping and a fused AdamW, in bf16 where the processor multiplies it (Transformers
-under autocast) and elsewhere in float32, which has result files of its own; Transformers with sdpa attention. bertkit
-keeps freed memory in its process (`tune_allocator`), which Transformers does not do by itself, so there is a column
-with that for Transformers too; `--compiled` adds Transformers under torch.compile, with it as well.
+30,522, hidden dropout 0.1, gradient clipping and a fused AdamW, in bf16 where the CPU multiplies it in hardware
+(Transformers under autocast) and elsewhere in float32, which has result files of its own; Transformers with sdpa
+attention. bertkit keeps freed memory in its process (`tune_allocator`), which Transformers does not do by itself, so
+there is a column with that for Transformers too; `--compiled` adds Transformers under torch.compile, with it as well.
 
 The share of the matrix peak is the median over bertkit's steps: the operations/s of its matrix products, forward and
 backward, over those of square products that the same process makes right before and after the step, so that both see
