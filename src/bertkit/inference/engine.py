@@ -86,18 +86,19 @@ class Engine:
         read: Callable[[PackedBatch, Output], Tensor] = float_rows,
         advance: Callable[[int], None] = lambda count: None,
     ) -> Tensor:
-        """What `read` makes of all outputs as rows (R, F) in the sequences' order; sequence s has `counts[s]` of them.
+        """What `read` makes of all outputs, float32 (R, F) in the sequences' order; sequence s has `counts[s]` rows.
 
-        `advance` is told of how many more sequences are done.
+        `advance` is told how many more sequences are done.
         """
         starts = run_starts(counts)
-        rows = torch.empty(0, 0)
+        rows = np.empty((0, 0), np.float32)
         for places, part in self.map(sequences, want, read):
-            if rows.numel() == 0:
-                rows = part.new_empty(int(counts.sum()), part.shape[1])
-            rows.index_copy_(0, torch.from_numpy(run_positions(starts[places], counts[places])), part)
+            if rows.size == 0:
+                rows = np.empty((int(counts.sum()), part.shape[1]), np.float32)
+            # By NumPy: torch would wake threads that take the cores from the streams.
+            rows[run_positions(starts[places], counts[places])] = part.numpy()
             advance(len(places))
-        return rows
+        return torch.from_numpy(rows)
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
