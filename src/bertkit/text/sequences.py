@@ -43,7 +43,7 @@ _Lengths = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class SequenceLayout:
-    """Where segments lie in sequences end to end: each has a [CLS] in front and a [SEP] behind every segment.
+    """Places of segments in sequences end to end: a [CLS] starts each sequence, a [SEP] follows each segment.
 
     Each of the B sequences has `counts` (B,) segments, one at least; `segments` (S,) are the lengths of all of them.
     There are `between` [SEP] between two segments.
@@ -61,7 +61,7 @@ class SequenceLayout:
     @cached_property
     def lengths(self) -> _Lengths:
         """(B,) tokens of each sequence."""
-        return np.diff(np.cumsum(self.segments)[self._last], prepend=0) + 2 + (self.counts - 1) * self.between
+        return np.add.reduceat(self.segments, run_starts(self.counts)) + 2 + (self.counts - 1) * self.between
 
     @property
     def num_tokens(self) -> int:

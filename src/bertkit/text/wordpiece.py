@@ -123,8 +123,8 @@ class WordPiece:
         if missing := [token for token in SPECIAL_TOKENS if token not in entries]:
             raise InputError(f"the vocabulary has no {' '.join(missing)}: bertkit needs {' '.join(SPECIAL_TOKENS)}")
         if len(entries) != len(self.vocabulary):
-            twice = next(t for t in self.vocabulary if self.vocabulary.count(t) > 1)
-            raise InputError(f"the vocabulary has the duplicate entry {twice!r}: every entry must be unique")
+            duplicate = next(t for t in self.vocabulary if self.vocabulary.count(t) > 1)
+            raise InputError(f"the vocabulary has the duplicate entry {duplicate!r}: every entry must be unique")
 
     @property
     def lowercase(self) -> bool:
@@ -158,7 +158,7 @@ class WordPiece:
         library.normalizer = self.rules.normalizer()
         library.pre_tokenizer = self.rules.splitter()
         library.decoder = decoders.WordPiece(prefix=CONTINUATION)
-        # Only programs that read our tokenizer.json use the post-processor; bertkit adds them in sequences.py.
+        # Only programs that read our tokenizer.json use the post-processor; bertkit adds both in sequences.py.
         library.post_processor = processors.TemplateProcessing(
             single="[CLS]:0 $A:0 [SEP]:0",
             pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
