@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from cyclopts import App, ArgumentCollection, CycloptsError, Parameter
 from cyclopts.config import Yaml
-from cyclopts.types import ExistingFile
 
 from bertkit import __version__
 from bertkit.core.errors import BertkitError, InputError, RankError, ResourceError
@@ -121,8 +120,10 @@ def run(arguments: list[str]) -> int:
 def _with_config(app: App) -> Callable[..., Any]:
     def start(
         *arguments: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-        config: Annotated[ExistingFile | None, Parameter(help=_CONFIG_HELP)] = None,
+        config: Annotated[Path | None, Parameter(help=_CONFIG_HELP)] = None,
     ) -> Any:
+        if config is not None and not config.is_file():
+            raise InputError(f"{config} does not exist: give --config a YAML file of options")
         app.config = (_recipe,) if config is None else (_ConfigFile(config, use_commands_as_keys=False), _recipe)
         command, bound, not_parsed = app.parse_args(arguments, exit_on_error=False, print_error=False)
         asked = list(arguments) if config is None else [*arguments, "--config", str(config)]
