@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from bertkit.core.batch import PackedBatch
-from bertkit.model import attention
 from bertkit.model.attention import packed_attention
 from bertkit.model.config import BertConfig, ModernBertConfig
 from bertkit.model.encoder import Encoder
@@ -66,7 +65,7 @@ def test_a_gpus_kernel_is_given_no_other_rows_than_tokens(
     for on_gpu in (False, True):
         if on_gpu:
             monkeypatch.setattr(torch.Tensor, "is_cuda", True)
-            monkeypatch.setattr(attention, "varlen_attn", _kernel(seen))
+            monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", _kernel(seen))
         model.zero_grad()
         hidden = model(batch, output_positions=read).last_hidden_state
         (hidden.cos() * torch.arange(hidden.numel()).view_as(hidden)).sum().backward()
