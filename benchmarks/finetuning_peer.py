@@ -288,7 +288,7 @@ def _report(jobs: dict[str, dict[str, list[dict[str, Any]]]], arguments: argpars
     for task, found in jobs.items():
         for name in _TIMES:
             theirs, ours = (statistics.median(job[name] for job in found[library]) for library in LIBRARIES)
-            title = name.removesuffix("_seconds").replace("_", ", ").replace("job", "whole job")
+            title = name.removesuffix("_seconds").replace("_", ", ").replace("job", "whole job").replace("cpu", "CPU")
             lines.append(f"| {task} | {title} | {theirs:,.0f} ({theirs / ours:.2f}x) | {ours:,.0f} |")
     write_results("finetuning_peer", "\n".join(lines), {"command": command, "machine": machine, "jobs": jobs})
 
