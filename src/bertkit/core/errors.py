@@ -5,7 +5,7 @@
     ├── ResourceError                exit 3: memory, disk, network or another process failed; try again or elsewhere
     │   ├── MemoryLimitError         the memory of a device is too small
     │   └── RankError                one of several processes failed while the others went on
-    └── DivergedError                exit 4: training lost its way; start again with other options
+    └── DivergedError                exit 4: training diverged; start again with other options
 
 The command line prints the message as one line and exits with the error's code. It exits with 130 after an
 interrupt, and with 1 and a traceback only where bertkit itself has a bug.
@@ -61,6 +61,6 @@ class RankError(ResourceError):
 
 
 class DivergedError(BertkitError):
-    """Training lost its way: losses or gradients are not finite any more."""
+    """Training diverged: losses or gradients are no longer finite."""
 
     exit_code = 4
