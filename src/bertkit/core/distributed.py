@@ -202,7 +202,7 @@ def joined(launch: Launch) -> Iterator[ProcessGroup]:
             raise SystemExit(ResourceError.exit_code) from error
         raise ResourceError(
             f"another of the {group.size} processes has ended ({_reason(error)}): torchrun's report says which "
-            "and how; with --max-restarts 3 it starts all again, and a run goes on from its last checkpoint"
+            "and how; with --max-restarts 3 it starts all again, and a run resumes at its last checkpoint"
         ) from error
     dist.destroy_process_group()
 

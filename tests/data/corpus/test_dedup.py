@@ -4,12 +4,10 @@ import itertools
 import numpy as np
 import pytest
 
-import bertkit.data.corpus.shards as shard_module
 from bertkit.core.errors import InputError, ResourceError
 from bertkit.data.corpus import hashing as hash_buckets
 from bertkit.data.corpus import prepare as assemble
-from bertkit.data.corpus import write_shards as corpus_shards
-from bertkit.data.corpus import write_shards as shard_worker
+from bertkit.data.corpus import shards, write_shards
 from bertkit.data.corpus.documents import read_documents
 from bertkit.data.corpus.hashing import band_rows, signatures, similarities
 from bertkit.data.corpus.manifest import Duplicates, Manifest
@@ -27,7 +25,7 @@ BOTH = DuplicateOptions(drop_duplicates="both")
 @pytest.fixture
 def text(tmp_path, monkeypatch):
     """Text over many shards and buckets in which lines and documents come back, in capitals too."""
-    monkeypatch.setattr(corpus_shards, "SHARD_BYTES", 2000)
+    monkeypatch.setattr(write_shards, "SHARD_BYTES", 2000)
     monkeypatch.setattr(hash_buckets, "_BUCKET_ENTRIES", 64)
     documents = make_text(40).split("\n\n")
     draw = np.random.default_rng(5)
@@ -105,7 +103,7 @@ def test_a_killed_call_goes_on_to_the_same_bytes(tmp_path, text, tokenizer, monk
     options = PrepareOptions(duplicates=BOTH)
     prepare([text], tokenizer, tmp_path / "whole", options)
     encoded = []
-    monkeypatch.setattr(shard_worker, "write_shard", spy(shard_worker.write_shard, encoded))
+    monkeypatch.setattr(write_shards, "write_shard", spy(write_shards.write_shard, encoded))
     out = tmp_path / "out"
     for step in ("find_duplicates", "run_filter"):
         with monkeypatch.context() as patch:
@@ -139,11 +137,11 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, text, tokenizer, monkeypatch):
         original(file, array)
 
     with monkeypatch.context() as patch, pytest.raises(ResourceError, match=r"no space left on the disk of .*out"):
-        patch.setattr(shard_module.np, "save", save)
+        patch.setattr(shards.np, "save", save)
         prepare([text], tokenizer, tmp_path / "out")
     assert (tmp_path / "out" / "shard-00000.tokens.npy").is_file()
     encoded = []
-    monkeypatch.setattr(shard_worker, "write_shard", spy(shard_worker.write_shard, encoded))
+    monkeypatch.setattr(write_shards, "write_shard", spy(write_shards.write_shard, encoded))
     prepare([text], tokenizer, tmp_path / "out")
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert 0 < len(encoded) < len(Manifest.read(tmp_path / "out").shards)
@@ -160,7 +158,7 @@ class TestNearDuplicates:
     @pytest.fixture
     def variants(self, tmp_path, monkeypatch):
         """Forty documents of 300 words; copies with one word in a hundred changed, and with one in three."""
-        monkeypatch.setattr(corpus_shards, "SHARD_BYTES", 20_000)
+        monkeypatch.setattr(write_shards, "SHARD_BYTES", 20_000)
         draw = np.random.default_rng(3)
         words = [word + suffix for word in WORDS for suffix in ("", "s", "ed", "ing", "er")]
         originals = [draw.choice(words, 300) for _ in range(40)]

@@ -12,11 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import bertkit.data.readers.text as stream_module
 from bertkit.core.errors import InputError, ResourceError
 from bertkit.data.corpus.documents import SentenceLines, read_documents, read_pieces
 from bertkit.data.corpus.options import CorpusOptions
-from bertkit.data.readers import text as text_stream
+from bertkit.data.readers import text as text_reader
 from bertkit.data.readers.sources import resolve_sources
 from bertkit.text.bulk_encoder import ChunkEncoder
 from bertkit.text.tokenizer import Tokenizer
@@ -120,7 +119,7 @@ def test_a_line_of_ten_megabytes_is_one_sentence(tmp_path):
 
 
 def test_a_document_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream_module, "_MAX_DOCUMENT_BYTES", 1000)
+    monkeypatch.setattr(text_reader, "_MAX_DOCUMENT_BYTES", 1000)
     (tmp_path / "a.txt").write_text("a line of words\n" * 100)
     with pytest.raises(InputError, match="blank line between documents"):
         read(tmp_path / "a.txt")
@@ -190,7 +189,7 @@ def test_a_file_that_may_not_be_read_is_a_mistake(tmp_path, monkeypatch):
     def refuse(*arguments):  # as root would not be
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(text_stream, "_CountedFile", refuse)
+    monkeypatch.setattr(text_reader, "_CountedFile", refuse)
     with pytest.raises(InputError, match=r"a\.txt cannot be read \(Permission denied\)") as raised:
         read(tmp_path / "a.txt")
     assert raised.type is InputError
@@ -234,7 +233,7 @@ def test_documents_come_back_as_they_were_written(tmp_path, documents):
 ALL_AT_ONCE = 1 << 30
 
 
-def read_of_corpus_pieces(path, piece_bytes, as_spans=False, **options):
+def read_pieces_of(path, piece_bytes, as_spans=False, **options):
     """Pieces of a file, and what documents they hold."""
     sources = resolve_sources([path])
     pieces = list(read_pieces(sources, CorpusOptions(**options), piece_bytes=piece_bytes, as_spans=as_spans))
@@ -251,15 +250,15 @@ def read_of_corpus_pieces(path, piece_bytes, as_spans=False, **options):
 )
 def test_documents_do_not_depend_on_where_the_pieces_are_cut(tmp_path, lines, ending, mode, piece_bytes, as_spans):
     (tmp_path / "a.txt").write_bytes("".join(line + ending for line in lines).encode())
-    pieces, documents = read_of_corpus_pieces(tmp_path / "a.txt", piece_bytes, as_spans=as_spans, lines=mode)
-    assert documents == read_of_corpus_pieces(tmp_path / "a.txt", ALL_AT_ONCE, lines=mode)[1]
+    pieces, documents = read_pieces_of(tmp_path / "a.txt", piece_bytes, as_spans=as_spans, lines=mode)
+    assert documents == read_pieces_of(tmp_path / "a.txt", ALL_AT_ONCE, lines=mode)[1]
     assert b"".join(piece.content for _, piece in pieces) == (tmp_path / "a.txt").read_bytes()
     assert all(size == len(piece.content) for size, piece in pieces)
 
 
 def test_pieces_end_with_documents_and_have_about_the_size_asked_for(tmp_path):
     (tmp_path / "a.txt").write_text("".join(f"document {number}\nends here\n\n" for number in range(1000)))
-    pieces, documents = read_of_corpus_pieces(tmp_path / "a.txt", 500)
+    pieces, documents = read_pieces_of(tmp_path / "a.txt", 500)
     assert documents == [f"document {number}\nends here" for number in range(1000)]
     assert all(400 < size < 600 for size, _ in pieces[:-1])
 
@@ -268,15 +267,13 @@ def test_compressed_text_is_cut_like_plain_text(tmp_path):
     text = "".join(f"document {number}\n\n" for number in range(5000)).encode()
     (tmp_path / "a.txt").write_bytes(text)
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(text))
-    plain, compressed = (
-        read_of_corpus_pieces(tmp_path / name, 3000, as_spans=True)[0] for name in ("a.txt", "a.txt.gz")
-    )
+    plain, compressed = (read_pieces_of(tmp_path / name, 3000, as_spans=True)[0] for name in ("a.txt", "a.txt.gz"))
     assert [piece.content for _, piece in plain] == [piece.content for _, piece in compressed]
 
 
 def test_spans_of_plain_text_are_sent_without_their_text(tmp_path):
     (tmp_path / "a.txt").write_text("a document\n\n" * 1000)
-    (_, piece), *_ = read_of_corpus_pieces(tmp_path / "a.txt", ALL_AT_ONCE, as_spans=True)[0]
+    (_, piece), *_ = read_pieces_of(tmp_path / "a.txt", ALL_AT_ONCE, as_spans=True)[0]
     assert len(pickle.dumps(piece)) < 500
     assert pickle.loads(pickle.dumps(piece)).content == piece.content
 
@@ -286,7 +283,7 @@ def test_a_file_that_changes_before_its_text_is_worked_on_is_named(tmp_path, tex
     path = tmp_path / "a.txt"
     path.write_text("a document\n\n" * 1000)
     os.utime(path, (1, 1))
-    (_, piece), *_ = read_of_corpus_pieces(path, ALL_AT_ONCE, as_spans=True)[0]
+    (_, piece), *_ = read_pieces_of(path, ALL_AT_ONCE, as_spans=True)[0]
     path.write_text(text)
     if len(text) != piece.stored.size:
         os.utime(path, (1, 1))  # the size tells it alone
@@ -301,7 +298,7 @@ def test_a_file_put_in_place_of_another_is_named(tmp_path):
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(f"a document in {name}\n")
         os.utime(tmp_path / name, (1, 1))
-    (_, piece), *_ = read_of_corpus_pieces(tmp_path / "a.txt", ALL_AT_ONCE, as_spans=True)[0]
+    (_, piece), *_ = read_pieces_of(tmp_path / "a.txt", ALL_AT_ONCE, as_spans=True)[0]
     (tmp_path / "b.txt").replace(tmp_path / "a.txt")
     with pytest.raises(ResourceError, match="was changed"):
         piece.sentences()
@@ -312,7 +309,7 @@ def test_a_pipe_is_read_once(tmp_path):
     os.write(writing, b"a document\n\nanother\n")
     os.close(writing)
     try:
-        assert read_of_corpus_pieces(f"/dev/fd/{reading}", ALL_AT_ONCE, as_spans=True)[1] == ["a document", "another"]
+        assert read_pieces_of(f"/dev/fd/{reading}", ALL_AT_ONCE, as_spans=True)[1] == ["a document", "another"]
     finally:
         os.close(reading)
 
@@ -321,20 +318,20 @@ def test_a_file_behind_a_descriptor_is_found_in_another_process(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("a document\n")
     with path.open() as file:
-        (_, piece), *_ = read_of_corpus_pieces(f"/dev/fd/{file.fileno()}", ALL_AT_ONCE, as_spans=True)[0]
+        (_, piece), *_ = read_pieces_of(f"/dev/fd/{file.fileno()}", ALL_AT_ONCE, as_spans=True)[0]
     assert piece.content == b"a document\n"
 
 
 def test_bytes_that_are_not_utf8_are_named_by_their_offset_in_the_file(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + b"good\n\n" * 100 + b"caf\xe9\n")
     with pytest.raises(InputError, match=r"a\.txt is not UTF-8 at byte 606 "):
-        read_of_corpus_pieces(tmp_path / "a.txt", 50)
+        read_pieces_of(tmp_path / "a.txt", 50)
 
 
 def test_rows_come_in_pieces_too(tmp_path):
     texts = [f"It rained on day {number}. Nobody came." for number in range(100)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    pieces, documents = read_of_corpus_pieces(tmp_path / "a.jsonl", 300)
+    pieces, documents = read_pieces_of(tmp_path / "a.jsonl", 300)
     assert documents == texts
     assert len(pieces) > 5
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from bertkit.core.randomness import mix64
 from bertkit.core.workers import process_engine
-from bertkit.data.corpus import hashing as module
+from bertkit.data.corpus import hashing
 from bertkit.data.corpus.hashing import HashBuckets, run_hashes, window_hashes
 
 RUNS = st.lists(st.lists(st.integers(0, 3), max_size=4), min_size=1, max_size=40)
@@ -27,7 +27,7 @@ def test_runs_have_equal_hashes_exactly_where_they_are_equal(runs):
 def test_blocks_and_types_do_not_change_hashes(monkeypatch):
     values, bounds = laid_out([[number % 7, number % 5, number] for number in range(100)])
     hashes = run_hashes(values, bounds)
-    monkeypatch.setattr(module, "_BLOCK_NUMBERS", 5)
+    monkeypatch.setattr(hashing, "_BLOCK_NUMBERS", 5)
     assert run_hashes(values.astype(np.uint32), bounds).tolist() == hashes.tolist()
 
 
@@ -44,7 +44,7 @@ def test_buckets_tell_repeated_entries_with_their_first(tmp_path_factory, blocks
     folder = tmp_path_factory.mktemp("buckets")
     entries = [value for block in blocks for value in block]
     spread = mix64(np.arange(31, dtype=np.uint64))
-    original, module._BUCKET_ENTRIES = module._BUCKET_ENTRIES, 8
+    original, hashing._BUCKET_ENTRIES = hashing._BUCKET_ENTRIES, 8
     try:
         with HashBuckets(folder, len(entries)) as buckets, process_engine(1) as engine:
             start = 0
@@ -53,7 +53,7 @@ def test_buckets_tell_repeated_entries_with_their_first(tmp_path_factory, blocks
                 start += len(block)
             found = {n: f for part in buckets.repeats(engine) for n, f in zip(*(a.tolist() for a in part), strict=True)}
     finally:
-        module._BUCKET_ENTRIES = original
+        hashing._BUCKET_ENTRIES = original
     first = {value: entries.index(value) for value in entries}
     assert found == {n: first[value] for n, value in enumerate(entries) if first[value] < n}
     assert not any(folder.iterdir())

@@ -20,7 +20,7 @@ from bertkit.data.corpus.prepare import prepare
 from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.data.instances.options import InstanceOptions
 from bertkit.data.instances.sampling import plan_epoch
-from bertkit.data.readers import text as text_stream
+from bertkit.data.readers import text as text_reader
 from bertkit.text.bulk_encoder import ChunkEncoder
 from tiny_corpora import contents, make_text, spy
 
@@ -189,7 +189,7 @@ def test_a_disk_that_fails_keeps_what_is_done(tmp_path, text, tokenizer, small_s
     sources, options = [text, tmp_path / "later.txt"], PrepareOptions(workers=workers)
     prepare(sources, tokenizer, tmp_path / "whole", options)
 
-    def read(file, buffer, original=text_stream._CountedFile.readinto):
+    def read(file, buffer, original=text_reader._CountedFile.readinto):
         if file.name == tmp_path / "later.txt":
             raise OSError(errno.EIO, "Input/output error")
         return original(file, buffer)
@@ -198,7 +198,7 @@ def test_a_disk_that_fails_keeps_what_is_done(tmp_path, text, tokenizer, small_s
         monkeypatch.context() as patch,
         pytest.raises(ResourceError, match=r"later\.txt cannot be read \(Input/output"),
     ):
-        patch.setattr(text_stream._CountedFile, "readinto", read)
+        patch.setattr(text_reader._CountedFile, "readinto", read)
         prepare(sources, tokenizer, tmp_path / "out", options)
     made = list((tmp_path / "out" / ".prepare").glob("shard-*.json"))
     assert len(made) > 4

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bertkit.data.corpus import prepared as token_blocks
-from bertkit.data.corpus import word_vectors as module
+from bertkit.data.corpus import word_vectors as vectors_module
 from bertkit.data.corpus.manifest import Manifest
 from bertkit.data.corpus.prepared import PreparedCorpus, token_counts
 from bertkit.data.corpus.shards import write_shard
@@ -41,7 +41,7 @@ def test_an_entry_that_was_not_seen_has_the_zero_vector_and_a_seed_the_same_vect
 def test_pairs_are_counted_by_distance_whatever_the_blocks(two_topics: PreparedCorpus, monkeypatch):
     training, _ = two_topics.split(0.2, seed=0)
     counts = token_counts(training)
-    pairs = module._pairs(training, counts, 1 << 20)
+    pairs = vectors_module._pairs(training, counts, 1 << 20)
     contexts = np.argsort(-counts, kind="stable")
     expected = np.zeros((41, 41))
     for tokens in token_blocks.token_blocks(training, 1 << 20):

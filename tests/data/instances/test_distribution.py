@@ -1,4 +1,4 @@
-"""The sequences that are drawn anew in every epoch, against the original's procedure, in distribution.
+"""The sequences that are drawn in every epoch, against the original's procedure, in distribution.
 
 Sequences of one document and epoch hang together (they share a target length), so one of them is taken at random of
 every document and epoch: these are independent. Both samples take as many from each document, which makes every test

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-import bertkit.data.instances.google_files as static_module
 from bertkit.cli.main import run
 from bertkit.core.errors import InputError
 from bertkit.core.workers import EngineOptions
@@ -14,6 +13,7 @@ from bertkit.data.corpus import write_shards as corpus_shards
 from bertkit.data.corpus.options import PrepareOptions
 from bertkit.data.corpus.prepare import prepare
 from bertkit.data.corpus.prepared import PreparedCorpus
+from bertkit.data.instances import google_files
 from bertkit.data.instances.fixed import FixedInstances, open_prepared
 from bertkit.data.instances.google_files import InstanceManifest, prepare_static
 from bertkit.data.instances.loader import PretrainingLoader
@@ -130,7 +130,7 @@ def test_a_call_that_died_is_made_again_to_the_same_bytes(tmp_path, text, tokeni
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(static_module.StaticStream, "order", die)
+        patched.setattr(google_files.StaticStream, "order", die)
         with pytest.raises(KeyboardInterrupt):
             prepare_static([text], tokenizer, tmp_path / "killed", static=OPTIONS)
     with pytest.raises(InputError, match=r"no manifest\.json"):

@@ -123,7 +123,7 @@ def test_instances_are_distributed_as_those_of_the_literal_procedure(make_corpus
             assert abs(expected[kind] - found[kind]) < spread, (name, kind, expected[kind], found[kind])
 
 
-def test_every_epoch_and_seed_draws_anew_and_the_same_again(corpus):
+def test_every_epoch_and_seed_has_draws_of_its_own_that_repeat(corpus):
     def plan(seed, epoch):
         return plan_epoch(corpus, InstanceOptions(seq_length=48), seed, epoch).b_start.tolist()
 
