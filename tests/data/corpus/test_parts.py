@@ -5,8 +5,7 @@ import pytest
 
 from bertkit.core.errors import InputError, ResourceError
 from bertkit.core.files import exclusive, write_json
-from bertkit.data.corpus import write_shards as corpus_shards
-from bertkit.data.corpus import write_shards as shard_worker
+from bertkit.data.corpus import write_shards
 from bertkit.data.corpus.options import CorpusOptions, DuplicateOptions, PrepareOptions
 from bertkit.data.corpus.output_folder import MachineShard
 from bertkit.data.corpus.parts import merge_parts, prepare_part
@@ -20,7 +19,7 @@ DROPPING = PrepareOptions(duplicates=DuplicateOptions(drop_duplicates="both", dr
 
 @pytest.fixture
 def text(tmp_path, monkeypatch):
-    monkeypatch.setattr(corpus_shards, "SHARD_BYTES", 3000)
+    monkeypatch.setattr(write_shards, "SHARD_BYTES", 3000)
     path = tmp_path / "text.txt"
     path.write_text(make_text(40) + "\n" + make_text(20))
     return path
@@ -51,7 +50,7 @@ def test_a_part_has_every_nth_shard_and_goes_on_after_a_kill(tmp_path, text, tok
     assert records == whole[1::3]
     (tmp_path / "out" / "shard-00001.tokens.npy").unlink()
     encoded = []
-    monkeypatch.setattr(shard_worker, "write_shard", spy(shard_worker.write_shard, encoded))
+    monkeypatch.setattr(write_shards, "write_shard", spy(write_shards.write_shard, encoded))
     assert prepare_part([text], tokenizer, tmp_path / "out", MachineShard(2, 3)) == records
     assert len(encoded) == 1
 

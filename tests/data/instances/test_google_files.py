@@ -9,7 +9,7 @@ import torch
 from bertkit.cli.main import run
 from bertkit.core.errors import InputError
 from bertkit.core.workers import EngineOptions
-from bertkit.data.corpus import write_shards as corpus_shards
+from bertkit.data.corpus import write_shards
 from bertkit.data.corpus.options import PrepareOptions
 from bertkit.data.corpus.prepare import prepare
 from bertkit.data.corpus.prepared import PreparedCorpus
@@ -116,7 +116,7 @@ def test_the_loader_gives_every_instance_in_an_order_of_seed_and_step(fixed):
 
 
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path, text, tokenizer, monkeypatch):
-    monkeypatch.setattr(corpus_shards, "SHARD_BYTES", 3000)
+    monkeypatch.setattr(write_shards, "SHARD_BYTES", 3000)
     for workers in (1, 2):
         prepare_static([text], tokenizer, tmp_path / str(workers), PrepareOptions(workers=workers), OPTIONS)
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
