@@ -25,10 +25,10 @@ def _blocks(section: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
-def _change(path: Path, old: str, new: str) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new), encoding="utf-8")
+def _change(path: Path, pattern: str, new: str) -> None:
+    text, count = re.subn(pattern, new, path.read_text(encoding="utf-8"))
+    assert count == 1
+    path.write_text(text, encoding="utf-8")
 
 
 @pytest.fixture
@@ -54,11 +54,11 @@ def test_the_architecture_reads_and_writes_what_transformers_does(package: Path,
     (package / "model/camembert.py").write_text(model)
     (package / "pretrained/formats/camembert.py").write_text(names)
     for file, module in (("model/architectures.py", "model"), ("pretrained/formats/table.py", "pretrained.formats")):
-        _change(package / file, "MODERNBERT, ELECTRA)", "MODERNBERT, ELECTRA, CAMEMBERT)")
+        _change(package / file, r"(for each in \([^)]*)\)", r"\1, CAMEMBERT)")
         _change(
             package / file,
-            f"from bertkit.{module}.electra",
-            f"from bertkit.{module}.camembert import CAMEMBERT\nfrom bertkit.{module}.electra",
+            rf"(from bertkit\.{module}\.electra)",
+            rf"from bertkit.{module}.camembert import CAMEMBERT\n\1",
         )
     config = transformers.CamembertConfig(
         vocab_size=60,
@@ -92,8 +92,9 @@ def test_the_architecture_reads_and_writes_what_transformers_does(package: Path,
 
 def test_the_schedule_falls_as_a_cosine(package: Path):
     name, case = _blocks("Add a learning-rate schedule")
-    _change(package / "training/options.py", 'Schedule = Literal["linear", "one-cycle", "trapezoidal"]\n', name)
-    _change(package / "training/schedule.py", '        case "trapezoidal":\n', f'{case}        case "trapezoidal":\n')
+    assert name.startswith("Schedule = Literal[")
+    _change(package / "training/options.py", r"(?m)^(Schedule = Literal\[.*)\]$", r'\1, "cosine"]')
+    _change(package / "training/schedule.py", r'( +case "trapezoidal":\n)', rf"{case}\1")
     script = (
         "from bertkit.training.options import OptimizerOptions\n"
         "from bertkit.training.schedule import rate_at\n"

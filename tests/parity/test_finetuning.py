@@ -53,7 +53,7 @@ def test_an_epoch_ends_with_the_weights_of_a_plain_loop(parity_table: ParityTabl
     vectors = [weight for weight in theirs.parameters() if weight.ndim == 1]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=OPTIONS.learning_rate, eps=1e-6)
-    loader = FinetuneLoader(setup.train, batch_size=8, micro_batch_tokens=1024, seed=0, device=torch.device("cpu"))
+    loader = FinetuneLoader(setup.train, batch_size=8, micro_batch_tokens=1024, seed=0)
     schedule = get_linear_schedule_with_warmup(optimizer, 0, loader.steps_per_epoch)
     for (batch,) in loader.batches(0, loader.steps_per_epoch):
         ids = list(batch.inputs.input_ids.split(batch.inputs.cu_seqlens.diff().tolist()))

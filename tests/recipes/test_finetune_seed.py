@@ -24,7 +24,6 @@ def _loader(lengths: list[int], *, batch_size: int, tokens: int = 1000, seed: in
         batch_size=batch_size,
         micro_batch_tokens=tokens,
         seed=seed,
-        device=torch.device("cpu"),
     )
 
 
