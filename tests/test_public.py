@@ -40,6 +40,11 @@ def test_the_table_of_homes_names_where_each_is_defined():
             assert value.__module__ == home
 
 
+def test_a_size_that_is_not_there_is_an_input_error():
+    with pytest.raises(bertkit.InputError, match="size 'tinny' is unknown: use one of tiny, mini"):
+        bertkit.pretrain_options("tinny", steps=3)
+
+
 def test_importing_brings_neither_torch_nor_the_command_line():
     script = "import bertkit, sys; print([name for name in ('torch', 'numpy', 'cyclopts') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout == "[]\n"
@@ -58,6 +63,7 @@ def test_from_raw_text_to_predictions_in_python_alone(tmp_path: Path):
 
     manifest = bertkit.prepare(tmp_path / "corpus.txt", tokenizer, tmp_path / "data", bertkit.PrepareOptions(workers=1))
     assert manifest.documents == 40
+    assert bertkit.prepare(tmp_path / "corpus.txt", tmp_path / "tokenizer", tmp_path / "again") == manifest
     examined = bertkit.examine_corpus(tmp_path / "data", report=tmp_path / "corpus.html")
     assert examined.figures.documents == 40
     assert (tmp_path / "corpus.html").is_file()

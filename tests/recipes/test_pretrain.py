@@ -336,8 +336,13 @@ def test_a_run_resumes_with_the_same_data_at_another_path(data: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", '{"estimated": {"steps": 1}}'])
-def test_a_plan_that_is_not_what_was_written_is_one_line(data: Path, tmp_path: Path, content: str):
-    options = replace(OPTIONS, training=replace(OPTIONS.training, steps=None, budget_seconds=2.0, checkpoint_every=1))
+def test_a_plan_that_is_not_what_was_written_is_one_line(
+    data: Path, tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch
+):
+    ticks = _Ticks()
+    for module in (pretrain_module, estimate_module, schedule):
+        monkeypatch.setattr(module, "time", ticks)
+    options = replace(OPTIONS, training=replace(OPTIONS.training, steps=None, budget_seconds=4.0, checkpoint_every=1))
     pretrain(data, tmp_path, options)
     (tmp_path / "plan.json").write_text(content)
     with pytest.raises(InputError, match=r"plan\.json is not what was written \(.*\): remove it"):

@@ -62,7 +62,7 @@ def test_parquet_lists_of_numbers_are_read(tmp_path: Path):
         ("['joy'", "no list of labels"),
         ({"joy": 2, "anger": 0}, "column 'joy' holds 2: write 1"),
         ("fear", "label 'fear' is unknown; training has 'anger', 'joy', 'pride'"),
-        ("joy;anger", "say what is between labels"),
+        ("joy;anger", "the separator in the file"),
     ],
 )
 def test_what_is_no_list_of_known_labels_is_named_with_its_row(cell: object, message: str):

@@ -19,8 +19,8 @@ def convert(
     Parameters
     ----------
     source
-        Model folder or hub name: safetensors or pytorch_model.bin, whole or in parts, of a BERT, DistilBERT or RoBERTa,
-        or a TensorFlow 1 checkpoint (bert_model.ckpt.* with bert_config.json and vocab.txt).
+        Model folder or hub name: safetensors or pytorch_model.bin, whole or in parts, of a BERT, DistilBERT, RoBERTa,
+        ELECTRA or ModernBERT, or a TensorFlow 1 checkpoint (bert_model.ckpt.* with bert_config.json and vocab.txt).
     target
         New folder.
     to

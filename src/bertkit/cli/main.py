@@ -43,7 +43,7 @@ _COMMANDS = {  # name: (file in cli/, summary)
     "doctor": ("doctor", "Check a prepared corpus, or count a model's parameters."),
 }
 _IN_MANY_PROCESSES = "pretrain"
-_CONFIG_HELP = "YAML file with more options, one per line, such as `seeds: 5`; options given here come first."
+_CONFIG_HELP = "YAML file with more options, one per line, such as `seeds: 5`; options on the command line override it."
 
 
 def build_app(command: str | None = None) -> App:

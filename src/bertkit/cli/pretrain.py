@@ -27,7 +27,7 @@ class PretrainingChoices:
     """Options of the command line and of files, by the same names; each is documented where help prints it."""
 
     recipe: RecipeName | None = None
-    """A set of options that belong together; options that you give, here or in a --config file, come first. bert: the
+    """A set of options that belong together; options that you give, here or in a --config file, override it. bert: the
     paper's. roberta: no next-sentence prediction, full sequences. budget: most quality in little time. modern:
     ModernBERT's."""
     steps: int | None = None

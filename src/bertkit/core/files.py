@@ -34,7 +34,7 @@ def full_disk_named(path: Path) -> Iterator[None]:
 
 def _says_full(error: Exception) -> bool:
     """Whether a write failed because the disk is full; NumPy and safetensors only say so in their message."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     return (
         os.strerror(errno.ENOSPC) in str(error) or re.search(r"\d+ requested and \d+ written", str(error)) is not None

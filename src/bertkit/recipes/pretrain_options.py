@@ -81,7 +81,10 @@ def _taken(given: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
 
 
 def _model(size: Size, architecture: Architecture, folder: str | Path | None) -> BertConfig:
-    preset = (MODERN_PRESETS if architecture == "modern" else PRESETS)[size]
+    presets = MODERN_PRESETS if architecture == "modern" else PRESETS
+    if size not in presets:
+        raise InputError(f"size {size!r} is unknown: use one of {', '.join(presets)}")
+    preset = presets[size]
     if folder is None:
         return preset
     from bertkit.pretrained.folder import ModelFolder  # noqa: PLC0415  # brings torch, which only this option needs

@@ -160,7 +160,7 @@ def class_name(label: object, place: str) -> str:
         return str(label)
     raise InputError(
         f"{place}: label {label!r} is no class: give a word or a whole number; scores are for models of "
-        "`bertkit finetune --kind regression`"
+        "`bertkit finetune --kind regression`, lists of labels for `--kind multi-label`"
     )
 
 

@@ -121,8 +121,8 @@ class MultiLabel(TextTask):
                 if name not in places:
                     known = ", ".join(map(repr, self.classes[:10])) + (", …" if len(self.classes) > 10 else "")
                     raise InputError(
-                        f"{place(index)}: label {name!r} is unknown; training has {known}: mend the label, train with "
-                        "it, or say what is between labels (label_separator)"
+                        f"{place(index)}: label {name!r} is unknown; training has {known}, separated by "
+                        f"{self.label_separator!r}: correct the label or the separator in the file, or train with it"
                     )
                 targets[index, places[name]] = 1
         return targets

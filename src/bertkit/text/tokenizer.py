@@ -60,6 +60,11 @@ class Tokenizer:
         return cls(WordPiece(vocabulary=tuple(train_vocabulary(corpus, rules, options)), rules=rules))
 
     @classmethod
+    def opened(cls, tokenizer: Tokenizer | str | Path) -> Tokenizer:
+        """A tokenizer as it is, or the one of a path; see `from_pretrained`."""
+        return tokenizer if isinstance(tokenizer, Tokenizer) else cls.from_pretrained(tokenizer)
+
+    @classmethod
     def from_pretrained(
         cls, path: str | Path, lowercase: bool | None = None, follow: Reference | None = None
     ) -> Tokenizer:

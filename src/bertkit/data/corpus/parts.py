@@ -54,7 +54,7 @@ class PartRecord:
 
 def prepare_part(
     sources: Names,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | str | Path,
     out: str | Path,
     part: MachineShard,
     options: PrepareOptions | None = None,
@@ -65,7 +65,7 @@ def prepare_part(
     the folder is finished already. Whatever is finished stays after an error.
     """
     options = options or PrepareOptions()
-    out = Path(out)
+    out, tokenizer = Path(out), Tokenizer.opened(tokenizer)
     found = resolve_sources(sources)
     own = _folder(out, part)
     with exclusive(out, shared=True):

@@ -87,15 +87,17 @@ def _with_dropped(found: Duplicates, read: Sequence[ShardRecord], kept: Sequence
     return replace(found, dropped_documents=documents, dropped_sentences=sentences, dropped_tokens=tokens)
 
 
-def prepare(sources: Names, tokenizer: Tokenizer, out: str | Path, options: PrepareOptions | None = None) -> Manifest:
-    """Tokenise files, folders, globs or hub data sets into the folder `out`.
+def prepare(
+    sources: Names, tokenizer: Tokenizer | str | Path, out: str | Path, options: PrepareOptions | None = None
+) -> Manifest:
+    """Tokenise files, folders, globs or hub data sets into the folder `out`; `tokenizer` may be its folder.
 
     Shards are cut where the corpus decides, each written whole or not at all, `manifest.json` last. A call that was
     killed resumes with the missing shards when it is made again; one that raises `InputError` leaves nothing behind.
     Memory does not grow with the corpus.
     """
     options = options or PrepareOptions()
-    out = Path(out)
+    out, tokenizer = Path(out), Tokenizer.opened(tokenizer)
     found = resolve_sources(sources)
     manifest = prepare_folder(
         out,

@@ -123,7 +123,7 @@ class InstanceManifest:
 
 def prepare_static(
     sources: Names,
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | str | Path,
     out: str | Path,
     options: PrepareOptions | None = None,
     static: StaticOptions | None = None,
@@ -135,7 +135,7 @@ def prepare_static(
     Memory holds a document and the instances' order, not the corpus.
     """
     options, static = options or PrepareOptions(), static or StaticOptions()
-    out = Path(out)
+    out, tokenizer = Path(out), Tokenizer.opened(tokenizer)
     found = resolve_sources(sources)
     parts = [INSTANCES, corpus_fingerprint(found, tokenizer, options), asdict(static)]
     return prepare_folder(

@@ -80,7 +80,7 @@ def describe_config(config: BertConfig) -> dict[str, Any]:
     `gelu` is the one name that it knows for both forms.
     """
     if type(config) is not BertConfig:
-        raise InputError(f"a {config.model_type} has no place in a TensorFlow checkpoint of BERT: use huggingface")
+        raise InputError(f"{config.model_type} cannot be written as a TensorFlow checkpoint of BERT: use huggingface")
     if config.layer_norm_eps != _LAYER_NORM_EPS:
         raise InputError(
             f"layer_norm_eps {config.layer_norm_eps} has no place in a TensorFlow checkpoint, where it is "

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -25,8 +25,8 @@ class Evaluated:
     """What the model says of the examples, and its figures over all."""
 
     task: Task[Any]
-    instances: TaskInstances[Any]
-    logits: Tensor
+    instances: TaskInstances[Any] = field(repr=False)
+    logits: Tensor = field(repr=False)
     """(R, C)"""
 
     @classmethod
