@@ -62,12 +62,23 @@ _AFTER_PRETRAINING = (
     Exhibit(
         name="classification",
         title="Classification",
-        shows="Which of ten packages a sentence is about: each class, the confusions, calibration, the surest errors.",
+        shows="Which of ten packages a sentence is about: classes, confusions, calibration, the most confident errors.",
         command=(
             "bertkit finetune pretraining/model --train demo/corpus/train.jsonl --dev demo/corpus/test.jsonl \\\n"
             "    --learning-rate 5e-4 --epochs 2 --seeds 2 --max-length 64 --out classification"
         ),
         page="classification/report.html",
+    ),
+    Exhibit(
+        name="multi-label",
+        title="Several labels",
+        shows="What a sentence names: figures and threshold of each label, the most confident errors.",
+        command=(
+            "bertkit finetune pretraining/model --kind multi-label --label labels \\\n"
+            "    --train tables/mentions-train.jsonl --dev tables/mentions-dev.jsonl \\\n"
+            "    --learning-rate 1e-3 --epochs 6 --max-length 64 --out multi-label"
+        ),
+        page="multi-label/report.html",
     ),
     Exhibit(
         name="regression",
@@ -106,7 +117,7 @@ _AFTER_PRETRAINING = (
     Exhibit(
         name="choices",
         title="Multiple choice",
-        shows="Which of four sentences fits: how often each place is right and chosen, the surest errors.",
+        shows="Which of four sentences fits: how often each place is right and chosen, the most confident errors.",
         command=(
             "bertkit finetune pretraining/model --kind multiple-choice \\\n"
             "    --train tables/choices-train.jsonl --dev tables/choices-dev.jsonl \\\n"
