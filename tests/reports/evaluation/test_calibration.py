@@ -39,6 +39,6 @@ def test_a_model_that_says_what_it_is_has_no_error():
 
 def test_the_page_says_in_which_direction_it_errs():
     sure = calibration_section(np.full(10, 0.9), np.arange(10) < 5, "examples")
-    assert "too sure by 40.0%" in sure.blocks[0].text
+    assert "overconfident by 40.0%" in sure.blocks[0].text
     shy = calibration_section(np.full(10, 0.5), np.arange(10) < 9, "examples")
-    assert "not sure enough by 40.0%" in shy.blocks[0].text
+    assert "underconfident by 40.0%" in shy.blocks[0].text

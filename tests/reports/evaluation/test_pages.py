@@ -124,11 +124,11 @@ def test_errors_of_a_classifier_are_shown_the_surest_first(show: Callable[..., T
         return logits
 
     page = show(task, _texts(labels[:count]), scores)
-    assert "said bad (88.1%), is good (11.9%)" in page.text
+    assert "predicted bad (88.1%), true label good (11.9%)" in page.text
     assert "a <good> film 0" in page.text
     assert "dev.tsv, row 0" in page.text
     if count > 1:
-        assert page.text.index("said bad (95.3%)") < page.text.index("said bad (88.1%)")
+        assert page.text.index("predicted bad (95.3%)") < page.text.index("predicted bad (88.1%)")
         assert "When to say good" in page.text
 
 
@@ -152,9 +152,9 @@ def test_labels_have_a_row_each_and_errors_come_the_surest_first(show: Callable[
     logits = torch.tensor([[0.0, 1.0, -9.0], [-9.0, 2.0, -9.0], [9.0, 9.0, -9.0], [9.0, -9.0, -9.0]])
     page = show(task, _texts(labels), lambda instances: logits)
     assert "2 labels are given and wrong, 1 are missed" in page.text
-    assert "said joy (88.1%); is nothing" in page.text
-    assert "said calm (50.0%); is joy (73.1%)" in page.text
-    assert page.text.index("is nothing") < page.text.index("is joy (73.1%)")
+    assert "predicted joy (88.1%); true labels none" in page.text
+    assert "predicted calm (50.0%); true labels joy (73.1%)" in page.text
+    assert page.text.index("true labels none") < page.text.index("true labels joy (73.1%)")
     assert "How far to trust the probabilities" in page.text
     assert "<rare>0.0000.0000.0000.5000.00000" in "".join(page.text.split())
 
@@ -165,7 +165,9 @@ def test_scores_are_shown_against_labels(show: Callable[..., Text]):
     )
     assert "Mean absolute error 0.833" in page.text
     assert "0.500 too little" in page.text
-    assert page.text.index("said 3.00, is 5.00 (-2.00)") < page.text.index("said 1.50, is 1.00 (+0.50)")
+    assert page.text.index("predicted 3.00, true score 5.00 (-2.00)") < page.text.index(
+        "predicted 1.50, true score 1.00 (+0.50)"
+    )
 
 
 def test_choices_stand_with_their_probabilities(show: Callable[..., Text]):

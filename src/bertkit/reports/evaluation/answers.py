@@ -144,7 +144,8 @@ def _passage(question: Question, said: AnswerPrediction, f1: float) -> Passage:
     there = [Span(one.start, one.start + len(one.text)) for one in question.answers if one.start is not None]
     wanted = sorted(there, key=lambda span: -_overlap(span, said))[:1]
     texts = " / ".join(dict.fromkeys(one.text for one in question.answers)) or "no answer"
-    note = f"said {said.answer or 'no answer'!r} ({said.probability:.1%}), is {texts!r}: F1 {f1:.2f}. {question.place}"
+    predicted = f"predicted {said.answer or 'no answer'!r} ({said.probability:.1%})"
+    note = f"{predicted}, right answer {texts!r}: F1 {f1:.2f}. {question.place}"
     return Passage(head=question.question, pieces=marked(question.context, found, wanted), note=note)
 
 

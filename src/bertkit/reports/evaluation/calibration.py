@@ -81,13 +81,15 @@ def calibration_section(probabilities: NDArray[np.float64], is_right: NDArray[np
         Axis(label=predictions),
         f"confidence-{predictions}",
     )
-    tendency = "too sure" if found.overconfidence > 0 else "not sure enough"
+    tendency = "overconfident" if found.overconfidence > 0 else "underconfident"
     text = (
         f"On average the model gives {probabilities.mean():.1%} and is right in {is_right.mean():.1%} of the "
         f"{predictions}: it is {tendency} by {abs(found.overconfidence):.1%}. The expected calibration error, the mean "
         f"distance between the two in {len(found.counts)} bins of equal width (Guo et al. 2017), is {found.error:.1%}."
     )
-    caption = "Left: where bars end below the dashed line, the model is too sure. Right: how many fall into each bin."
+    caption = (
+        "Left: where bars end below the dashed line, the model is overconfident. Right: how many fall into each bin."
+    )
     return Section(
         title="How far to trust the probabilities",
         blocks=[Paragraph(text=text), Plots(svgs=[reliability, counts], caption=caption)],

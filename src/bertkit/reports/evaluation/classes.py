@@ -83,8 +83,8 @@ def class_threshold_section(chances: NDArray[np.float64], is_class: NDArray[np.b
     text = (
         f"The model says {name} from one half on, which gives it precision {precision:.3f}, recall "
         f"{recall:.3f} and F1 {f1:.3f}. The highest F1 of {name} is {curve.f1[best]:.3f}, from "
-        f"{curve.thresholds[best]:.3f} on. Chosen on these very examples, it flatters; choose it on examples that you "
-        "do not report on."
+        f"{curve.thresholds[best]:.3f} on. Chosen on these examples, it looks better than it is: choose it on examples "
+        "that you do not report on."
     )
     caption = "Left: over the threshold. Right: one against the other."
     return Section(
@@ -124,7 +124,7 @@ def class_table_section(said: NDArray[np.int64], labels: NDArray[np.int64], name
     occurs = (scores[:, 3] > 0) | (predicted > 0)
     rows.append(("mean", *(f"{score:.3f}" for score in scores[occurs, :3].mean(0)), "", ""))
     table = Table(
-        head=(what, "precision", "recall", "F1", "there are", "predicted"),
+        head=(what, "precision", "recall", "F1", "support", "predicted"),
         rows=rows,
         caption="The mean counts each that occurs alike (macro average).",
     )
@@ -164,7 +164,7 @@ def _errors(
     passages = []
     for index in worst.tolist():
         sure, right = chances[index, said[index]], chances[index, labels[index]]
-        head = f"said {names[said[index]]} ({sure:.1%}), is {names[labels[index]]} ({right:.1%})"
+        head = f"predicted {names[said[index]]} ({sure:.1%}), true label {names[labels[index]]} ({right:.1%})"
         text = "  |  ".join(examples.record(index).values())
         passages.append(Passage(head=head, pieces=excerpt(text), note=examples.place(index)))
     caption = "The surest errors come first; wrong labels in the data are often among them."
@@ -208,7 +208,7 @@ def score_sections(found: Evaluated) -> list[Section]:
     examples = found.instances.examples
     passages = [
         Passage(
-            head=f"said {said[index]:.2f}, is {labels[index]:.2f} ({errors[index]:+.2f})",
+            head=f"predicted {said[index]:.2f}, true score {labels[index]:.2f} ({errors[index]:+.2f})",
             pieces=excerpt("  |  ".join(examples.record(index).values())),
             note=examples.place(index),
         )

@@ -46,10 +46,10 @@ def _label_table(
         precision = f"{average_precision_score(is_label, chances[:, place]):.3f}" if is_label.any() else ""
         figures = (*(f"{score:.3f}" for score in scores), precision, f"{thresholds[place]:.3f}", f"{at_half:.3f}")
         rows.append((name, *figures, f"{is_label.sum():,}", f"{is_given.sum():,}"))
-    head = ("label", "precision", "recall", "F1", "average precision", "threshold", "F1 from 0.5", "there are", "given")
+    head = ("label", "precision", "recall", "F1", "average precision", "threshold", "F1 at 0.5", "support", "predicted")
     caption = (
         "A label is given where its probability reaches its threshold, which was chosen by F1 on dev. Average "
-        "precision needs no threshold: it says how well the label's examples are told from the others."
+        "precision needs no threshold: it measures how well the label's examples are ranked above the others."
     )
     return Section(title="By label", blocks=[Table(head=head, rows=rows, caption=caption)])
 
@@ -72,7 +72,7 @@ def _errors(
 
     passages = [
         Passage(
-            head=f"said {listed(index, given) or 'nothing'}; is {listed(index, labels) or 'nothing'}",
+            head=f"predicted {listed(index, given) or 'nothing'}; true labels {listed(index, labels) or 'none'}",
             pieces=excerpt("  |  ".join(examples.record(index).values())),
             note=examples.place(index),
         )

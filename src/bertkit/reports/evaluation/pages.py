@@ -110,7 +110,7 @@ def run_page(found: Evaluated, result: FinetuneResult, further: Sequence[Section
     lead = (
         f"`{config['model']}` fine-tuned with {best} is in `{result.model}`. What is below "
         f"the curves is of that model on the {len(found.predictions):,} dev examples ({result.dev}). Its weights were "
-        f"chosen on these, so they flatter a little; {chosen_on}."
+        f"chosen on these, so they are a little too good; {chosen_on}."
     )
     return Report(
         title=f"{result.name}: {found.task.summary}",

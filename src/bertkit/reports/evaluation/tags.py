@@ -58,7 +58,7 @@ def _entity_table(tags: Sequence[Sequence[str]], sentences: Sequence[Sentence]) 
         (name, f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}", f"{one.wanted:,}", f"{one.found:,}")
         for name, one in [*sorted(counts.items()), ("all", sum(counts.values(), EntityCounts()))]
     ]
-    head = ("type", "precision", "recall", "F1", "there are", "predicted")
+    head = ("type", "precision", "recall", "F1", "support", "predicted")
     caption = "An entity is right if its type and both its ends are, as `conlleval` counts."
     return Section(title="By type of entity", blocks=[Table(head=head, rows=rows, caption=caption)])
 
