@@ -172,10 +172,7 @@ def _their_logits_and_loss(theirs: Any, name: str, given_inputs: Inputs) -> tupl
 def test_every_head_gives_the_numbers_of_transformers(
     parity_table: ParityTable, family: str, name: str, precision: str
 ):
-    bound, path = (
-        BOUNDS[precision],
-        f"{family.replace('Bert', 'BERT').replace('Electra', 'ELECTRA')}, packed (bertkit.model)",
-    )
+    bound, path = BOUNDS[precision], f"{PAPER_NAMES[family]}, packed (bertkit.model)"
 
     def check(what: str, found: Tensor, expected: Tensor) -> None:
         parity_table.check(what, path, precision, relative(found, expected), bound)
