@@ -53,7 +53,7 @@ def test_packed_linear_layers_compute_what_plain_ones_do():
     from bertkit.inference.backends.torch_packed import PackedLinear
 
     if not can_prepack(torch.device("cpu")):
-        pytest.skip("needs a processor with bf16 in oneDNN")
+        pytest.skip("needs a CPU whose bf16 products oneDNN supports")
     linear = nn.Linear(24, 40).bfloat16()
     rows = torch.randn(7, 24).bfloat16()
     torch.testing.assert_close(PackedLinear(linear)(rows), linear(rows), atol=0.02, rtol=0.02)

@@ -2,8 +2,8 @@
 
     python tools/docs/pages.py build/gallery build/pages
 
-Written anew each time. A link that leads to no page of the site, a public name that no page would show and a page that
-the navigation in zensical.toml lacks are errors.
+The pages are written from scratch each time. Errors are: a link that leads to no page of the site, a public name that
+no page would show, and a page that the navigation in zensical.toml lacks.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ class LossTerm(NamedTuple):
 class Objective(Protocol[_MicroBatchT_contra, OutputsT]):
     """The loss of a step is the sum over terms of weight * (sum over the whole batch's items) / (their count).
 
-    `outputs` runs the model, `terms` judges what came out: a loss that compares the outputs with a teacher's or with
-    those of the batch's other items replaces the second only.
+    `outputs` runs the model, `terms` computes the losses from its outputs. A loss that compares the outputs with a
+    teacher's, or with those of the batch's other items, replaces `terms` only.
     """
 
     @property
@@ -162,7 +162,7 @@ class StepFigures(Generic[MicroBatchT, OutputsT]):
         self._tokens, self._flops, self._seconds, self._steps = 0, 0.0, 0.0, 0
 
     def add(self, micro_batch: MicroBatchT, terms: Mapping[str, LossTerm]) -> None:
-        """Add what came out of a micro-batch."""
+        """Add the loss terms of a micro-batch."""
         counts = self._objective.counts(micro_batch)
         for name, term in terms.items():
             self._totals[name] = self._totals[name] + term.total if name in self._totals else term.total
