@@ -28,6 +28,14 @@ from bertkit.pretrained.formats.name_table import (
 )
 from bertkit.pretrained.formats.table import FORMATS
 from bertkit.pretrained.hub import find_folder
+from bertkit.pretrained.int8 import (
+    INT8_FILE,
+    Int8Settings,
+    Int8Tensors,
+    Int8Weight,
+    encoder_linears,
+    join_weights,
+)
 from bertkit.pretrained.sentence_settings import SentenceSettings
 from bertkit.pretrained.tensorflow import checkpoint as tensorflow
 from bertkit.pretrained.weights import SAFETENSORS_FILE, find_weights, is_tensorflow, read_tensors, weight_parts
@@ -170,6 +178,42 @@ class ModelFolder:
     def sentences(self) -> SentenceSettings | None:
         """What `modules.json` says of how texts become vectors, None where there is none."""
         return SentenceSettings.find(self.path)
+
+    @cached_property
+    def int8(self) -> Int8Settings | None:
+        """Which layers are int8, None where the weights are floating-point."""
+        if self.weights.name != INT8_FILE:
+            return None
+        path = self.path / CONFIG_FILE
+        return Int8Settings.read(read_json(path), path)
+
+    @cached_property
+    def linear_modules(self) -> dict[str, tuple[str, ...]]:
+        """The encoder's linear layers, which can be int8, by our name: Hugging Face's one or three modules of each."""
+        names = FORMATS[self.config.model_type].names_for(self.architecture)
+        return {
+            name: tuple(foreign.removesuffix(".weight") for foreign in names.foreign(f"{name}.weight"))
+            for name in encoder_linears(self.config.num_hidden_layers)
+        }
+
+    def int8_weights(self) -> dict[str, Int8Weight]:
+        """The weights of the int8 layers by our name, empty where the folder has none. Raises `InputError`."""
+        if self.int8 is None:
+            return {}
+        stored = Int8Tensors.read(self.weights).weights
+        if set(stored) != set(self.int8.int8_layers):
+            odd = sorted(set(stored) ^ set(self.int8.int8_layers))[0]
+            raise InputError(
+                f"{self.weights}: {odd} is int8 here or in {CONFIG_FILE}, not in both: copy the whole folder again"
+            )
+        found = {}
+        for name, modules in self.linear_modules.items():
+            parts = [stored[module] for module in modules if module in stored]
+            if len(parts) not in (0, len(modules)):
+                raise InputError(f"{self.weights}: only a part of {', '.join(modules)} is int8: quantize again")
+            if parts:
+                found[name] = join_weights(parts)
+        return found
 
     @property
     def config(self) -> BertConfig:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bertkit.core.errors import BertkitError, InputError
 from bertkit.core.files import read_json
+from bertkit.pretrained.int8 import INT8_FILE, Int8Tensors
 from bertkit.pretrained.tensorflow.bundle import INDEX_SUFFIX, Bundle
 
 SAFETENSORS_FILE = "model.safetensors"
@@ -24,6 +25,7 @@ _WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
     "bert_model.ckpt.index",
+    INT8_FILE,
 )
 """In order of preference; an index names the parts and the part of every tensor."""
 
@@ -41,8 +43,8 @@ def find_weights(folder: Path) -> Path:
     if checkpoints:
         return checkpoints[0]
     raise InputError(
-        f"{folder} has no weights ({SAFETENSORS_FILE}, pytorch_model.bin, either in parts with an index, or "
-        "bert_model.ckpt): give the folder that a model was saved to"
+        f"{folder} has no weights ({SAFETENSORS_FILE}, pytorch_model.bin, either in parts with an index, "
+        f"bert_model.ckpt or {INT8_FILE}): give the folder that a model was saved to"
     )
 
 
@@ -65,9 +67,14 @@ def weight_parts(path: Path) -> tuple[Path, ...]:
 
 
 def read_tensors(path: Path) -> Mapping[str, Tensor]:
-    """Every tensor under its stored name, mapped from the disk where the format allows it. Raises `InputError`."""
+    """Every tensor under its stored name, mapped from the disk where the format allows it; int8 weights in float32.
+
+    Raises `InputError`.
+    """
     if is_tensorflow(path):
         return Bundle(path)
+    if path.name == INT8_FILE:
+        return {name: torch.from_numpy(tensor) for name, tensor in Int8Tensors.read(path).dequantized().items()}
     tensors: dict[str, Tensor] = {}
     for part in weight_parts(path):
         tensors |= _read_safetensors(part) if part.suffix == ".safetensors" else _read_pickle(part)
