@@ -240,7 +240,7 @@ def _openvino(precision: str, setting: str) -> Embed:
     from torch import nn
     from transformers import AutoModel
 
-    from bertkit.core.batch import token_budget_batches
+    from bertkit.core.packing import token_budget_batches
     from bertkit.text.tokenizer import Tokenizer
 
     streams, max_tokens = (int(part.split()[-1]) for part in setting.split(","))

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bertkit.core.batch import PackedBatch, pack, token_budget_batches
+from bertkit.core.batch import PackedBatch, pack
+from bertkit.core.packing import token_budget_batches
 
 
 @dataclass(frozen=True)

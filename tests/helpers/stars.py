@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,9 +41,9 @@ class Stars(TextTask):
         """Absolute error, summed."""
         return F.l1_loss(logits.float().squeeze(-1), targets, reduction="sum")
 
-    def decode(self, logits: Tensor, instances: TaskInstances[Any]) -> list[Prediction]:
+    def decode(self, logits: NDArray[np.float32], instances: TaskInstances[Any]) -> list[Prediction]:
         """The nearest whole number."""
-        return [ScorePrediction(stars) for stars in logits.float().squeeze(-1).round().tolist()]
+        return [ScorePrediction(stars) for stars in logits[:, 0].round().tolist()]
 
     @property
     def scorer(self) -> Scorer[Stars]:

@@ -9,20 +9,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertkit.core.batch import PackedBatch, pack
+from bertkit.core.batch import PackedBatch
+from bertkit.core.packing import PackedArrays
 from bertkit.inference.backends.base import (
     MASKED_LM,
     TASK,
     HeadLogits,
-    LayerStates,
     Output,
     PooledStates,
+    SequenceStates,
     TokenStates,
     TokensWithId,
     Want,
 )
 from bertkit.inference.backends.torch_packed import TorchPacked
-from bertkit.inference.engine import Engine, float_rows
+from bertkit.inference.engine import Engine
 from bertkit.inference.load import load
 from bertkit.inference.predictor import Predictor
 from bertkit.pretrained.folder import ModelFolder
@@ -34,8 +35,12 @@ from bertkit.text.sequences import EncodedExample
 class LengthsBackend:
     """Says of every sequence how long it is; keeps the batches that it was given."""
 
-    device = torch.device("cpu")
+    name = "lengths"
+    device = "cpu"
     precision = "none"
+    max_tokens = 100
+    streams = 1
+    layers = ()
     has_pooler = True
     heads = ()
 
@@ -43,10 +48,13 @@ class LengthsBackend:
         self.is_padded = is_padded
         self.batches: list[list[int]] = []
 
-    def run(self, batch: PackedBatch, want: Want) -> Output:
+    def start_stream(self) -> None:
+        pass
+
+    def run(self, batch: PackedArrays, want: Want) -> Output:
         assert isinstance(want, PooledStates)
         self.batches.append(batch.lengths.tolist())
-        return (torch.from_numpy(batch.lengths)[:, None],)
+        return (batch.lengths[:, None].astype(np.float32),)
 
 
 def _sequences(lengths: Sequence[int]) -> list[EncodedExample]:
@@ -120,7 +128,10 @@ def test_threads_that_others_start_keep_their_number_of_cores(encoder: Predictor
 
 def test_an_engine_gives_of_a_batch_what_is_wanted(encoder: Predictor, pretrained: Path):
     model, tokenizer = BertWithHeads.from_pretrained(pretrained), encoder.model.tokenizer
-    batch = pack(tokenizer.encode_batch(["the [MASK] sat", "a dog", "[MASK] and [MASK]"]))
+    arrays = PackedArrays.of(tokenizer.encode_batch(["the [MASK] sat", "a dog", "[MASK] and [MASK]"]))
+    batch = PackedBatch.of_packed(arrays)
+    starts = batch.cu_seqlens[:-1]
+    last = model.bert.config.num_hidden_layers
     masks = batch.input_ids == tokenizer.mask_token_id
     with torch.no_grad():
         output = model.bert(batch, output_hidden_states=True)
@@ -128,16 +139,23 @@ def test_an_engine_gives_of_a_batch_what_is_wanted(encoder: Predictor, pretraine
         logits = model.masked_lm(hidden[masks], model.bert.embeddings.word_embeddings.weight)
     wanted = {
         PooledStates(): [output.pooler_output],
-        TokenStates(): [hidden],
-        TokenStates("first"): [hidden[batch.cu_seqlens[:-1]]],
-        LayerStates((2, 0)): [output.hidden_states[2], output.hidden_states[0]],
+        TokenStates((last,)): [hidden],
+        TokenStates((last,), "first"): [hidden[starts]],
+        TokenStates((1,), "first"): [output.hidden_states[1][starts]],
+        TokenStates((2, 0)): [output.hidden_states[2], output.hidden_states[0]],
+        SequenceStates((last,), "first"): [hidden[starts]],
+        SequenceStates((1, last)): [
+            torch.stack([part.mean(0) for part in output.hidden_states[layer].split(arrays.lengths.tolist())])
+            for layer in (1, last)
+        ],
         HeadLogits(MASKED_LM, TokensWithId(tokenizer.mask_token_id)): [logits],
     }
     for want, expected in wanted.items():
-        found = encoder.model.engine.run(batch, want)
+        found = encoder.model.engine.run(arrays, want)
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
-            torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+            assert one.dtype == np.float32
+            np.testing.assert_allclose(one, other.numpy(), atol=1e-5, rtol=0)
 
 
 def test_a_live_module_is_run_as_it_is(classifier: Path):
@@ -146,8 +164,8 @@ def test_a_live_module_is_run_as_it_is(classifier: Path):
     engine = Engine(TorchPacked(module))
     assert not module.training
     sequences = load(classifier, device="cpu").model.tokenizer.encode_batch(["the cat", "a dog"])
-    batch = pack(sequences)
-    before = float_rows(batch, engine.run(batch, HeadLogits(TASK)))
+    batch = PackedArrays.of(sequences)
+    (before,) = engine.run(batch, HeadLogits(TASK))
     with torch.no_grad():
         module.head.dense.bias += 1
-    torch.testing.assert_close(float_rows(batch, engine.run(batch, HeadLogits(TASK))), before + 1)
+    np.testing.assert_allclose(engine.run(batch, HeadLogits(TASK))[0], before + 1, atol=1e-6)

@@ -2,13 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertkit.core.batch import pack
 from bertkit.core.errors import InputError
-from bertkit.inference.backends.base import LayerStates
+from bertkit.core.packing import PackedArrays
+from bertkit.inference.backends.base import TokenStates
 from bertkit.inference.feature_layers import find_layers, last_layers
 from bertkit.inference.load import load
 from bertkit.inference.predictor import Predictor
@@ -25,8 +24,8 @@ def encoder(pretrained: Path) -> Predictor:
 def states(encoder: Predictor) -> list[np.ndarray]:
     """Of each text all hidden states (3, n, H), the text alone in its batch."""
     tokenizer, engine = encoder.model.tokenizer, encoder.model.engine
-    outputs = [engine.run(pack([tokenizer.encode(text)]), LayerStates((0, 1, 2))) for text in TEXTS]
-    return [torch.stack(output).numpy() for output in outputs]
+    outputs = [engine.run(PackedArrays.of([tokenizer.encode(text)]), TokenStates((0, 1, 2))) for text in TEXTS]
+    return [np.stack(output) for output in outputs]
 
 
 LAYERS = st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True)

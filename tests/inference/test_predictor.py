@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bertkit.core.batch import pack
 from bertkit.core.errors import InputError
+from bertkit.core.packing import PackedArrays
 from bertkit.inference import engine
-from bertkit.inference.backends.base import LayerStates, PooledStates
+from bertkit.inference.backends.base import PooledStates, TokenStates
 from bertkit.inference.load import load
 from bertkit.inference.predictor import Predictor
 
@@ -50,8 +50,8 @@ def test_no_texts_give_no_vectors(encoder: Predictor):
 def test_mean_cls_and_pooler_are_what_their_names_say(encoder: Predictor):
     text = "the cat sat"
     ids = encoder.model.tokenizer.encode(text)
-    states = encoder.model.engine.run(pack([ids]), LayerStates((0, 1, 2)))
-    (pooled,) = encoder.model.engine.run(pack([ids]), PooledStates())
+    states = encoder.model.engine.run(PackedArrays.of([ids]), TokenStates((0, 1, 2)))
+    (pooled,) = encoder.model.engine.run(PackedArrays.of([ids]), PooledStates())
     np.testing.assert_allclose(encoder.embed(text), states[-1].mean(0), atol=1e-6)
     np.testing.assert_allclose(encoder.embed(text, "cls"), states[-1][0], atol=1e-6)
     np.testing.assert_allclose(encoder.embed(text, "pooler"), pooled[0], atol=1e-6)

@@ -147,7 +147,7 @@ def test_each_question_has_a_softmax_over_its_own_choices(scores: list[tuple[lis
     best = [int(row.argmax()) for row in rows]
     assert TASK.scorer.scores(logits, instances) == {"accuracy": pytest.approx(accuracy_score(right, best))}
     assert int(TASK.scorer.correct(logits, torch.tensor(right), bounds)) == sum(np.equal(right, best))
-    for prediction, row, place in zip(TASK.decode(logits, instances), rows, best, strict=True):
+    for prediction, row, place in zip(TASK.decode(logits.numpy(), instances), rows, best, strict=True):
         assert isinstance(prediction, ChoicePrediction)
         assert (prediction.place, prediction.choice) == (place, str(place))
         assert prediction.probabilities == pytest.approx(row.softmax(-1).tolist())

@@ -84,7 +84,7 @@ def test_the_loss_is_a_sum_so_that_a_batch_can_be_cut():
 
 
 def test_decoding_gives_the_likeliest_class_with_all_probabilities():
-    prediction = TASK.decode(torch.tensor([[0.0, 2.0]]), bare_instances(1))[0]
+    prediction = TASK.decode(np.array([[0.0, 2.0]], np.float32), bare_instances(1))[0]
     assert isinstance(prediction, ClassPrediction)
     assert prediction.label == "yes"
     assert prediction.probabilities["yes"] == pytest.approx(1 / (1 + 2.718281828**-2))

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -26,7 +27,7 @@ def test_the_loss_is_the_summed_squared_error():
 
 
 def test_scores_are_decoded_as_they_are():
-    assert TASK.decode(torch.tensor([[2.5]]), bare_instances(1)) == [ScorePrediction(2.5)]
+    assert TASK.decode(np.array([[2.5]], np.float32), bare_instances(1)) == [ScorePrediction(2.5)]
 
 
 def test_metrics_correlate_scores_with_labels():

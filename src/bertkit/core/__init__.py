@@ -8,9 +8,10 @@ Other rooms import:
 - `console`: `note`, `progress`, `ProgressBar`, `counted`, `format_duration`, `parse_duration`
 - `machine`: `Precision`, `Launch`, `available_memory`, `tune_allocator`
 - `randomness`: `derive_key`, `generator`, `uniforms`, `mix64`, `GAMMA`
-- `arrays`: `run_starts`, `run_bounds`, `run_positions`, `NpyAppender`
+- `arrays`: `run_starts`, `run_bounds`, `run_positions`, `padded_runs`, `softmax`, `NpyAppender`; `packing`:
+  `PackedArrays`, `token_budget_batches`; `lazy`: `lazy_module`
 - `workers`: `EngineOptions`, `Engine`, `process_engine`, `CallProcesses`
-- with torch: `batch` (`PackedBatch`, `pack`, `token_budget_batches`, `side_by_side`), `devices` (`default_device`,
+- with torch: `batch` (`PackedBatch`, `pack`, `side_by_side`), `devices` (`default_device`,
   `token_budget`, `resolve_precision`, `autocast`, `seed_torch`, `full_memory_named`, `peak_memory`,
   `describe_machine`), `distributed` (`ProcessGroup`, `joined`)
 """

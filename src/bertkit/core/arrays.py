@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+
+Float = TypeVar("Float", bound=np.floating)
 
 
 def run_starts(lengths: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -29,6 +31,21 @@ def run_positions(starts: NDArray[np.int64] | int, lengths: NDArray[np.int64]) -
     ends = np.cumsum(lengths)
     positions: NDArray[np.int64] = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
     return positions
+
+
+def padded_runs(values: NDArray[np.float32], bounds: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Runs of `values` (N,) between `bounds` (R + 1,) as rows (R, the longest), -inf behind a shorter run."""
+    lengths = np.diff(bounds)
+    rows = np.full((len(lengths), int(lengths.max(initial=0))), -np.inf, np.float32)
+    rows[np.arange(rows.shape[1]) < lengths[:, None]] = values[bounds[0] : bounds[-1]]
+    return rows
+
+
+def softmax(logits: NDArray[Float]) -> NDArray[Float]:
+    """Probabilities (N, C) of the rows of logits (N, C)."""
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    probabilities: NDArray[Float] = powers / powers.sum(-1, keepdims=True)
+    return probabilities
 
 
 class NpyAppender:

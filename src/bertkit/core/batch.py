@@ -1,16 +1,17 @@
-"""Sequences laid end to end without padding, and their grouping into batches of a bounded number of tokens."""
+"""Sequences laid end to end without padding, as tensors."""
 # T tokens, B sequences, L the longest sequence.
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from bertkit.core.packing import EncodedSequence, PackedArrays
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class PackedBatch:
             cu_seqlens=torch.from_numpy(cu_seqlens),
             lengths=np.asarray(lengths, np.int64),
         )
+
+    @classmethod
+    def of_packed(cls, arrays: PackedArrays) -> PackedBatch:
+        """The same batch in tensors, which share its memory."""
+        return cls.from_arrays(arrays.input_ids, arrays.token_type_ids, arrays.lengths)
 
     @property
     def num_sequences(self) -> int:
@@ -101,52 +107,9 @@ class PackedBatch:
         ]
 
 
-class EncodedSequence(Protocol):
-    """What `pack` reads of a sequence of n tokens."""
-
-    @property
-    def input_ids(self) -> NDArray[np.integer]:
-        """Vocabulary ids (n,)."""
-
-    @property
-    def token_type_ids(self) -> NDArray[np.integer]:
-        """Segment ids (n,)."""
-
-    def __len__(self) -> int:
-        """Tokens."""
-
-
 def pack(sequences: Sequence[EncodedSequence]) -> PackedBatch:
     """Lay the sequences end to end, in their order."""
-    return PackedBatch.from_arrays(
-        np.concatenate([sequence.input_ids for sequence in sequences]),
-        np.concatenate([sequence.token_type_ids for sequence in sequences]),
-        np.array([len(sequence) for sequence in sequences], np.int64),
-    )
-
-
-def token_budget_batches(
-    lengths: NDArray[np.integer] | Sequence[int], max_tokens: int, *, is_padded: bool = False
-) -> list[NDArray[np.int64]]:
-    """Group sequences of the given lengths (B,) into batches of at most `max_tokens` tokens.
-
-    Returns index arrays. Sequences come longest first (equal lengths in their order), so that a batch holds like
-    lengths; a sequence longer than `max_tokens` is a batch of its own. With `is_padded` every sequence counts as much
-    as the longest of its batch.
-    """
-    lengths = np.asarray(lengths, np.int64)
-    order = np.argsort(-lengths, kind="stable")
-    ends = np.cumsum(lengths[order])
-    batches = []
-    start = used = 0
-    while start < len(order):
-        if is_padded:
-            stop = min(len(order), start + max(1, max_tokens // max(1, int(lengths[order[start]]))))
-        else:
-            stop = max(start + 1, int(np.searchsorted(ends, used + max_tokens, side="right")))
-        batches.append(order[start:stop])
-        start, used = stop, int(ends[stop - 1])
-    return batches
+    return PackedBatch.of_packed(PackedArrays.of(sequences))
 
 
 def side_by_side(values: Tensor, bounds: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from bertkit.core.devices import autocast
@@ -29,8 +30,9 @@ def compute_logits(
     """
     engine = Engine(TorchPacked(model), max_tokens=max_tokens, streams=1)
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
-    with autocast(precision, engine.device):
-        return engine.rows(sequences, HeadLogits(TASK), lengths if model.reads_tokens else np.ones_like(lengths))
+    counts = lengths if model.reads_tokens else np.ones_like(lengths)
+    with autocast(precision, torch.device(engine.backend.device)):
+        return torch.from_numpy(engine.rows(sequences, HeadLogits(TASK), counts))
 
 
 def evaluate(

@@ -22,7 +22,7 @@ from bertkit.inference.loaded_model import LoadedModel
 from bertkit.inference.seen_ids import SeenIds
 from bertkit.inference.vector_files import ID, check_vector_path, empty_and_cut, vector_table, vector_writer
 
-_FORMAT = 1
+_FORMAT = 2
 _PART_TEXTS = 8192
 _PART_CHARACTERS = 1 << 24
 _PART_BYTES = 1 << 28
@@ -131,7 +131,8 @@ def _fingerprint(model: LoadedModel, plan: FeaturePlan) -> bytes:
     files = [path.resolve() for path in model.folder.weight_files]
     weights = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
     backend = model.engine.backend
-    described = [_FORMAT, weights, model.tokenizer.fingerprint, backend.precision, backend.device.type, asdict(plan)]
+    made_by = [backend.name, backend.precision, backend.device]
+    described = [_FORMAT, weights, model.tokenizer.fingerprint, *made_by, asdict(plan)]
     return json.dumps(described).encode()
 
 

@@ -9,41 +9,19 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
-from bertkit.core.batch import PackedBatch
 from bertkit.core.errors import InputError
-from bertkit.inference.backends.base import LayerStates, Output, PooledStates, TokenStates, Want
+from bertkit.core.packing import PackedArrays
+from bertkit.inference.backends.base import Output, PooledStates, SequenceStates, TokenStates, Want
 from bertkit.inference.feature_layers import Layers, find_layers
 from bertkit.inference.loaded_model import LoadedModel
 from bertkit.pretrained.sentence_settings import Pooling
 from bertkit.text.sequences import EncodedExample
 
-
-def _mean_of_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
-    """Mean over each sequence's tokens: (T, H) to float32 (B, H)."""
-    lengths = batch.cu_seqlens.diff().long()
-    return torch.segment_reduce(hidden.float(), "mean", lengths=lengths, unsafe=True)
-
-
-def _first_tokens(hidden: Tensor, batch: PackedBatch) -> Tensor:
-    """Hidden states of [CLS]: (T, H), or (B, H) where no others were read, to float32 (B, H)."""
-    return (hidden if len(hidden) == batch.num_sequences else hidden[batch.cu_seqlens[:-1]]).float()
-
-
-def _every_row(states: Tensor, batch: PackedBatch) -> Tensor:
-    """Every token's own (T, H), or what the pooler made (B, H), in float32."""
-    return states.float()
-
-
 Combination = Literal["concat", "sum", "mean", "weighted"]
 FeaturePooling = Literal["mean", "cls", "tokens"]
 """Mean of all tokens with the special ones, hidden state of [CLS], or every token's own."""
-
-_POOLINGS = {"mean": _mean_of_tokens, "cls": _first_tokens, "pooler": _every_row, "tokens": _every_row}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +38,6 @@ class FeaturePlan:
     """Whether vectors get length 1."""
     max_length: int
     hidden_size: int
-    needs_hidden_states: bool
-    """Whether a layer below the last is read."""
 
     @classmethod
     def of(
@@ -92,7 +68,6 @@ class FeaturePlan:
             normalize=normalize,
             max_length=model.longest(max_length, model.settings.max_length),
             hidden_size=config.hidden_size,
-            needs_hidden_states=found != (config.num_hidden_layers,),
         )
 
     @property
@@ -110,23 +85,30 @@ class FeaturePlan:
         """What the vectors are made of."""
         if self.pooling == "pooler":
             return PooledStates()
-        if self.needs_hidden_states:
-            return LayerStates(self.layers)
-        return TokenStates("first" if self.pooling == "cls" else "all")
+        if self.is_per_token:
+            return TokenStates(self.layers)
+        # Pooled before they are combined: both are linear, and there are fewer sequences than tokens.
+        return SequenceStates(self.layers, "mean" if self.pooling == "mean" else "first")
 
-    def vectors(self, batch: PackedBatch, output: Output) -> Tensor:
-        """Float32 (B, F), or (T, F) of tokens: of what `want` gives, or of the hidden states of `layers`."""
-        # Pooling first: both are linear, and there are fewer sequences than tokens.
-        made = self._combined([_POOLINGS[self.pooling](states, batch) for states in output])
-        return F.normalize(made) if self.normalize else made
+    def vectors(self, batch: PackedArrays, output: Output) -> NDArray[np.float32]:
+        """Float32 (B, F), or (T, F) of tokens: of what `want` gives."""
+        made = self._combined(output)
+        if not self.normalize:
+            return made
+        lengths = np.sqrt(np.einsum("rf,rf->r", made, made))
+        normalized: NDArray[np.float32] = made / np.maximum(lengths, _SHORTEST)[:, None]
+        return normalized
 
-    def _combined(self, parts: Sequence[Tensor]) -> Tensor:
+    def _combined(self, parts: Output) -> NDArray[np.float32]:
         if self.combination == "concat":
-            return torch.cat(list(parts), -1) if len(parts) > 1 else parts[0]
-        if self.combination == "weighted":
-            parts = [weight * part for weight, part in zip(self.weights, parts, strict=True)]
-        total = torch.stack(list(parts)).sum(0)
-        return total / len(parts) if self.combination == "mean" else total
+            return np.concatenate(parts, -1) if len(parts) > 1 else parts[0]
+        weights = np.array(self.weights or (1.0,) * len(parts), np.float32)
+        total: NDArray[np.float32] = np.einsum("k,krf->rf", weights, np.stack(parts))
+        return total / np.float32(len(parts)) if self.combination == "mean" else total
+
+
+_SHORTEST = np.float32(1e-12)
+"""Vectors of no length stay as they are."""
 
 
 def _checked_weights(weights: Sequence[float] | None, combination: Combination, count: int) -> tuple[float, ...]:
@@ -185,7 +167,5 @@ def extract_features(
     examples = model.tokenizer.join(pieces.cut(room))
     lengths = np.array([len(example) for example in examples], np.int64)
     counts = lengths if plan.is_per_token else np.ones_like(lengths)
-    vectors = model.engine.rows(
-        examples, plan.want, counts, lambda batch, output: plan.vectors(batch, output).cpu(), advance
-    )
-    return TextFeatures(vectors.numpy(), examples, pieces.lengths > room)
+    vectors = model.engine.rows(examples, plan.want, counts, plan.vectors, advance)
+    return TextFeatures(vectors, examples, pieces.lengths > room)

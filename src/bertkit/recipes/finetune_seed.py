@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bertkit.core.arrays import run_positions
-from bertkit.core.batch import PackedBatch, pack, token_budget_batches
+from bertkit.core.batch import PackedBatch, pack
 from bertkit.core.files import read_json, write_json
+from bertkit.core.packing import token_budget_batches
 from bertkit.core.randomness import derive_key, generator
 from bertkit.inference.evaluation import evaluate, tune
 from bertkit.model.size import training_flops

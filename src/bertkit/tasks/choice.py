@@ -8,17 +8,15 @@ import string
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from numpy.typing import NDArray
 
-from bertkit.core.batch import side_by_side
+from bertkit.core.arrays import padded_runs, softmax
 from bertkit.core.errors import InputError
+from bertkit.core.lazy import lazy_module
 from bertkit.data.readers.tables import Table, TableSource, read_table
-from bertkit.model.architectures import choice_head
 from bertkit.model.config import BertConfig
 from bertkit.tasks.contract import PLAIN, LossShape, Scorer, Task, TaskInstances
 from bertkit.tasks.examples import Records, cut_warnings
@@ -26,6 +24,17 @@ from bertkit.tasks.labelled import shortened
 from bertkit.tasks.options import Columns
 from bertkit.tasks.predictions import ChoicePrediction, Prediction
 from bertkit.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from bertkit.core import batch as batches
+    from bertkit.model import architectures as heads
+else:
+    torch = lazy_module("torch")
+    heads = lazy_module("bertkit.model.architectures")
+    batches = lazy_module("bertkit.core.batch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +205,7 @@ class MultipleChoice(Task[ChoiceQuestions]):
 
     def head(self, config: BertConfig) -> nn.Module:
         """Dropout and a linear layer to one score."""
-        return choice_head(config)
+        return heads.choice_head(config)
 
     def is_one(self, given: object) -> bool:
         """A tuple of a question and a list of choices."""
@@ -231,18 +240,18 @@ class MultipleChoice(Task[ChoiceQuestions]):
 
     def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
         """Cross-entropy over each question's choices, summed; what is smoothed away from one goes to these alone."""
-        scores = side_by_side(logits.squeeze(-1), bounds)  # (N, K)
-        loss = F.cross_entropy(scores, targets, reduction="sum")
+        scores = batches.side_by_side(logits.squeeze(-1), bounds)  # (N, K)
+        loss = torch.nn.functional.cross_entropy(scores, targets, reduction="sum")
         if not shape.label_smoothing:
             return loss
         there = scores.isfinite()
         spread = -(scores.log_softmax(-1).where(there, 0.0).sum(-1) / there.sum(-1)).sum()
         return torch.lerp(loss, spread, shape.label_smoothing)
 
-    def decode(self, logits: Tensor, instances: TaskInstances[ChoiceQuestions]) -> list[Prediction]:
+    def decode(self, logits: NDArray[np.float32], instances: TaskInstances[ChoiceQuestions]) -> list[Prediction]:
         """Softmax over each question's choices; of equal ones the first."""
-        scores = side_by_side(logits.squeeze(-1), torch.from_numpy(instances.row_bounds))  # (N, K)
-        best, rows = scores.argmax(-1).tolist(), scores.softmax(-1).tolist()
+        scores = padded_runs(logits[:, 0], instances.row_bounds)  # (N, K)
+        best, rows = scores.argmax(-1).tolist(), softmax(scores).tolist()
         return [
             ChoicePrediction(item.choices[place], place, tuple(row[: len(item.choices)]))
             for item, place, row in zip(instances.examples.items, best, rows, strict=True)
@@ -262,7 +271,7 @@ class _ChoiceScorer(Scorer[MultipleChoice]):
 
     def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
         """Questions whose best choice is right."""
-        return (side_by_side(logits.squeeze(-1), bounds).argmax(-1) == targets).sum()
+        return (batches.side_by_side(logits.squeeze(-1), bounds).argmax(-1) == targets).sum()
 
     def chance(self, instances: TaskInstances[Any]) -> dict[str, float]:
         """Of the same place for all questions."""

@@ -7,15 +7,15 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+import numpy as np
+from numpy.typing import NDArray
 
+from bertkit.core.arrays import softmax
 from bertkit.core.errors import InputError
+from bertkit.core.lazy import lazy_module
 from bertkit.data.readers.tables import TableSource
-from bertkit.model.architectures import sequence_head
 from bertkit.model.config import BertConfig
 from bertkit.pretrained.config_json import SINGLE_LABEL
 from bertkit.tasks.contract import PLAIN, Definition, LossShape, Scorer, Task, TaskInstances
@@ -25,6 +25,15 @@ from bertkit.tasks.metrics import CLASSIFICATION_METRICS
 from bertkit.tasks.options import Columns
 from bertkit.tasks.predictions import ClassPrediction, Prediction
 from bertkit.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from bertkit.model import architectures as heads
+else:
+    torch = lazy_module("torch")
+    heads = lazy_module("bertkit.model.architectures")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +68,7 @@ class TextTask(Task[LabelledExamples]):
 
     def head(self, config: BertConfig) -> nn.Module:
         """Dropout and a linear layer: an output a class, or one where there are no classes."""
-        return sequence_head(config, len(self.classes or ("score",)))
+        return heads.sequence_head(config, len(self.classes or ("score",)))
 
     def encode(
         self, examples: LabelledExamples, tokenizer: Tokenizer, *, labelled: bool = True
@@ -112,7 +121,7 @@ class Classification(TextTask):
 
     def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
         """Cross-entropy, summed."""
-        return F.cross_entropy(
+        return torch.nn.functional.cross_entropy(
             logits.float(),
             targets,
             weight=shape.class_weights,
@@ -120,9 +129,9 @@ class Classification(TextTask):
             reduction="sum",
         )
 
-    def decode(self, logits: Tensor, instances: TaskInstances[LabelledExamples]) -> list[Prediction]:
+    def decode(self, logits: NDArray[np.float32], instances: TaskInstances[LabelledExamples]) -> list[Prediction]:
         """Softmax; of equal classes the first."""
-        rows = logits.float().softmax(-1).tolist()
+        rows = softmax(logits).tolist()
         best = logits.argmax(-1).tolist()
         return [
             ClassPrediction(self.classes[place], dict(zip(self.classes, row, strict=True)))

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from bertkit.core.errors import InputError
+from bertkit.core.lazy import lazy_module
 from bertkit.data.readers.tables import TableSource
 from bertkit.model.config import BertConfig
 from bertkit.tasks.examples import Examples
@@ -23,6 +22,12 @@ from bertkit.tasks.options import Columns, TaskOptions
 from bertkit.tasks.predictions import Prediction
 from bertkit.text.sequences import EncodedExample
 from bertkit.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+else:
+    torch = lazy_module("torch")  # inference needs none of it
 
 ExamplesT = TypeVar("ExamplesT", bound=Examples)
 
@@ -253,7 +258,7 @@ class Task(ABC, Generic[ExamplesT]):
         """
 
     @abstractmethod
-    def decode(self, logits: Tensor, instances: TaskInstances[ExamplesT]) -> list[Prediction]:
+    def decode(self, logits: NDArray[np.float32], instances: TaskInstances[ExamplesT]) -> list[Prediction]:
         """Logits (R, C) to a prediction for each of the N examples."""
 
     @property

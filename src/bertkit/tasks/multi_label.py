@@ -7,17 +7,14 @@ import ast
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bertkit.core.errors import InputError
+from bertkit.core.lazy import lazy_module
 from bertkit.data.readers.tables import TableSource
-from bertkit.model.heads import ClassificationHead
 from bertkit.pretrained.config_json import MULTI_LABEL
 from bertkit.tasks.classification import TextTask, class_name, classes_of
 from bertkit.tasks.contract import PLAIN, Definition, LossShape, Scorer, TaskInstances
@@ -25,6 +22,16 @@ from bertkit.tasks.labelled import LabelledExamples, read_examples, shortened
 from bertkit.tasks.metrics import MULTI_LABEL_METRICS
 from bertkit.tasks.options import Columns
 from bertkit.tasks.predictions import Prediction
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from bertkit.model import heads
+else:
+    torch = lazy_module("torch")
+    heads = lazy_module("bertkit.model.heads")
+
 
 _HALF = 0.5
 _SURE = 20.0
@@ -133,7 +140,7 @@ class MultiLabel(TextTask):
         From biases of 0, rare labels would turn all texts' pooled outputs into one direction before anything else is
         learnt.
         """
-        assert isinstance(head, ClassificationHead)
+        assert isinstance(head, heads.ClassificationHead)
         assert train.targets is not None
         counts = train.targets.sum(0)
         with torch.no_grad():
@@ -141,13 +148,13 @@ class MultiLabel(TextTask):
 
     def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
         """Binary cross-entropy, summed over examples and labels."""
-        return F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum")
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), targets, reduction="sum")
 
     def count(self, targets: Tensor) -> int:
         """Examples times labels."""
         return targets.numel()
 
-    def decode(self, logits: Tensor, instances: TaskInstances[LabelledExamples]) -> list[Prediction]:
+    def decode(self, logits: NDArray[np.float32], instances: TaskInstances[LabelledExamples]) -> list[Prediction]:
         """Every label whose probability reaches its threshold."""
         predictions: list[Prediction] = []
         thresholds = self.thresholds or self.with_halves().thresholds or ()
@@ -171,7 +178,7 @@ class MultiLabel(TextTask):
     def tuned(self, logits: Tensor, instances: TaskInstances[LabelledExamples]) -> Self:
         """With the threshold of each label's highest F1."""
         assert instances.targets is not None
-        columns = zip(probabilities(logits).T, instances.targets.numpy().T > 0, strict=True)
+        columns = zip(probabilities(logits.numpy()).T, instances.targets.numpy().T > 0, strict=True)
         return replace(self, thresholds=tuple(best_threshold(chances, is_label) for chances, is_label in columns))
 
     def with_halves(self) -> Self:
@@ -190,7 +197,7 @@ class _LabelScorer(Scorer[MultiLabel]):
     def figures(self, logits: Tensor, instances: TaskInstances[Any]) -> dict[str, float]:
         assert instances.targets is not None
         task = self.task if self.task.thresholds is not None else self.task.tuned(logits, instances)
-        given = probabilities(logits) >= np.array(task.thresholds)
+        given = probabilities(logits.numpy()) >= np.array(task.thresholds)
         labels, order = instances.targets.numpy() > 0, logits.double().numpy()
         return {name: MULTI_LABEL_METRICS[name](given, order, labels) for name in task.metric_names}
 
@@ -219,10 +226,11 @@ def _sure(targets: Tensor) -> Tensor:
     return (2 * targets - 1) * _SURE
 
 
-def probabilities(logits: Tensor) -> NDArray[np.float64]:
+def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """Probability of each label, (N, L)."""
-    chances: NDArray[np.float64] = logits.float().sigmoid().double().numpy()
-    return chances
+    small = np.exp(-np.abs(logits))  # never more than 1
+    chances: NDArray[np.float32] = np.where(logits >= 0, 1, small) / (1 + small)
+    return chances.astype(np.float64)
 
 
 def best_threshold(chances: NDArray[np.float64], is_label: NDArray[np.bool_]) -> float:

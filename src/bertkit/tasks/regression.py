@@ -6,19 +6,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+import numpy as np
+from numpy.typing import NDArray
 
 from bertkit.core.errors import InputError
+from bertkit.core.lazy import lazy_module
 from bertkit.pretrained.config_json import REGRESSION
 from bertkit.tasks.classification import TextTask
 from bertkit.tasks.contract import PLAIN, LossShape, Scorer, TaskInstances
 from bertkit.tasks.labelled import LabelledExamples
 from bertkit.tasks.metrics import REGRESSION_METRICS, correlation_by_chance
 from bertkit.tasks.predictions import Prediction, ScorePrediction
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy_module("torch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +48,11 @@ class Regression(TextTask):
 
     def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
         """Squared error, summed."""
-        return F.mse_loss(logits.float().squeeze(-1), targets, reduction="sum")
+        return torch.nn.functional.mse_loss(logits.float().squeeze(-1), targets, reduction="sum")
 
-    def decode(self, logits: Tensor, instances: TaskInstances[LabelledExamples]) -> list[Prediction]:
+    def decode(self, logits: NDArray[np.float32], instances: TaskInstances[LabelledExamples]) -> list[Prediction]:
         """The outputs as they are."""
-        return [ScorePrediction(score) for score in logits.float().squeeze(-1).tolist()]
+        return [ScorePrediction(score) for score in logits[:, 0].tolist()]
 
     @property
     def scorer(self) -> Scorer[Regression]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bertkit.cli.main import run
-from bertkit.core.batch import pack
+from bertkit.core.packing import PackedArrays
 from bertkit.inference.backends.base import TokenStates
 from bertkit.inference.load import load
 from bertkit.studies.features import study
@@ -134,8 +134,8 @@ def test_words_are_the_first_pieces_in_their_order(tiny_model: Path, tmp_path: P
     for sentence in dev.read_text().split("\n\n"):
         words = [line.split()[0] for line in sentence.strip().splitlines()]
         pieces = predictor.model.tokenizer.pieces(words)
-        batch = pack([predictor.model.tokenizer.encode(" ".join(words))])
-        (states,) = predictor.model.engine.run(batch, TokenStates())
+        batch = PackedArrays.of([predictor.model.tokenizer.encode(" ".join(words))])
+        (states,) = predictor.model.engine.run(batch, TokenStates((2,)))
         expected.append(states[1 + pieces.starts])
     found = np.load(tmp_path / "run" / "features" / "dev" / "words-02.npy")
     assert found.dtype == np.float16

@@ -45,7 +45,7 @@ def test_an_answer_in_any_window_is_given_in_its_own_characters(tokenizer: Token
         for last in range(first, min(len(WORDS), first + 3)):
             instances = TASK.encode(Questions((_question(None),)), tokenizer, labelled=False)
             assert len(instances) > 1
-            (prediction,) = TASK.decode(_logits(instances, tokenizer, WORDS[first], WORDS[last]), instances)
+            (prediction,) = TASK.decode(_logits(instances, tokenizer, WORDS[first], WORDS[last]).numpy(), instances)
             assert isinstance(prediction, AnswerPrediction)
             assert prediction.answer == "  ".join(WORDS[first : last + 1])
             assert CONTEXT[prediction.start : prediction.end] == prediction.answer
@@ -73,7 +73,7 @@ def test_the_threshold_is_tuned_and_decides(tokenizer: Tokenizer):
     assert -12 <= tuned.threshold < 6
     assert tuned.scorer.scores(logits, instances) == {"f1": 1.0, "answerable_f1": 1.0, "unanswerable_accuracy": 1.0}
     assert task.scorer.scores(logits, instances) == tuned.scorer.scores(logits, instances)
-    answers = [prediction.answer for prediction in tuned.decode(logits, instances)]  # type: ignore[union-attr]
+    answers = [prediction.answer for prediction in tuned.decode(logits.numpy(), instances)]  # type: ignore[union-attr]
     assert answers == ["two", ""]
 
 
@@ -103,7 +103,7 @@ def test_a_context_of_a_megabyte_is_windows_like_any_other(tokenizer: Tokenizer)
     context = "one two three four " * 60_000 + "five"
     instances = task.encode(task.examples([("which", context)]), tokenizer, labelled=False)
     logits = _logits(instances, tokenizer, "five", "five")
-    (prediction,) = task.decode(logits, instances)
+    (prediction,) = task.decode(logits.numpy(), instances)
     assert isinstance(prediction, AnswerPrediction)
     assert (prediction.answer, prediction.start) == ("five", len(context) - 4)
 
@@ -119,6 +119,6 @@ def test_the_real_files_have_the_published_sizes(shared_data: Path):
 
 def test_an_empty_context_has_no_answer(tokenizer: Tokenizer):
     instances = TASK.encode(TASK.examples([("which", "")]), tokenizer, labelled=False)
-    (prediction,) = TASK.decode(torch.zeros(int(instances.row_bounds[-1]), 2), instances)
+    (prediction,) = TASK.decode(np.zeros((int(instances.row_bounds[-1]), 2), np.float32), instances)
     assert prediction == AnswerPrediction("", None, None, 0.0, ())
     assert json.dumps(prediction.n_best) == "[]"

@@ -77,7 +77,7 @@ def test_every_word_is_scored_once_at_its_first_piece(
     torch.manual_seed(0)
     logits = torch.randn(len(ids), len(CLASSES))
     logits[torch.from_numpy(instances.scored), torch.tensor(tags)] = 9.0
-    predictions = task.decode(logits, instances)
+    predictions = task.decode(logits.numpy(), instances)
     for prediction, sentence in zip(predictions, examples.items, strict=True):
         assert isinstance(prediction, TagsPrediction)
         assert prediction.words == sentence.words
@@ -111,7 +111,7 @@ def test_entities_are_given_in_the_characters_of_the_text(tokenizer: Tokenizer):
     rows = np.flatnonzero(instances.scored)
     for row, tag in zip(rows, ("I-PER", "I-PER", "O", "B-LOC"), strict=True):
         logits[row, CLASSES.index(tag)] = 50.0
-    (prediction,) = TASK.decode(logits, instances)
+    (prediction,) = TASK.decode(logits.numpy(), instances)
     assert prediction == TagsPrediction(
         ("the", "Fox", ",", "zoo"),
         ("B-PER", "I-PER", "O", "B-LOC"),
@@ -123,7 +123,7 @@ def test_entities_are_given_in_the_characters_of_the_text(tokenizer: Tokenizer):
 
 def test_an_empty_text_has_no_words(tokenizer: Tokenizer):
     instances = TASK.encode(TASK.examples(["", "fox"]), tokenizer, labelled=False)
-    first, second = TASK.decode(torch.zeros(5, len(CLASSES)), instances)
+    first, second = TASK.decode(np.zeros((5, len(CLASSES)), np.float32), instances)
     assert first == TagsPrediction((), (), (), ())
     assert isinstance(second, TagsPrediction)
     assert second.tags == ("O",)

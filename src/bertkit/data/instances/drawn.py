@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.core.arrays import run_bounds, run_positions, run_starts
-from bertkit.core.batch import token_budget_batches
 from bertkit.core.errors import InputError
+from bertkit.core.packing import token_budget_batches
 from bertkit.core.randomness import derive_key, generator
 from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.data.instances.batches import MaskedSequences, PretrainingBatch

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.core.arrays import run_positions, run_starts
-from bertkit.core.batch import token_budget_batches
 from bertkit.core.console import counted
 from bertkit.core.errors import InputError
+from bertkit.core.packing import token_budget_batches
 from bertkit.data.corpus.manifest import KIND, changed_manifest, read_manifest
 from bertkit.data.corpus.prepared import PreparedCorpus, prepared_tokenizer
 from bertkit.data.instances.batches import MaskedSequences, PretrainingBatch

@@ -1,24 +1,27 @@
 """The backend that runs bertkit's own modules over packed batches, in bf16 on a CPU with prepacked weights."""
-# N rows, I inputs, O outputs.
+# N rows, I inputs, O outputs, R tokens that are read, H hidden.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import threading
+from collections.abc import Collection, Iterable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bertkit.core.batch import PackedBatch
-from bertkit.core.devices import resolve_precision
+from bertkit.core.devices import resolve_precision, token_budget
 from bertkit.core.machine import Precision
+from bertkit.core.packing import PackedArrays
 from bertkit.inference.backends.base import (
     MASKED_LM,
     TASK,
     HeadLogits,
-    LayerStates,
     Output,
     PooledStates,
-    Positions,
+    SequenceStates,
     TokenStates,
     Want,
     find_positions,
@@ -31,6 +34,7 @@ from bertkit.tasks.model import TaskModel
 class TorchPacked:
     """A module in evaluation mode as it is: one that is in training is evaluated without a copy."""
 
+    name = "torch"
     is_padded = False
 
     def __init__(self, module: BertWithHeads | TaskModel) -> None:
@@ -50,14 +54,29 @@ class TorchPacked:
         return cls(module)
 
     @property
-    def device(self) -> torch.device:
-        """The weights'."""
-        return self._word_embeddings.device
+    def device(self) -> str:
+        """Where the weights are."""
+        return self._word_embeddings.device.type
 
     @property
     def precision(self) -> str:
-        """The weights' dtype."""
-        return str(self._word_embeddings.dtype)
+        """Of the weights."""
+        return "bf16" if self._word_embeddings.dtype == torch.bfloat16 else "float32"
+
+    @property
+    def max_tokens(self) -> int:
+        """As many as suit the device."""
+        return token_budget(self._word_embeddings.device, "inference")
+
+    @property
+    def streams(self) -> int:
+        """One for each of torch's threads on a CPU, one on other devices."""
+        return torch.get_num_threads() if self.device == "cpu" else 1
+
+    @property
+    def layers(self) -> range:
+        """All."""
+        return range(self._last_layer + 1)
 
     @property
     def has_pooler(self) -> bool:
@@ -71,34 +90,67 @@ class TorchPacked:
             return (TASK,)
         return () if self._module.masked_lm is None else (MASKED_LM,)
 
-    def run(self, batch: PackedBatch, want: Want) -> Output:
+    def start_stream(self) -> None:
+        """Use one core in the calling thread; torch's setting for threads that others start stays as it is."""
+        with _SETTING_THREADS:
+            before = torch.get_num_threads()
+            torch.set_num_threads(1)  # of this thread, and the default of those to come
+            other = threading.Thread(target=torch.set_num_threads, args=(before,))
+            other.start()
+            other.join()
+
+    def run(self, batch: PackedArrays, want: Want) -> Output:
         """One pass; the last layer computes no other tokens than those that are read."""
+        with torch.inference_mode():
+            packed = PackedBatch.of_packed(batch).to(self._word_embeddings.device)
+            # By NumPy: torch would wake threads that take the cores from the streams.
+            return tuple(tensor.float().cpu().numpy() for tensor in self._run(packed, batch, want))
+
+    def _run(self, batch: PackedBatch, arrays: PackedArrays, want: Want) -> Iterable[Tensor]:
         match want:
             case PooledStates():
-                return (self._bert(batch, output_positions=batch.cu_seqlens.new_empty(0)).pooler_output,)
-            case TokenStates(positions):
-                return (self._token_states(batch, positions),)
-            case LayerStates(layers):
-                states = self._bert(batch, output_hidden_states=True).hidden_states
-                return tuple(states[layer] for layer in layers)
+                yield self._bert(batch, output_positions=batch.cu_seqlens.new_empty(0)).pooler_output
+            case SequenceStates(layers, "first"):
+                yield from self._states(batch, layers, _places(find_positions(arrays, "first"), batch))
+            case SequenceStates(layers, "mean"):
+                lengths = batch.cu_seqlens.diff().long()
+                for states in self._states(batch, layers, None):
+                    yield torch.segment_reduce(states.float(), "mean", lengths=lengths, unsafe=True)
+            case TokenStates(layers, positions):
+                yield from self._states(batch, layers, _places(find_positions(arrays, positions), batch))
             case HeadLogits(head, positions):
-                return (self._logits(batch, head, positions),)
+                yield self._logits(batch, head, _places(find_positions(arrays, positions), batch))
 
-    def _token_states(self, batch: PackedBatch, positions: Positions) -> Tensor:
-        return self._bert(batch, output_positions=find_positions(batch, positions)).last_hidden_state  # type: ignore[no-any-return]
+    def _states(self, batch: PackedBatch, layers: Sequence[int], places: Tensor | None) -> Iterable[Tensor]:
+        """Hidden states (R, H) of the tokens at `places`, of each layer."""
+        if tuple(layers) == (self._last_layer,):
+            yield self._bert(batch, output_positions=places).last_hidden_state
+            return
+        states = self._bert(batch, output_hidden_states=True).hidden_states
+        yield from (states[layer] if places is None else states[layer][places] for layer in layers)
 
-    def _logits(self, batch: PackedBatch, head: str, positions: Positions) -> Tensor:
+    def _logits(self, batch: PackedBatch, head: str, places: Tensor | None) -> Tensor:
         assert head in self.heads, f"there is no head {head}"
         if isinstance(self._module, TaskModel):
             return self._module(batch)  # type: ignore[no-any-return]
         assert self._module.masked_lm is not None
-        return self._module.masked_lm(  # type: ignore[no-any-return]
-            self._token_states(batch, positions), self._word_embeddings
-        )
+        (states,) = self._states(batch, (self._last_layer,), places)
+        return self._module.masked_lm(states, self._word_embeddings)  # type: ignore[no-any-return]
+
+    @property
+    def _last_layer(self) -> int:
+        return self._bert.config.num_hidden_layers
 
     @property
     def _word_embeddings(self) -> Tensor:
         return self._bert.embeddings.word_embeddings.weight
+
+
+_SETTING_THREADS = threading.Lock()
+
+
+def _places(places: NDArray[np.int64] | None, batch: PackedBatch) -> Tensor | None:
+    return None if places is None else torch.from_numpy(places).to(batch.input_ids.device)
 
 
 def can_prepack(device: torch.device) -> bool:

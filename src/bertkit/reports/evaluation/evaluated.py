@@ -51,7 +51,7 @@ class Evaluated:
     @cached_property
     def predictions(self) -> Sequence[Prediction]:
         """What is said of each example (N,)."""
-        return self.task.decode(self.logits, self.instances)
+        return self.task.decode(self.logits.numpy(), self.instances)
 
     @property
     def targets(self) -> Tensor:

@@ -22,7 +22,7 @@ def label_sections(found: Evaluated) -> list[Section]:
     if task.thresholds is None:
         task = task.tuned(found.logits, found.instances)
     thresholds = np.array(task.thresholds)
-    chances, labels = probabilities(found.logits), found.targets.numpy() > 0  # (N, L)
+    chances, labels = probabilities(found.logits.numpy()), found.targets.numpy() > 0  # (N, L)
     given = chances >= thresholds
     return [
         _label_table(task.classes, chances, given, labels, thresholds),

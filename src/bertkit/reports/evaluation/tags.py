@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.core.arrays import run_starts
+from bertkit.core.arrays import run_starts, softmax
 from bertkit.reports.evaluation.calibration import calibration_section
 from bertkit.reports.evaluation.classes import class_table_section
 from bertkit.reports.evaluation.evaluated import Evaluated, Span, marked
@@ -25,8 +25,9 @@ def tag_sections(found: Evaluated) -> list[Section]:
     """Entities by type where tags mean them, tags, calibration, and sentences in colour."""
     assert isinstance(found.task, Tagging)
     sentences: Sequence[Sentence] = found.instances.examples.items
-    chances = found.task.word_logits(found.logits, found.instances).double().softmax(-1)  # (W, C)
-    said, confidences = chances.argmax(-1).numpy(), chances.max(-1).values.numpy()  # (W,)
+    logits = found.task.word_logits(found.logits.double().numpy(), found.instances)
+    chances = softmax(logits)  # (W, C)
+    said, confidences = chances.argmax(-1), chances.max(-1)  # (W,)
     names = list(found.task.classes)
     places = {tag: place for place, tag in enumerate(names)}
     labels = np.array([places.get(tag, len(places)) for one in sentences for tag in one.tags or ()], np.int64)

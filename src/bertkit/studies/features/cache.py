@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bertkit.core.arrays import run_positions, run_starts
-from bertkit.core.batch import PackedBatch
 from bertkit.core.console import progress
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder
-from bertkit.inference.backends.base import LayerStates, Output
+from bertkit.core.packing import PackedArrays
+from bertkit.inference.backends.base import Output, TokenStates, pool_states
 from bertkit.inference.features import FeaturePlan
 from bertkit.inference.loaded_model import LoadedModel
 from bertkit.studies.features.plan import FeatureStudyOptions
@@ -125,15 +125,15 @@ def _fill(
 
     layers = tuple(sorted({layer for plan in plans.values() for layer in plan.layers}))
 
-    def vectors_of_plans(batch: PackedBatch, output: Output) -> dict[str, NDArray[np.float32]]:
+    def vectors_of_plans(batch: PackedArrays, output: Output) -> dict[str, NDArray[np.float32]]:
         states = dict(zip(layers, output, strict=True))
         return {
-            pooling: plan.vectors(batch, tuple(states[layer] for layer in plan.layers)).cpu().numpy()
+            pooling: np.concatenate([_pooled(states[layer], batch, plan) for layer in plan.layers], 1)
             for pooling, plan in plans.items()
         }
 
     with progress("encoding", len(sequences), "sequences") as bar:
-        for indices, found in model.engine.map(sequences, LayerStates(layers), vectors_of_plans):
+        for indices, found in model.engine.map(sequences, TokenStates(layers), vectors_of_plans):
             for pooling, vectors in found.items():
                 if kept is None or places is None:
                     _put(arrays, pooling, plans[pooling], indices, vectors)
@@ -142,6 +142,12 @@ def _fill(
                     chosen = kept[tokens]
                     _put(arrays, pooling, plans[pooling], places[tokens[chosen]], vectors[chosen])
             bar.advance(len(indices))
+
+
+def _pooled(states: NDArray[np.float32], batch: PackedArrays, plan: FeaturePlan) -> NDArray[np.float32]:
+    if plan.is_per_token:
+        return states
+    return pool_states(states, batch, "mean" if plan.pooling == "mean" else "first")
 
 
 def _put(

@@ -253,13 +253,15 @@ class TagBench:
         self, model: LoadedModel, data: StudyData, layers: Sequence[int], options: FeatureStudyOptions, folder: Path
     ) -> None:
         assert isinstance(data.task, Tagging)
-        self._data, self._options, self._device = data, options, model.engine.device
+        self._data, self._options, self._device = data, options, torch.device(model.engine.backend.device)
         plan = FeaturePlan.of(model, layers=layers, pooling="tokens", max_length=data.task.max_length)
         self._caches: Mapping[str, FeatureCache] = {
             name: cache_features(model, part.sequences, {_POOLING: plan}, folder / name, kept=_is_first_piece(part))
             for name, part in data.parts.items()
         }
-        self._training = TaggerTraining(data.task, data.parts, plan.hidden_size, model.engine.device)
+        self._training = TaggerTraining(
+            data.task, data.parts, plan.hidden_size, torch.device(model.engine.backend.device)
+        )
 
     @property
     def seeds(self) -> int:

@@ -6,18 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from bertkit.core.batch import side_by_side
 from bertkit.core.errors import InputError
+from bertkit.core.lazy import lazy_module
 from bertkit.data.readers.tables import TableSource
-from bertkit.model.architectures import span_head
 from bertkit.model.config import BertConfig
 from bertkit.tasks.contract import IGNORED, PLAIN, Definition, LossShape, Scorer, Task, TaskInstances
 from bertkit.tasks.labelled import checked_pairs, is_pair, shortened
@@ -27,6 +23,18 @@ from bertkit.tasks.questions.answers import AnswerEvaluation, SpanChoice, Window
 from bertkit.tasks.questions.files import Question, Questions, is_squad_file, read_questions
 from bertkit.tasks.questions.windows import encode_questions
 from bertkit.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from bertkit.core import batch as batches
+    from bertkit.model import architectures as heads
+else:
+    torch = lazy_module("torch")
+    heads = lazy_module("bertkit.model.architectures")
+    batches = lazy_module("bertkit.core.batch")
+
 
 _METRICS = ("f1", "exact", "joint_f1", "joint_exact")
 _METRICS_WITH_IMPOSSIBLE = (*_METRICS, "answerable_f1", "answerable_exact", "unanswerable_accuracy")
@@ -93,7 +101,7 @@ class SpanExtraction(Task[Questions]):
 
     def head(self, config: BertConfig) -> nn.Module:
         """A linear layer to two scores a token."""
-        return span_head(config)
+        return heads.span_head(config)
 
     def is_one(self, given: object) -> bool:
         """A tuple of a question and a context."""
@@ -137,9 +145,9 @@ class SpanExtraction(Task[Questions]):
 
     def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
         """Cross-entropy over a window's tokens, mean of start and end, summed."""
-        starts, ends = (side_by_side(logits[:, side], bounds) for side in (0, 1))  # (B, L)
+        starts, ends = (batches.side_by_side(logits[:, side], bounds) for side in (0, 1))  # (B, L)
         return sum(  # type: ignore[return-value]
-            F.cross_entropy(scores, targets[:, side], ignore_index=IGNORED, reduction="sum") / 2
+            torch.nn.functional.cross_entropy(scores, targets[:, side], ignore_index=IGNORED, reduction="sum") / 2
             for side, scores in enumerate((starts, ends))
         )
 
@@ -147,10 +155,11 @@ class SpanExtraction(Task[Questions]):
         """Windows that are trained on."""
         return int((targets[:, 0] != IGNORED).sum())
 
-    def decode(self, logits: Tensor, instances: TaskInstances[Questions]) -> list[Prediction]:
+    def decode(self, logits: NDArray[np.float32], instances: TaskInstances[Questions]) -> list[Prediction]:
         """The likeliest answers, or none."""
         threshold = self.used_threshold
-        return [self._prediction(choice, threshold) for choice in self._choices(logits, instances, joint=self.joint)]
+        choices = self._choices(logits.astype(np.float64), instances, joint=self.joint)
+        return [self._prediction(choice, threshold) for choice in choices]
 
     @property
     def used_threshold(self) -> float:
@@ -185,11 +194,13 @@ class SpanExtraction(Task[Questions]):
 
     def evaluation(self, logits: Tensor, instances: TaskInstances[Questions], *, joint: bool) -> AnswerEvaluation:
         """Scores of every question, answered and not, by the usual or by the joint choice."""
-        return AnswerEvaluation.of(self._choices(logits, instances, joint=joint), instances.examples.items)
+        choices = self._choices(logits.double().numpy(), instances, joint=joint)
+        return AnswerEvaluation.of(choices, instances.examples.items)
 
-    def _choices(self, logits: Tensor, instances: TaskInstances[Questions], *, joint: bool) -> Iterator[SpanChoice]:
-        """One for each of the N questions."""
-        scores = logits.double().numpy()
+    def _choices(
+        self, scores: NDArray[np.float64], instances: TaskInstances[Questions], *, joint: bool
+    ) -> Iterator[SpanChoice]:
+        """One for each of the N questions, of scores (T, 2)."""
         stops = np.searchsorted(instances.owners, np.arange(len(instances.examples)), side="right")
         first = 0
         for question, stop in zip(instances.examples.items, stops.tolist(), strict=True):
@@ -220,7 +231,7 @@ class _AnswerScorer(Scorer[SpanExtraction]):
 
     def correct(self, logits: Tensor, targets: Tensor, bounds: Tensor) -> Tensor:
         """Windows whose likeliest start and end are right."""
-        found = torch.stack([side_by_side(logits[:, side], bounds).argmax(-1) for side in (0, 1)], -1)
+        found = torch.stack([batches.side_by_side(logits[:, side], bounds).argmax(-1) for side in (0, 1)], -1)
         return (found == targets).all(-1).sum()
 
     def chance(self, instances: TaskInstances[Any]) -> dict[str, float]:

@@ -3,17 +3,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bertkit.core.arrays import run_starts
 from bertkit.core.errors import InputError
+from bertkit.core.lazy import lazy_module
 from bertkit.tasks.contract import IGNORED, TaskInstances
 from bertkit.tasks.questions.files import Question, Questions
 from bertkit.text.pieces import Pieces
 from bertkit.text.sequences import maximum_context, window_starts
 from bertkit.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
+
 
 _Integers = NDArray[np.int64]
 

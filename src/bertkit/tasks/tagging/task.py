@@ -6,16 +6,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from numpy.typing import NDArray
 
+from bertkit.core.arrays import Float, softmax
 from bertkit.core.errors import InputError
+from bertkit.core.lazy import lazy_module
 from bertkit.data.readers.tables import TableSource
-from bertkit.model.architectures import token_head
 from bertkit.model.config import BertConfig
 from bertkit.tasks.contract import IGNORED, PLAIN, Definition, LossShape, Scorer, Task, TaskInstances
 from bertkit.tasks.labelled import shortened
@@ -26,6 +25,16 @@ from bertkit.tasks.tagging.iob import OUTSIDE, entities, entity_scores, is_entit
 from bertkit.tasks.tagging.windows import encode_sentences
 from bertkit.text.plain_text import split_words
 from bertkit.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from bertkit.model import architectures as heads
+else:
+    torch = lazy_module("torch")
+    heads = lazy_module("bertkit.model.architectures")
+
 
 _ENTITY_METRICS = ("f1", "precision", "recall", "accuracy")
 
@@ -98,7 +107,7 @@ class Tagging(Task[Sentences]):
 
     def head(self, config: BertConfig) -> nn.Module:
         """Dropout and a linear layer on every token."""
-        return token_head(config, len(self.classes))
+        return heads.token_head(config, len(self.classes))
 
     def examples(self, given: Sequence[Any]) -> Sentences:
         """Texts, or lists of words."""
@@ -117,7 +126,7 @@ class Tagging(Task[Sentences]):
 
     def loss(self, logits: Tensor, targets: Tensor, bounds: Tensor, shape: LossShape = PLAIN) -> Tensor:
         """Cross-entropy of the words, summed."""
-        return F.cross_entropy(
+        return torch.nn.functional.cross_entropy(
             logits.float(),
             targets,
             weight=shape.class_weights,
@@ -130,16 +139,18 @@ class Tagging(Task[Sentences]):
         """Words."""
         return int((targets != IGNORED).sum())
 
-    def decode(self, logits: Tensor, instances: TaskInstances[Sentences]) -> list[Prediction]:
+    def decode(self, logits: NDArray[np.float32], instances: TaskInstances[Sentences]) -> list[Prediction]:
         """The likeliest tag of each word, and the entities that they mean."""
-        chances, places = self.word_logits(logits, instances).float().softmax(-1).max(-1)
+        rows = softmax(self.word_logits(logits, instances))
+        places = rows.argmax(-1)
+        chances = np.take_along_axis(rows, places[:, None], -1)[:, 0]
         means_entities = self.means_entities
         predictions: list[Prediction] = []
         first = 0
         for sentence in instances.examples.items:
             last = first + len(sentence.spans)
             tags = tuple(self.classes[place] for place in places[first:last].tolist())
-            predictions.append(_prediction(sentence, tags, chances[first:last].double().tolist(), means_entities))
+            predictions.append(_prediction(sentence, tags, chances[first:last].tolist(), means_entities))
             first = last
         return predictions
 
@@ -160,16 +171,16 @@ class Tagging(Task[Sentences]):
         """Whether tags are `O` and prefixes with types."""
         return is_entity_tags(self.classes)
 
-    def word_logits(self, logits: Tensor, instances: TaskInstances[Sentences]) -> Tensor:
+    def word_logits(self, logits: NDArray[Float], instances: TaskInstances[Sentences]) -> NDArray[Float]:
         """Logits of all words' first pieces, in the words' order."""
         assert instances.scored is not None
-        return logits[torch.from_numpy(np.flatnonzero(instances.scored))]
+        return logits[np.flatnonzero(instances.scored)]
 
 
 class _TagScorer(Scorer[Tagging]):
     def figures(self, logits: Tensor, instances: TaskInstances[Any]) -> dict[str, float]:
         task = self.task
-        places = task.word_logits(logits, instances).argmax(-1).tolist()
+        places = task.word_logits(logits.numpy(), instances).argmax(-1).tolist()
         gold = [sentence.tags or () for sentence in instances.examples.items]
         found: list[list[str]] = []
         first = 0

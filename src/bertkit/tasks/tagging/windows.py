@@ -5,18 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bertkit.core.arrays import run_positions, run_starts
+from bertkit.core.lazy import lazy_module
 from bertkit.tasks.contract import IGNORED, TaskInstances
 from bertkit.tasks.options import Context
 from bertkit.tasks.tagging.files import Sentence, Sentences
 from bertkit.text.pieces import Pieces
 from bertkit.text.sequences import maximum_context, window_starts
 from bertkit.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
+
 
 _Integers = NDArray[np.int64]
 

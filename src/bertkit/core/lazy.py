@@ -1,0 +1,32 @@
+"""Modules that are imported when something of theirs is used: torch on the ways of inference that may not need it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+
+class _LazyModule(ModuleType):
+    """Stands in for a module inside the file that asked for it; `sys.modules` has the real one once it is there."""
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(import_module(self.__name__), name)
+        setattr(self, name, found)  # the next access does not come here
+        return found
+
+
+def lazy_module(name: str) -> Any:
+    """A stand-in for the module `name`, which is imported with the first attribute that is asked for.
+
+    Types come from the real module under `TYPE_CHECKING`:
+
+        if TYPE_CHECKING:
+            import torch
+        else:
+            torch = lazy_module("torch")
+
+    `importlib.util.LazyLoader` is not used, for it puts an empty torch into `sys.modules`, where other libraries look
+    to find out whether there is one.
+    """
+    return _LazyModule(name)
