@@ -55,3 +55,51 @@ def test_help_tells_of_files_of_options_and_needs_no_numpy(command: str):
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "--config" in done.stdout
+
+
+@pytest.fixture
+def numbered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """What a command of numbers was called with."""
+    calls: list[tuple[object, ...]] = []
+
+    def command(*, steps: int = 1, some: tuple[int, ...] | None = None, rate: float = 0.5, name: str = "") -> None:
+        calls.append((steps, some, rate, name))
+
+    monkeypatch.setattr(convert, "convert", command)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (["--steps", "2.5"], "steps: 2.5"),
+        (["--steps=-1.5"], "steps: -1.5"),
+        (["--steps", "3.0"], "steps: 3.0"),
+        (["--steps", "1e3"], "steps: 1e3"),
+        (["--some", "1", "--some", "2.7"], "some: [1, 2.7]"),
+        (["--rate", "nan"], "rate: .nan"),
+        (["--rate", "NaN"], "rate: nan"),
+    ],
+)
+def test_fractions_of_whole_numbers_and_no_numbers_are_refused(
+    numbered, arguments: list[str], options: str, tmp_path: Path, capsys
+):
+    assert run(["convert", *arguments]) == 2
+    (tmp_path / "options.yaml").write_text(options + "\n")
+    assert run(["convert", "--config", str(tmp_path / "options.yaml")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all("number, got" in line for line in lines)
+    assert numbered == []
+
+
+def test_whole_numbers_and_fractions_where_they_may_be_are_taken(numbered, tmp_path: Path):
+    assert run(["convert", "--steps", "-3", "--some", "1", "--some", "20", "--rate", "2.5", "--name", "1.5"]) == 0
+    (tmp_path / "options.yaml").write_text("steps: 7\nsome: [1, 2]\nrate: .inf\nname: nan\n")
+    assert run(["convert", "--config", str(tmp_path / "options.yaml")]) == 0
+    assert numbered == [(-3, (1, 20), 2.5, "1.5"), (7, (1, 2), float("inf"), "nan")]
+
+
+def test_an_error_shows_what_would_control_the_terminal(capsys):
+    assert run(["convert", "a\x1b[2J\u202eb", "c"]) == 2
+    assert r"a\x1b[2J\u202eb" in capsys.readouterr().err

@@ -205,3 +205,52 @@ def test_a_terminal_shows_what_is_said_in_its_text():
     assert len(lines[2]) < 450
     assert lines[3] == "nothing  0.9000  8  why?"
     assert lines[4] == "Ann PER left Rome LOC."
+
+
+def test_formulas_of_spreadsheets_are_escaped_on_request(folder, tmp_path):
+    texts = ['=HYPERLINK("a")', "+1", "-1", "@a", " =1", "＝1", "a=1"]
+    given = tmp_path / "in.txt"
+    given.write_text("".join(f"{text}\n" for text in texts))
+    for name, escape in (("a.csv", []), ("b.csv", ["--escape-formulas"]), ("b.tsv", ["--escape-formulas"])):
+        command = ["predict", folder("tags"), "--input", str(given), "--output", str(tmp_path / name)]
+        assert run([*command, *escape]) == 0
+    assert [row["text"] for row in _table(tmp_path / "a.csv")] == texts
+    escaped = [f"'{text}" for text in texts[:-1]] + texts[-1:]
+    assert [row["text"] for row in _table(tmp_path / "b.csv")] == escaped
+    assert [row["text"] for row in _table(tmp_path / "b.tsv", delimiter="\t")] == escaped
+
+
+def test_formulas_are_escaped_in_tables_alone(folder, tmp_path, capsys):
+    for output in ([], ["--output", str(tmp_path / "a.jsonl")]):
+        assert run(["predict", folder("tags"), "a", *output, "--escape-formulas"]) == 2
+        assert "give --output FILE.csv" in capsys.readouterr().err
+
+
+class _Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_text_does_not_control_the_terminal(folder, options, monkeypatch):
+    monkeypatch.setattr("sys.stdout", terminal := _Terminal())
+    assert run(["predict", folder("tags"), "x \x1b]0;t\x07\x9b2J\u202e y", *options]) == 0
+    shown = terminal.getvalue()
+    assert not any(control in shown for control in ("\x1b]", "\x07", "\x9b", "\u202e"))
+    assert "u202e" in shown
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_an_output_that_is_not_utf8_gets_escapes(folder, encoding, options, monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", stream := io.TextIOWrapper(raw, encoding))
+    assert run(["predict", folder("tags"), "caf\u00e9 Łódź 😀", *options]) == 0
+    stream.flush()
+    line = raw.getvalue().decode(encoding)
+    if options:
+        assert json.loads(line)["text"] == "café Łódź 😀"
+    else:
+        assert "caf" in line

@@ -28,7 +28,8 @@ def convert(
     pooling
         How sentence-transformers and `bertkit embed` make vectors with it; unless given, as the source says.
     """
+    from bertkit.core.console import say
     from bertkit.inference.convert import convert as convert_folder
 
     report = convert_folder(source, target, to, pooling)
-    print(f"{report}\n{to}: {target}")
+    say(f"{report}\n{to}: {target}")

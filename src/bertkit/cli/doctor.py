@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,16 +53,16 @@ def doctor(
 
 
 def _examine_corpus(data: Path, against: list[Path], html: Path | None, json_output: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from bertkit import api
+    from bertkit.core.console import is_utf8, say, terminal
 
     examined = api.examine_corpus(data, against=against, report=html)
     if json_output:
-        print(json.dumps(examined.to_json(), indent=2, ensure_ascii=False))
+        say(json.dumps(examined.to_json(), indent=2, ensure_ascii=not is_utf8(sys.stdout)))
         return
-    console = Console()
+    console = terminal()
     table = Table(title=str(data), show_header=False)
     for row in examined.rows():
         table.add_row(*row)
@@ -74,13 +75,14 @@ def _examine_corpus(data: Path, against: list[Path], html: Path | None, json_out
 
 
 def _count_parameters(model: str, json_output: bool) -> None:
+    from bertkit.core.console import say
     from bertkit.model.size import ParameterCounts
     from bertkit.pretrained.models import describe_model
 
     described = describe_model(model)
     counts = ParameterCounts.of(described)
     if json_output:
-        print(
+        say(
             json.dumps({"model": model, "architecture": described.description.class_name, **counts.to_json()}, indent=2)
         )
     else:
@@ -88,8 +90,9 @@ def _count_parameters(model: str, json_output: bool) -> None:
 
 
 def _print_table(title: str, counts: ParameterCounts) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from bertkit.core.console import terminal
 
     table = Table(title=title)
     table.add_column("part")
@@ -107,4 +110,4 @@ def _print_table(title: str, counts: ParameterCounts) -> None:
     for name, size in counts.heads.items():
         table.add_row(name.replace("_", " "), f"{size:,}")
     table.add_row("total", f"{counts.total:,}", style="bold")
-    Console().print(table)
+    terminal().print(table)

@@ -49,7 +49,7 @@ def embed(
     """
     rows = TextRows(texts, source)
 
-    from bertkit.core.console import note
+    from bertkit.core.console import note, say
     from bertkit.inference.feature_file import write_features
     from bertkit.inference.load import load
     from bertkit.inference.vector_files import check_vector_path
@@ -60,7 +60,7 @@ def embed(
     written = write_features(predictor.model, rows, output, plan, with_ids=False, share_read=rows.share_read)
     for warning in written.warnings:
         note(warning)
-    print(f"{written.texts:,} vectors of {written.width}: {output}")
+    say(f"{written.texts:,} vectors of {written.width}: {output}")
 
 
 _LISTED = Parameter(allow_leading_hyphen=True)
@@ -111,7 +111,7 @@ def features(
     numbers = None if weights is None else _numbers(weights)
     rows = TextRows(texts, source)
 
-    from bertkit.core.console import note
+    from bertkit.core.console import note, say
     from bertkit.inference.feature_file import write_features
     from bertkit.inference.feature_layers import last_layers
     from bertkit.inference.features import FeaturePlan
@@ -132,7 +132,7 @@ def features(
     for warning in written.warnings:
         note(warning)
     per = ", one per token" if plan.is_per_token else ""
-    print(f"features of {written.texts:,} texts, {written.width} wide{per}: {output}")
+    say(f"features of {written.texts:,} texts, {written.width} wide{per}: {output}")
 
 
 def _numbers(listed: str) -> list[float]:

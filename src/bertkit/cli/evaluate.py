@@ -54,6 +54,7 @@ def evaluate(
         raise InputError(f"{report} must end in .html: the report is a page")
 
     from bertkit import api
+    from bertkit.core.console import say
 
     found = api.evaluate(
         model,
@@ -67,10 +68,10 @@ def evaluate(
     )
     count = len(found.instances.examples)
     if json_output:
-        print(json.dumps({"examples": count, **found.figures}, indent=2))
+        say(json.dumps({"examples": count, **found.figures}, indent=2))
         return
-    print(f"examples: {count:,}")
+    say(f"examples: {count:,}")
     for name, value in found.figures.items():
-        print(f"{name}: {value:.4f}")
+        say(f"{name}: {value:.4f}")
     if report is not None:
-        print(f"report: {report}")
+        say(f"report: {report}")

@@ -54,16 +54,15 @@ def finetune(
     """
     data = labelled.read(kind, task_options, metrics)
 
-    from rich.console import Console
-
     from bertkit import api
+    from bertkit.core.console import say, terminal
 
     found = api.finetune(model, data, out, options, grid=PAPER_GRID, resume=resume) if grid else None
     result = api.finetune(model, data, out, options, resume=resume) if found is None else found.best
     if json_output:
-        print(json.dumps((found or result).to_json(), indent=2))
+        say(json.dumps((found or result).to_json(), indent=2))
         return
     if found is not None:
-        Console().print(found.table())
-    Console().print(result.table())
-    print(f"model: {result.model}\nreport: {result.report}")
+        terminal().print(found.table())
+    terminal().print(result.table())
+    say(f"model: {result.model}\nreport: {result.report}")

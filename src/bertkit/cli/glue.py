@@ -53,8 +53,7 @@ def glue(
     json_output
         Print the results as JSON.
     """
-    from rich.console import Console
-
+    from bertkit.core.console import say, terminal
     from bertkit.recipes.options import PAPER_GRID
     from bertkit.studies.glue import GLUE_TASKS, run_glue
 
@@ -69,9 +68,9 @@ def glue(
         resume=resume,
     )
     if json_output:
-        print(json.dumps(result.to_json(), indent=2))
+        say(json.dumps(result.to_json(), indent=2))
     else:
-        Console().print(result.table())
+        terminal().print(result.table())
 
 
 def glue_submission(runs: Path, /, *, data: Path, out: Path, encoding_errors: EncodingErrors = "strict") -> None:
@@ -95,9 +94,9 @@ def glue_submission(runs: Path, /, *, data: Path, out: Path, encoding_errors: En
     if out.suffix != ".zip":
         raise InputError(f"{out} must end in .zip: that is what the leaderboard takes")
 
-    from rich.console import Console
     from rich.table import Table
 
+    from bertkit.core.console import terminal
     from bertkit.studies.glue_submission import write_glue_submission
 
     files = write_glue_submission(runs, data, out, encoding_errors)
@@ -106,4 +105,4 @@ def glue_submission(runs: Path, /, *, data: Path, out: Path, encoding_errors: En
         table.add_column(column)
     for file in files:
         table.add_row(file.name, f"{file.rows:,}", "NOTHING: largest class" if file.model is None else str(file.model))
-    Console().print(table)
+    terminal().print(table)

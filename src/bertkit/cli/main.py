@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
+import math
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import yaml
 from cyclopts import App, ArgumentCollection, CycloptsError, Parameter
@@ -89,6 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return the exit code."""
     launch = Launch.read()
+    _degrade_encoding()
     try:
         if launch.size > 1 and arguments[:1] != [_IN_MANY_PROCESSES]:
             raise InputError(
@@ -124,7 +127,8 @@ def _with_config(app: App) -> Callable[..., Any]:
     ) -> Any:
         if config is not None and not config.is_file():
             raise InputError(f"{config} does not exist: give --config a YAML file of options")
-        app.config = (_recipe,) if config is None else (_ConfigFile(config, use_commands_as_keys=False), _recipe)
+        given = (_recipe,) if config is None else (_ConfigFile(config, use_commands_as_keys=False), _recipe)
+        app.config = (*given, _check_numbers)  # after all that gives options
         command, bound, not_parsed = app.parse_args(arguments, exit_on_error=False, print_error=False)
         asked = list(arguments) if config is None else [*arguments, "--config", str(config)]
         return command(*bound.args, **bound.kwargs, **dict.fromkeys(not_parsed, asked))
@@ -137,6 +141,30 @@ def _recipe(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) 
     named = [token.value for argument in arguments if argument.name == "--recipe" for token in argument.tokens]
     if named and recipe_file(named[-1]).is_file():  # another name is refused with the other options
         Yaml(recipe_file(named[-1]), use_commands_as_keys=False)(app, commands, arguments)
+
+
+def _check_numbers(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Refuse fractions where a whole number is asked for, which cyclopts rounds, and numbers that are none."""
+    for argument in arguments:
+        kinds = _plain_types(argument.hint)
+        for token in argument.tokens if str not in kinds else ():
+            if int in kinds and float not in kinds and _is_fraction(token.value):
+                raise InputError(f"{argument.name} must be a whole number, got {token.value}")
+            if float in kinds and token.value.strip().lower().lstrip("+-") == "nan":
+                raise InputError(f"{argument.name} must be a number, got {token.value}")
+
+
+def _plain_types(hint: Any) -> set[Any]:
+    """The types that a hint such as `tuple[int, ...] | None` is made of."""
+    parts = get_args(hint)
+    return set().union(*map(_plain_types, parts)) if parts else {hint}
+
+
+def _is_fraction(value: str) -> bool:
+    try:
+        return not value.strip().lstrip("+-").isdigit() and math.isfinite(float(value))
+    except ValueError:  # no number at all, which is refused with the other options
+        return False
 
 
 class _ConfigFile(Yaml):
@@ -169,5 +197,14 @@ def _ended_by(error: BertkitError | CycloptsError, launch: Launch) -> int:
     return cause.exit_code if isinstance(cause, BertkitError) else USER_ERROR
 
 
+def _degrade_encoding() -> None:
+    """A terminal or pipe that is not UTF-8 gets what it lacks as an escape, in place of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _say(message: str) -> None:
-    print(f"bertkit: error: {' '.join(message.split())}", file=sys.stderr)
+    from bertkit.core.console import error_line
+
+    error_line(message)

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
 from rich.text import Text
+
+from bertkit.core.console import is_utf8, terminal, visible
 
 if TYPE_CHECKING:
     from _csv import Writer as CsvWriter
@@ -51,15 +52,23 @@ class JsonLines(PredictionWriter):
     def write(self, one: Predicted) -> None:
         """A line."""
         fields = {**one.record, **asdict(one.prediction)}  # type: ignore[call-overload]
-        print(_json(fields), file=self._file)
+        line = _json(fields, ensure_ascii=not is_utf8(self._file))
+        print(visible(line) if self._file.isatty() else line, file=self._file)
+
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What makes a cell a formula to spreadsheets (OWASP, CSV injection)."""
 
 
 class Delimited(PredictionWriter):
-    """A table with a line of names; lists are JSON. A TSV has no quotes: white space in a cell becomes one space."""
+    """A table with a line of names; lists are JSON. A TSV has no quotes: white space in a cell becomes one space.
 
-    def __init__(self, file: TextIO, *, tabs: bool = False) -> None:
+    With `escape_formulas` a text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
+
+    def __init__(self, file: TextIO, *, tabs: bool = False, escape_formulas: bool = False) -> None:
         super().__init__(file)
-        self._tabs = tabs
+        self._tabs, self._escape_formulas = tabs, escape_formulas
         rules: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None} if tabs else {}
         self._writer: CsvWriter = csv.writer(file, lineterminator="\n", **rules)
         self._has_names = False
@@ -77,7 +86,11 @@ class Delimited(PredictionWriter):
             return f"{value:.6g}"
         if isinstance(value, list | tuple | dict):
             value = _json(value)
-        return " ".join(value.split()) if self._tabs and isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        if self._escape_formulas and value.lstrip(" ").startswith(_FORMULA_STARTS):
+            value = f"'{value}"
+        return " ".join(value.split()) if self._tabs else value
 
 
 class Lines(PredictionWriter):
@@ -94,7 +107,7 @@ class Highlighted(PredictionWriter):
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(file)
-        self._console = Console(file=file, highlight=False, soft_wrap=True)
+        self._console = terminal(file)
         self._colours: dict[str, str] = {}
 
     def write(self, one: Predicted) -> None:
@@ -104,14 +117,15 @@ class Highlighted(PredictionWriter):
         values = [str(value) for value in one.record.values()]
         if not marks:
             said = Text(first or "nothing", style=f"bold {self._colour(first)}" if first else "dim")
-            self._console.print(_joined([said, *(Text(field, style="dim") for field in others), *map(Text, values)]))
+            self._print(_joined([said, *(Text(field, style="dim") for field in others), *map(Text, values)]))
             return
         beside = [value for value in values if value != one.text]
         if beside:
-            self._console.print(
-                _joined([*map(partial(Text, style="bold"), beside), Text(", ".join(others), style="dim")])
-            )
-        self._console.print(self._marked(one.text, marks))
+            self._print(_joined([*map(partial(Text, style="bold"), beside), Text(", ".join(others), style="dim")]))
+        self._print(self._marked(one.text, marks))
+
+    def _print(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=True)
 
     def _marked(self, text: str, marks: Sequence[Mark]) -> Text:
         """The text with its marks in the colours of their labels; what is far from all of them is left out."""
@@ -137,9 +151,9 @@ class Highlighted(PredictionWriter):
         return self._colours.setdefault(label, _COLOURS[len(self._colours) % len(_COLOURS)])
 
 
-def _json(value: object) -> str:
+def _json(value: object, *, ensure_ascii: bool = False) -> str:
     """As text what JSON has no type for, such as a table's dates."""
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=ensure_ascii, default=str)
 
 
 def _joined(parts: Sequence[Text]) -> Text:

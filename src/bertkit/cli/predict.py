@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bertkit.tasks.contract import Task
     from bertkit.tasks.examples import Examples
 
-_FILES: dict[str, Callable[[TextIO], PredictionWriter]] = {
+_FILES: dict[str, Callable[..., PredictionWriter]] = {
     ".jsonl": JsonLines,
     ".csv": Delimited,
     ".tsv": partial(Delimited, tabs=True),
@@ -72,6 +72,7 @@ def predict(
     max_length: int | None = None,
     precision: Precision = "float32",
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    escape_formulas: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Apply a fine-tuned model to texts: labels, scores, answers, choices or entities, with their probabilities.
 
@@ -93,13 +94,17 @@ def predict(
         bf16 is faster where the device supports it; auto uses it there.
     json_output
         Print a JSON object per line, with all probabilities and positions.
+    escape_formulas
+        Put an apostrophe before texts in .csv and .tsv that a spreadsheet would run as a formula.
     """
     if output is not None and output.suffix not in _FILES:
         raise InputError(f"{output} must end in {', '.join(_FILES)}: the suffix chooses the format")
+    if escape_formulas and (output is None or output.suffix not in (".csv", ".tsv")):
+        raise InputError("--escape-formulas is for tables that spreadsheets open: give --output FILE.csv or FILE.tsv")
     if texts and source.input is not None:
         raise InputError("texts were given both as arguments and with --input: give one of them")
 
-    from bertkit.core.console import note, progress
+    from bertkit.core.console import note, progress, say
     from bertkit.core.files import atomic_path
     from bertkit.inference.load import load
     from bertkit.inference.seen_ids import SeenIds
@@ -114,8 +119,9 @@ def predict(
             writer = (JsonLines if json_output else Highlighted if on_terminal else Lines)(sys.stdout)
         else:
             temporary = stack.enter_context(atomic_path(output))
-            file = stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
-            writer = _FILES[output.suffix](file)
+            file = stack.enter_context(temporary.open("w", encoding="utf-8", errors="backslashreplace", newline=""))
+            options = {"escape_formulas": True} if escape_formulas else {}
+            writer = _FILES[output.suffix](file, **options)
         # Predictions that scroll by are progress enough.
         bar = None if on_terminal else stack.enter_context(progress("predicting", None, "texts"))
         count = 0
@@ -143,7 +149,7 @@ def predict(
     if repeated is not None:
         note(repeated)
     if output is not None:
-        print(f"{count:,} predictions: {output}")
+        say(f"{count:,} predictions: {output}")
 
 
 def fill_mask(
@@ -172,6 +178,7 @@ def fill_mask(
     """
     chunks = read_text_chunks(texts, source)
 
+    from bertkit.core.console import is_utf8, say
     from bertkit.inference.load import load
 
     predictor = load(model, precision=precision)
@@ -180,13 +187,13 @@ def fill_mask(
         for text, masks in zip(lines, predictor.fill_mask(lines, top_k), strict=True):
             if json_output:
                 named = [[{"token": token, "probability": chance} for token, chance in mask] for mask in masks]
-                print(json.dumps({"text": text, "masks": named}, ensure_ascii=False))
+                say(json.dumps({"text": text, "masks": named}, ensure_ascii=not is_utf8(sys.stdout)))
                 continue
-            print(text)
+            say(text)
             for number, mask in enumerate(masks, 1):
                 for token, chance in mask:
                     place = f"[MASK] {number}  " if len(masks) > 1 else ""
-                    print(f"  {place}{chance:.4f}  {token}")
+                    say(f"  {place}{chance:.4f}  {token}")
     sys.stdout.flush()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertkit.core.console import counted
+from bertkit.core.console import counted, say
 from bertkit.core.errors import InputError
 from bertkit.core.workers import EngineOptions
 from bertkit.data.corpus.options import CorpusOptions, DuplicateOptions, PrepareOptions
@@ -87,18 +87,18 @@ def prepare(
             counted(made.tokens, "token"),
             counted(made.predictions, "prediction"),
         )
-        print(f"{', '.join(parts)}: {out}")
+        say(f"{', '.join(parts)}: {out}")
     elif shard is not None:
         records = prepare_part(corpus, pieces, out, MachineShard.parse(shard), options)
         if records is not None:
             tokens = sum(record.tokens for record in records)
-            print(f"{counted(tokens, 'token')} in {counted(len(records), 'shard')}: part {shard} of {out}")
+            say(f"{counted(tokens, 'token')} in {counted(len(records), 'shard')}: part {shard} of {out}")
     else:
         _say(prepare_corpus(corpus, pieces, out, options), out)
 
 
 def _say(manifest: Manifest, out: Path) -> None:
-    print(
+    say(
         f"{counted(manifest.documents, 'document')}, {counted(manifest.sentences, 'sentence')}, "
         f"{counted(manifest.tokens, 'token')} in {counted(len(manifest.shards), 'shard')}: {out}"
     )
@@ -106,11 +106,9 @@ def _say(manifest: Manifest, out: Path) -> None:
     if found is None:
         return
     near = "" if found.near_documents is None else f", {counted(found.near_documents, 'document')} like an earlier one"
-    print(
-        f"{counted(found.sentences, 'sentence')} and {counted(found.documents, 'document')} repeat earlier text{near}"
-    )
+    say(f"{counted(found.sentences, 'sentence')} and {counted(found.documents, 'document')} repeat earlier text{near}")
     if found.dropped_sentences:
-        print(
+        say(
             f"left out: {counted(found.dropped_documents, 'document')}, "
             f"{counted(found.dropped_sentences, 'sentence')} and {counted(found.dropped_tokens, 'token')}"
         )
@@ -157,4 +155,4 @@ def vocab(
         follow=follow,
         reading=reading,
     )
-    print(f"{tokenizer.vocab_size:,} entries: {out}")
+    say(f"{tokenizer.vocab_size:,} entries: {out}")

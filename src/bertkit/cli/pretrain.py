@@ -136,11 +136,13 @@ def pretrain(
     """
     options = choices.options(preset)
 
+    from bertkit.core.console import say
+
     if dry_run:
         from bertkit.recipes.estimate import describe_run
 
         if Launch.read().rank == 0:
-            print(describe_run(data, options))
+            say(describe_run(data, options))
         return
 
     from bertkit import api
@@ -149,8 +151,8 @@ def pretrain(
     if result.report is None:  # another process than the first
         return
     for name, value in result.evaluation.items():
-        print(f"{name}: {value:.4f}")
-    print(f"model: {result.model}\nreport: {result.report}")
+        say(f"{name}: {value:.4f}")
+    say(f"model: {result.model}\nreport: {result.report}")
 
 
 def plan(
@@ -180,6 +182,7 @@ def plan(
     if choices.budget is None:
         raise InputError("a plan needs a time: give --budget, such as 30m")
     options = choices.options("tiny" if preset == "auto" else preset)
+    from bertkit.core.console import say
     from bertkit.recipes.estimate import plan_run
 
     if choices.initial_model is not None:
@@ -191,17 +194,17 @@ def plan(
     planned = plan_run(data, options, sizes)
     chosen = planned[-1]
     if json_output:
-        print(json.dumps([one.to_json(machine) for one in planned], indent=2))
+        say(json.dumps([one.to_json(machine) for one in planned], indent=2))
         return
     for one in planned[:-1]:
-        print(f"measured: {one.describe()}")
-    print("\n".join(chosen.lines(machine)))
+        say(f"measured: {one.describe()}")
+    say("\n".join(chosen.lines(machine)))
     asked = list(typed[1:])
     if preset == "auto":
         asked = _without(asked, "--preset")
     if len(sizes) > 1:
         asked = [*_without(asked, "--batch-size"), "--preset", chosen.size, "--batch-size", str(chosen.batch_size)]
-    print(shlex.join(["bertkit", "pretrain", *asked, "--out", "RUN"]))
+    say(shlex.join(["bertkit", "pretrain", *asked, "--out", "RUN"]))
 
 
 def _without(arguments: Sequence[str], option: str) -> list[str]:

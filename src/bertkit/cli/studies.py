@@ -52,16 +52,15 @@ def study_features(
     """
     data = labelled.read(kind, TaskOptions(context=context))
 
-    from rich.console import Console
-
+    from bertkit.core.console import say, terminal
     from bertkit.studies.features import study
 
     result = study.study_features(model, data, out, options, resume=resume)
     if json_output:
-        print(json.dumps(result.to_json(), indent=2))
+        say(json.dumps(result.to_json(), indent=2))
     else:
-        Console().print(result.table())
-        print(f"report: {out / 'report.html'}")
+        terminal().print(result.table())
+        say(f"report: {out / 'report.html'}")
 
 
 def demo(
@@ -81,15 +80,15 @@ def demo(
     quick
         Train for only a minute, to see that everything works; its figures mean nothing.
     """
-    from rich.console import Console
     from rich.table import Table
 
+    from bertkit.core.console import terminal
     from bertkit.studies.demo.report import QUICK_NOTICE
     from bertkit.studies.demo.result import FULL, QUICK
     from bertkit.studies.demo.run import run_demo
 
-    console = Console(highlight=False)
-    result = run_demo(out, QUICK if quick else FULL, lambda line: console.print(line, style="bold", markup=False))
+    console = terminal()
+    result = run_demo(out, QUICK if quick else FULL, lambda line: console.print(line, style="bold"))
 
     methods = list(dict.fromkeys(row.method for row in result.summary))
     table = Table(title=f"Which of {len(result.packages)} packages is a sentence from? Accuracy, %")

@@ -1,15 +1,22 @@
-"""What is printed while a command works: notes, progress bars, durations and counts in words."""
+r"""What is printed while a command works: notes, progress bars, durations and counts in words.
+
+The one place through which bertkit writes to a terminal. Texts, file names and column names may come from strangers:
+what controls a terminal in them (C0, C1 and escape sequences, marks that turn the direction of writing) is shown as an
+escape such as `\x1b`, on standard output where that is a terminal, on standard error always.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.text import Text
 
 from bertkit.core.errors import InputError
@@ -18,9 +25,50 @@ _SILENT_SECONDS = 30.0
 """Between two lines of progress where standard error is not a terminal."""
 
 
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: str) -> str:
+    """The text with every character that controls a terminal written as an escape; line breaks and tabs stay."""
+    return _CONTROLS.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
+
+
+class _VisibleConsole(Console):
+    """A console on which only its own styles control the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
+def terminal(file: TextIO | None = None) -> Console:
+    """The console for tables and coloured text, on standard output unless `file` says otherwise.
+
+    Square brackets in texts and labels are only themselves, not marks of a style.
+    """
+    return _VisibleConsole(file=file, highlight=False, markup=False)
+
+
+def say(message: str) -> None:
+    """Print lines on standard output: as they are to a file or a pipe, visible on a terminal."""
+    print(visible(message) if sys.stdout.isatty() else message)
+
+
 def note(message: str) -> None:
-    """Print one line."""
-    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(message)
+    """Print a line on standard error."""
+    print(visible(message), file=sys.stderr)
+
+
+def error_line(message: str) -> None:
+    """Print a command's error on standard error, in one line."""
+    note(f"bertkit: error: {' '.join(message.split())}")
+
+
+def is_utf8(file: TextIO) -> bool:
+    """Whether every character can be written to a stream."""
+    return (getattr(file, "encoding", None) or "").lower().replace("_", "-") in ("utf-8", "utf8")
 
 
 class _RateColumn(ProgressColumn):
@@ -94,7 +142,7 @@ def progress(description: str, total: float | None, unit: str, done: float = 0.0
         TimeRemainingColumn(),
         TextColumn("{task.fields[details]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=_VisibleConsole(stderr=True)) as bar:
         yield ProgressBar(description, total, unit, done, bar)
 
 

@@ -119,7 +119,7 @@ def test_a_line_of_ten_megabytes_is_one_sentence(tmp_path):
 
 
 def test_a_document_without_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_reader, "_MAX_DOCUMENT_BYTES", 1000)
+    monkeypatch.setattr(text_reader, "MAX_DOCUMENT_BYTES", 1000)
     (tmp_path / "a.txt").write_text("a line of words\n" * 100)
     with pytest.raises(InputError, match="blank line between documents"):
         read(tmp_path / "a.txt")

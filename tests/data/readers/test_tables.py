@@ -7,6 +7,7 @@ import pytest
 
 from bertkit.core.errors import InputError
 from bertkit.data.readers import tables as table_parts
+from bertkit.data.readers import text as text_reader
 from bertkit.data.readers.tables import RowOptions, read_table, read_table_parts
 
 
@@ -134,3 +135,81 @@ def test_a_table_in_parts_counts_rows_with_fields_too_many_in_each(tmp_path, mon
     parts = table_parts.read_table_parts(tmp_path / "a.tsv", RowOptions(columns=("text",)))
     rows = [[warning.rsplit(" ", 1)[-1] for warning in part.warnings] for part in parts]
     assert rows == [["2)"], ["5)"], []]
+
+
+@pytest.fixture
+def small_limits(monkeypatch):
+    """Fields of 1,000 bytes, lines of 3,000."""
+    monkeypatch.setattr(table_parts, "MAX_DOCUMENT_BYTES", 1000)
+    monkeypatch.setattr(text_reader, "_MAX_LINE_BYTES", 3000)
+
+
+@pytest.mark.parametrize("text", ["x" * 1001, "é" * 501, "x y " * 251])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet"])
+def test_a_field_has_a_limit_in_bytes(small_limits, tmp_path, name, text):
+    path = tmp_path / name
+    for value, is_read in ((text[:500], True), (text, False)):
+        if name == "a.parquet":
+            pq.write_table(pa.table({"text": ["short", value]}), path)
+        elif name == "a.jsonl":
+            path.write_text(f'{{"text": "short"}}\n{json.dumps({"text": value}, ensure_ascii=False)}\n')
+        else:
+            path.write_text(f"text\nshort\n{value}\n")
+        if is_read:
+            assert read_table(path, columns=["text"]).columns["text"] == ["short", value]
+        else:
+            with pytest.raises(InputError, match=r"row (2|3).* holds more than 0 MB: .*cut it into several rows"):
+                read_table(path, columns=["text"])
+
+
+def test_an_unclosed_quote_stops_at_the_limit_and_not_at_the_end(small_limits, tmp_path):
+    seen = []
+    (tmp_path / "a.csv").write_text('text\n"no end\n' + "a line\n" * 1_000_000)
+    source = table_parts.resolve_sources([tmp_path / "a.csv"])[0]
+    with pytest.raises(InputError, match=r"a\.csv, row 2: a field holds more than 0 MB: close its quotes"):
+        list(table_parts.read_rows(source, RowOptions(columns=("text",)), seen.append))
+    assert sum(seen) < 2_000_000
+
+
+def test_a_list_has_the_limit_of_a_field(small_limits, tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"words": ["word"] * 300}) + "\n")
+    with pytest.raises(InputError, match="the column 'words' holds more than"):
+        read_table(tmp_path / "a.jsonl", columns=["words"])
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_parquet_is_decoded_by_bytes_and_not_by_rows(tmp_path, monkeypatch, dictionary):
+    monkeypatch.setattr(table_parts, "_BATCH_BYTES", 10_000)
+    texts = ["x" * 4000 if dictionary else f"{number:04000d}" for number in range(50)]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "a.parquet", use_dictionary=dictionary, compression="zstd")
+    sizes = []
+    batches = pq.ParquetFile.iter_batches
+
+    def counted(file, *, batch_size, **options):
+        sizes.append(batch_size)
+        return batches(file, batch_size=batch_size, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
+    assert read_table(tmp_path / "a.parquet", columns=["text"]).columns["text"] == texts
+    assert sizes == [2]
+
+
+def test_the_size_of_a_dictionary_page_is_read_from_its_header(tmp_path):
+    text = "word " * 100_000
+    pq.write_table(pa.table({"text": [text] * 3}), tmp_path / "a.parquet", compression="gzip")
+    chunk = pq.ParquetFile(tmp_path / "a.parquet").metadata.row_group(0).column(0)
+    assert table_parts._dictionary_bytes(tmp_path / "a.parquet", chunk.dictionary_page_offset) == len(text) + 4
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet"])
+def test_a_column_that_is_there_twice_is_refused_where_it_is_read(tmp_path, name):
+    path = tmp_path / name
+    if name == "a.parquet":
+        pq.write_table(pa.table([["one"], ["0"], ["two"]], names=["text", "label", "text"]), path)
+    elif name == "a.jsonl":
+        path.write_text('{"text": "one", "label": "\\"text\\"", "more": {"text": 1, "label": 0}, "text": "two"}\n')
+    else:
+        path.write_text("text,label,text\none,0,two\n".replace(",", "," if name == "a.csv" else "\t"))
+    with pytest.raises(InputError, match="more than one column 'text'"):
+        read_table(path, columns=["text"])
+    assert len(read_table(path, columns=["label"])) == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import difflib
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from bertkit.core.errors import InputError, ResourceError
 from bertkit.data.readers.sources import HubDataset, Source, SourceFile, no_rows, resolve_sources
-from bertkit.data.readers.text import BytesSeen, EncodingErrors, text_lines, unreadable
+from bertkit.data.readers.text import MAX_DOCUMENT_BYTES, BytesSeen, EncodingErrors, text_lines, unreadable
 
 Row = tuple[int, tuple[Any, ...]]
 """Row number (that of the line in text files, counted from 1) and the values of the columns asked for."""
@@ -52,16 +51,35 @@ def read_rows(
     `InputError` with those there are, a row without the column one with the row's number. So does a CSV row with more
     fields than the first line, since a comma without quotes has cut its text; a TSV row is reported to `long_row_seen`.
     """
+    for number, values in _rows(source, options, bytes_seen, long_row_seen):
+        for column, value in zip(options.columns, values, strict=True):
+            if _is_over_limit(value):
+                raise _long_field(f"{source.origin}, row {number}: the column {column!r}")
+        yield number, values
+
+
+def _rows(source: Source, options: RowOptions, bytes_seen: BytesSeen, long_row_seen: LongRowSeen) -> Iterator[Row]:
     if isinstance(source, HubDataset):
-        yield from _hub_rows(source, options)
-    elif source.format == "parquet":
-        yield from _parquet_rows(source, options, bytes_seen)
-    elif source.format == "jsonl":
-        yield from _jsonl_rows(source.path, options, bytes_seen)
-    elif source.format in ("csv", "tsv"):
-        yield from _delimited_rows(source, options, bytes_seen, long_row_seen)
-    else:
-        raise InputError(f"{source.path} is not a table: give .csv, .tsv, .jsonl or .parquet")
+        return _hub_rows(source, options)
+    if source.format == "parquet":
+        return _parquet_rows(source, options, bytes_seen)
+    if source.format == "jsonl":
+        return _jsonl_rows(source.path, options, bytes_seen)
+    if source.format in ("csv", "tsv"):
+        return _delimited_rows(source, options, bytes_seen, long_row_seen)
+    raise InputError(f"{source.path} is not a table: give .csv, .tsv, .jsonl or .parquet")
+
+
+def _is_over_limit(value: Any) -> bool:
+    """Whether a text, or all texts of a list, have more bytes than a document may have."""
+    if not isinstance(value, str):
+        return isinstance(value, list) and _characters(value) > MAX_DOCUMENT_BYTES
+    # Bytes are counted only where their number is in doubt: a character has four at most.
+    return 4 * len(value) > MAX_DOCUMENT_BYTES and len(value.encode("utf-8", "replace")) > MAX_DOCUMENT_BYTES
+
+
+def _long_field(place: str, hint: str = "") -> InputError:
+    return InputError(f"{place} holds more than {MAX_DOCUMENT_BYTES >> 20} MB: {hint}cut it into several rows")
 
 
 def _delimited_rows(
@@ -95,7 +113,7 @@ def _delimited_rows(
 
 
 def _csv_rows(lines: Iterator[str], path: Path) -> Iterator[tuple[int, list[str]]]:
-    csv.field_size_limit(sys.maxsize)  # the library's default refuses texts of over 128 kB
+    csv.field_size_limit(MAX_DOCUMENT_BYTES)  # the library's default refuses texts of over 128 kB
     reader = csv.reader(lines, strict=True)
     number = 1
     try:
@@ -104,6 +122,8 @@ def _csv_rows(lines: Iterator[str], path: Path) -> Iterator[tuple[int, list[str]
                 yield number, fields
             number = reader.line_num + 1
     except csv.Error as error:
+        if "field larger" in str(error):
+            raise _long_field(f"{path}, row {number}: a field", "close its quotes, or ") from None
         raise InputError(f"{path}, row {number} is not valid CSV ({error}): correct its quotes") from None
 
 
@@ -123,6 +143,9 @@ def _jsonl_rows(path: Path, options: RowOptions, bytes_seen: BytesSeen) -> Itera
             raise InputError(f"{path}, row {number} is not valid JSON ({error}): give one object a line") from None
         if not isinstance(record, dict):
             raise InputError(f"{path}, row {number} is not a JSON object: give one object a line")
+        for column in options.columns:
+            if line.count(f'"{column}"') > 1 and _is_repeated(line, column):
+                raise _repeated(column, f"{path}, row {number}")
         yield number, _values(record, options.columns, f"{path}, row {number}")
 
 
@@ -135,16 +158,53 @@ def _parquet_rows(source: SourceFile, options: RowOptions, bytes_seen: BytesSeen
             places = _places(options.columns, file.schema_arrow.names, str(source.path))
             names = [file.schema_arrow.names[place] for place in places]
             number = 0
-            for batch in file.iter_batches(batch_size=1024, columns=names):
-                values = [batch.column(name).to_pylist() for name in names]
-                for row in zip(*values, strict=True):
-                    number += 1
-                    yield number, row
-                bytes_seen(source.num_bytes * batch.num_rows // file.metadata.num_rows)
+            for group in range(file.metadata.num_row_groups):
+                rows = _rows_at_once(source.path, file.metadata.row_group(group), names)
+                for batch in file.iter_batches(batch_size=rows, row_groups=[group], columns=names):
+                    values = [batch.column(name).to_pylist() for name in names]
+                    for row in zip(*values, strict=True):
+                        number += 1
+                        yield number, row
+                    bytes_seen(source.num_bytes * batch.num_rows // file.metadata.num_rows)
     except (pa.ArrowInvalid, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise unreadable(source.path, error) from None
         raise InputError(f"{source.path} is not a readable Parquet file ({error}): write it again") from None
+
+
+_BATCH_ROWS = 1024
+_BATCH_BYTES = 1 << 26
+
+
+def _rows_at_once(path: Path, group: Any, names: Sequence[str]) -> int:
+    """How many rows of a row group are decoded at once, that they have about `_BATCH_BYTES`.
+
+    A value of a dictionary may be in every row; it has at most the dictionary's bytes. Others count by their mean.
+    """
+    rows = _BATCH_ROWS
+    for place in range(group.num_columns):
+        chunk = group.column(place)
+        if chunk.path_in_schema.split(".")[0] in names:
+            largest = chunk.total_uncompressed_size // max(1, group.num_rows)
+            if chunk.dictionary_page_offset is not None:
+                largest = max(largest, _dictionary_bytes(path, chunk.dictionary_page_offset))
+            rows = min(rows, _BATCH_BYTES // max(1, largest))
+    return max(1, rows)
+
+
+def _dictionary_bytes(path: Path, offset: int) -> int:
+    """Size of a dictionary page without compression, from its header in Thrift's compact protocol (parquet.thrift)."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        header = file.read(16)
+    # Fields 1, the kind of page, and 2, the size: each a byte 0x15 and a variable-length number in zigzag.
+    size = shift = 0
+    for byte in header[3:]:
+        size |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            break
+    return size >> 1
 
 
 def _hub_rows(source: HubDataset, options: RowOptions) -> Iterator[Row]:
@@ -183,6 +243,17 @@ def _values(record: dict[str, Any], columns: Sequence[str | int], place: str) ->
     return tuple(record[column] for column in columns)  # type: ignore[index]  # a number is no key: refused above
 
 
+def _is_repeated(line: str, column: str | int) -> bool:
+    """Whether an object has a key twice, of which JSON would keep the last."""
+    objects: list[list[tuple[str, Any]]] = []
+    json.loads(line, object_pairs_hook=objects.append)
+    return [key for key, _ in objects[-1]].count(str(column)) > 1  # the outermost object ends last
+
+
+def _repeated(column: str | int, place: str) -> InputError:
+    return InputError(f"{place} has more than one column {column!r}: give each a name of its own")
+
+
 def _places(columns: Sequence[str | int], names: list[str] | None, place: str) -> list[int]:
     """Where the columns are; `names` is None where the table has no header."""
     result = []
@@ -193,6 +264,8 @@ def _places(columns: Sequence[str | int], names: list[str] | None, place: str) -
             raise InputError(f"{place} is read without a header: give columns by number from 0, not {column!r}")
         elif isinstance(column, int) or column not in names:
             raise _missing(column, names, place)
+        elif names.count(column) > 1:
+            raise _repeated(column, place)
         else:
             result.append(names.index(column))
     return result

@@ -22,12 +22,12 @@ BytesSeen = Callable[[int], None]
 """Called with the number of bytes that were read since the last call."""
 
 _BLOCK_BYTES = 1 << 20
-_MAX_DOCUMENT_BYTES = 1 << 26
-"""A document is held in memory whole."""
+MAX_DOCUMENT_BYTES = 1 << 26
+"""Of a document, and of a field of a table: each is held in memory whole."""
 _BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
 _BLANK_LINE_BYTES = 16
 """A longer one is not found where two blocks meet; the documents around it stay in one block."""
-_MAX_LINE_BYTES = 1 << 28
+_MAX_LINE_BYTES = 2 * MAX_DOCUMENT_BYTES  # of a table's row, which has more than one field
 
 
 def text_blocks(path: Path, encoding_errors: EncodingErrors, bytes_seen: BytesSeen) -> Iterator[str]:
@@ -70,10 +70,10 @@ def document_blocks(
             yield offset, bytes(held[:end])
             del held[:end]
             offset += end
-        if len(held) > _MAX_DOCUMENT_BYTES:
+        if len(held) > MAX_DOCUMENT_BYTES:
             remedy = "break it into lines" if line_ends_document else "put a blank line between documents"
             hint = "" if line_ends_document else ", or say --lines document"
-            raise InputError(f"{path} has a document of more than {_MAX_DOCUMENT_BYTES >> 20} MB: {remedy}{hint}")
+            raise InputError(f"{path} has a document of more than {MAX_DOCUMENT_BYTES >> 20} MB: {remedy}{hint}")
     if held:
         yield offset, bytes(held)
 
@@ -95,7 +95,11 @@ def _end_of_blank_line(data: bytearray, start: int) -> int:
 def text_lines(path: Path, encoding_errors: EncodingErrors, bytes_seen: BytesSeen) -> Iterator[str]:
     """Yield the file's lines, newline included; nothing else ends a line."""
     for block in text_blocks(path, encoding_errors, bytes_seen):
-        yield from io.StringIO(block, newline="\n")
+        rest = block
+        if len(block) > 2 * _BLOCK_BYTES:  # its first line is long: StringIO would take four bytes a character
+            first, newline, rest = block.partition("\n")
+            yield first + newline
+        yield from io.StringIO(rest, newline="\n")
 
 
 def _line_blocks(path: Path, bytes_seen: BytesSeen) -> Iterator[bytes]:
