@@ -5,6 +5,7 @@ Other rooms import:
 - `errors`: `BertkitError`, `InputError`, `ResourceError`, `MemoryLimitError`, `RankError`, `DivergedError`
 - `files`: `atomic_path`, `atomic_folder`, `exclusive`, `remove_leftovers`, `full_disk_named`, `read_json`,
   `write_json`, `sha256`; `records`: `from_json`
+- `outputs`, for what a user names: `output_file`, `output_folder`, `check_output_file`, `check_output_folder`
 - `console`: `note`, `progress`, `ProgressBar`, `counted`, `format_duration`, `parse_duration`
 - `machine`: `Precision`, `Launch`, `available_memory`, `tune_allocator`
 - `randomness`: `derive_key`, `generator`, `uniforms`, `mix64`, `GAMMA`

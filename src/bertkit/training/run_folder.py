@@ -13,10 +13,9 @@ from typing import Any
 import yaml
 
 from bertkit.core.errors import BertkitError, InputError
-from bertkit.core.files import atomic_path, exclusive
+from bertkit.core.files import LOCK_FILE, atomic_path, exclusive
 
 CHECKPOINT_PREFIX = "step-"
-_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -141,14 +140,14 @@ class RunFolder:
         the options that `may_change` the folder keeps the newest values. Where a `BertkitError` ends a new run before
         it `has_begun`, what it wrote is removed, so that the next one finds the folder as this one did.
         """
-        is_new_folder, is_new_run = not self.path.exists(), resume is False or not self.config.exists()
+        is_new_run = resume is False or not self.config.exists()
         with exclusive(self.path):
             self._settle(config, resume, may_change)
             try:
                 yield
             except BertkitError:
                 if is_new_run and has_begun is not None and not has_begun():
-                    self._roll_back(with_folder=is_new_folder)
+                    self._roll_back()
                 raise
 
     def _settle(self, config: Mapping[str, Any], resume: bool | None, may_change: Collection[str]) -> None:
@@ -170,7 +169,7 @@ class RunFolder:
                 return
         elif resume:
             raise InputError(f"{self.path} holds no run to resume: leave out --resume to start one")
-        elif any(entry.name != _LOCK for entry in self.path.iterdir()):
+        elif any(entry.name != LOCK_FILE for entry in self.path.iterdir()):
             raise InputError(f"{self.path} is not empty and holds no run: choose a new folder")
         with atomic_path(self.config) as temporary:
             temporary.write_text(as_yaml(config), encoding="utf-8")
@@ -180,17 +179,15 @@ class RunFolder:
         for entry in sorted(self.path.iterdir(), key=lambda entry: entry == self.config):
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
-            elif entry.name != _LOCK:
+            elif entry.name != LOCK_FILE:
                 entry.unlink()
 
-    def _roll_back(self, *, with_folder: bool) -> None:
+    def _roll_back(self) -> None:
         """Remove what a run writes before its first step is done."""
         for path in (self.config, self.baselines, self.plan, self.metrics):
             path.unlink(missing_ok=True)
         for folder in (self.tensorboard, self.checkpoints, self.profile):
             shutil.rmtree(folder, ignore_errors=True)
-        if with_folder and all(entry.name == _LOCK for entry in self.path.iterdir()):
-            shutil.rmtree(self.path)
 
     def discard_training_state(self) -> None:
         """Remove what only training needs."""

@@ -83,7 +83,7 @@ def test_finished_shards_are_not_made_again(tmp_path, text, tokenizer, small_sha
     (out / "manifest.json").unlink()
     for name in ("shard-00001.tokens.npy", "shard-00002.sentences.npy", ".prepare/shard-00003.json"):
         (out / name).unlink()
-    (out / ".shard-00001.tokens.npy.123.partial").write_bytes(b"half")
+    (out / ".shard-00001.tokens.npy.0123456789abcdef.partial").write_bytes(b"half")
     encoded = []
     monkeypatch.setattr(write_shards, "write_shard", spy(write_shards.write_shard, encoded))
     prepare([text], tokenizer, out)

@@ -38,7 +38,6 @@ def prepare_folder(
     Files of another fingerprint are refused, or removed with `overwrite`. A `make` that raises `ResourceError` keeps
     what is finished; after another `BertkitError` only what an earlier call finished stays.
     """
-    existed = out.exists()
     with exclusive(out):
         claim(out, fingerprint, overwrite)
         remove_leftovers(out)
@@ -51,8 +50,6 @@ def prepare_folder(
         except BertkitError as error:
             if not (resumes or (isinstance(error, ResourceError) and _holds_finished(out))):
                 _remove(out)
-                if not existed:
-                    shutil.rmtree(out)
             raise
         tidy(out / WORK)
         return made
