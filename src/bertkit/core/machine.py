@@ -15,6 +15,8 @@ from typing import Literal
 
 Precision = Literal["auto", "bf16", "float32"]
 """`auto` is bf16 where the device multiplies it in hardware, else float32."""
+InferencePrecision = Literal["auto", "bf16", "float32", "int8"]
+"""Of a model that is not trained any more; `auto` of an int8 folder is int8 on a CPU."""
 
 
 _GROUP_FILES = (

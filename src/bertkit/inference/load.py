@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from bertkit.core.devices import default_device
-from bertkit.core.machine import Precision, tune_allocator
+from bertkit.core.machine import InferencePrecision, tune_allocator
 from bertkit.inference.backends.torch_packed import TorchPacked
 from bertkit.inference.engine import Engine
 from bertkit.inference.loaded_model import LoadedModel
@@ -23,16 +23,18 @@ from bertkit.text.tokenizer import Tokenizer
 def load(
     path: str | Path,
     *,
-    precision: Precision = "float32",
+    precision: InferencePrecision = "float32",
     device: str | torch.device | None = None,
     keep_freed_memory: bool = True,
 ) -> Predictor:
     """Load a folder, or a hub name where there is a network, in Hugging Face's format.
 
     `precision` "bf16" holds the weights in bf16, which halves memory and, where the device multiplies it in hardware,
-    time; "auto" takes it there. `device` None is the first CUDA device, else the CPU. On the CPU, with
-    `keep_freed_memory`, the C library keeps what this process frees for what it takes next, instead of handing it back
-    to the system after every batch, which costs a third of the time. Raises `InputError`.
+    time; "auto" takes it there. "int8" holds the encoder's matrices in int8 and multiplies integers, on a CPU: those of
+    a folder that `quantize` wrote, for which "auto" means int8 too, or the model's matrices quantized now. `device`
+    None is the first CUDA device, else the CPU. On the CPU, with `keep_freed_memory`, the C library keeps what this
+    process frees for what it takes next, instead of handing it back to the system after every batch, which costs a
+    third of the time. Raises `InputError`.
     """
     folder = ModelFolder.open(path)
     place = default_device() if device is None else torch.device(device)
@@ -52,7 +54,7 @@ def load(
         LoadedModel(
             folder=folder,
             tokenizer=tokenizer,
-            engine=Engine(TorchPacked.frozen(module, place, precision)),
+            engine=Engine(TorchPacked.frozen(module, place, precision, folder.int8_weights())),
             task=task,
         )
     )

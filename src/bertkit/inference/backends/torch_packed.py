@@ -1,10 +1,10 @@
-"""The backend that runs bertkit's own modules over packed batches, in bf16 on a CPU with prepacked weights."""
+"""The backend that runs bertkit's own modules over packed batches, on a CPU with prepacked bf16 or int8 weights."""
 # N rows, I inputs, O outputs, R tokens that are read, H hidden.
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from bertkit.core.batch import PackedBatch
 from bertkit.core.devices import resolve_precision, token_budget
-from bertkit.core.machine import Precision
+from bertkit.core.errors import InputError
+from bertkit.core.machine import InferencePrecision
 from bertkit.core.packing import PackedArrays
 from bertkit.inference.backends.base import (
     MASKED_LM,
@@ -26,7 +27,9 @@ from bertkit.inference.backends.base import (
     Want,
     find_positions,
 )
+from bertkit.inference.backends.torch_int8 import replace_linears
 from bertkit.model.layers import BertLayer
+from bertkit.pretrained.int8 import Int8Weight
 from bertkit.pretrained.models import BertWithHeads
 from bertkit.tasks.model import TaskModel
 
@@ -40,13 +43,29 @@ class TorchPacked:
     def __init__(self, module: BertWithHeads | TaskModel) -> None:
         self._module = module.eval()
         self._bert = module.bert
+        self._is_int8 = False
 
     @classmethod
     def frozen(
-        cls, module: BertWithHeads | TaskModel, device: torch.device, precision: Precision = "float32"
+        cls,
+        module: BertWithHeads | TaskModel,
+        device: torch.device,
+        precision: InferencePrecision = "float32",
+        int8_weights: Mapping[str, Int8Weight] | None = None,
     ) -> TorchPacked:
-        """Take over a module for inference alone: on a device, and with bf16 weights where `precision` says so."""
+        """Take over a module for inference alone: on a device, and with bf16 or int8 weights where `precision` says so.
+
+        `int8_weights` are those of an int8 folder, as `ModelFolder.int8_weights` gives them: "auto" uses them on a CPU.
+        Other models are quantized here. Raises `InputError` for int8 where it cannot be computed.
+        """
+        if precision == "int8" and device.type != "cpu":
+            raise InputError(f"int8 is for CPUs: on {device.type} give precision bf16, float32 or auto")
         module.eval().requires_grad_(False).to(device)
+        if precision == "int8" or (precision == "auto" and int8_weights and device.type == "cpu"):
+            replace_linears(module.bert, int8_weights or {})
+            backend = cls(module)
+            backend._is_int8 = True
+            return backend
         if resolve_precision(precision, device) == "bf16":
             module.to(torch.bfloat16)
             if can_prepack(device):
@@ -61,6 +80,8 @@ class TorchPacked:
     @property
     def precision(self) -> str:
         """Of the weights."""
+        if self._is_int8:
+            return "int8"
         return "bf16" if self._word_embeddings.dtype == torch.bfloat16 else "float32"
 
     @property
