@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "bertkit"
 ROOMS = {"data/readers", "data/corpus", "data/instances"}
 FLOORS = (
     {"core"},
-    {"text", "data/readers", "model"},
+    {"text", "data/readers", "model", "native"},
     {"pretrained", "data/corpus"},
     {"data/instances", "hf", "tasks", "training"},
     {"inference"},
@@ -103,6 +103,7 @@ WITHOUT_TORCH = {
         *("bertkit.core.machine", "bertkit.core.randomness", "bertkit.core.records", "bertkit.core.workers"),
     ],
     "text": _modules("text"),
+    "native": _modules("native"),
     "readers": _modules("data/readers"),
     "corpus": _modules("data/corpus"),
     "options": [
