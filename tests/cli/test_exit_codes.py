@@ -3,7 +3,9 @@
 import errno
 import subprocess
 import sys
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from bertkit.cli import convert, main
@@ -46,12 +48,76 @@ def test_each_kind_of_error_is_one_line_and_a_code(failing, capsys, error: Bertk
     [
         (MemoryError(), "memory of this machine is full"),
         (OSError(errno.ENOSPC, "No space left on device"), "no space left"),
+        (OSError(errno.EIO, "Input/output error", "a.txt"), "a.txt cannot be used (Input/output error)"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+            "memory of this machine",
+        ),
+        (pa.lib.ArrowMemoryError("malloc of size 64 failed"), "memory of this machine is full"),
     ],
 )
 def test_a_machine_that_is_full_is_one_line(failing, capsys, error: Exception, said: str):
     failing(error)
     assert main.run(COMMAND) == 3
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "a.txt"), "a.txt cannot be used (Permission denied)"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "a.txt"), "a.txt does not exist"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 300), f"{'a' * 199}… cannot be used"),
+        (RecursionError(), "nested too deeply"),
+    ],
+)
+def test_a_path_or_text_that_no_reader_has_named_is_one_line(failing, capsys, error: Exception, said: str):
+    failing(error)
+    assert main.run(COMMAND) == 2
+    shown = capsys.readouterr().err
+    assert said in shown and shown.count("\n") == 1
+
+
+def test_a_mistake_in_the_code_is_no_line(failing):
+    for error in (RuntimeError("bug"), OSError("bug"), TypeError("bug")):
+        failing(error)
+        with pytest.raises(type(error), match="bug"):
+            main.run(COMMAND)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_output_that_finds_no_space_is_one_line_and_3():
+    script = "from bertkit.cli import convert, main\nconvert.convert = lambda source, target, /: print('x')\n"
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", f"{script}main.main({COMMAND!r})"],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("bertkit: error: no space left") and ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "x" * 300, "."])
+def test_a_recipe_of_another_name_is_one_line(capsys, tmp_path: Path, name: str):
+    (tmp_path / "options.yaml").write_text(f"recipe: {name}\n")
+    for given in (["--recipe", name], ["--config", str(tmp_path / "options.yaml")]):
+        assert main.run(["pretrain", "data", "--out", str(tmp_path / "run"), *given]) == 2
+        shown = capsys.readouterr().err
+        assert "recipe" in shown and shown.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"- " * 3000 + b"a", b"steps: " + b"9" * 6000, b"a: 2026-99-99", b"[1, 2]", b"1: 2", b"\xff", b"a: ["]
+)
+def test_a_file_of_options_that_is_none_is_one_line(capsys, tmp_path: Path, content: bytes):
+    path = tmp_path / "options.yaml"
+    path.write_bytes(content)
+    assert main.run(["pretrain", "data", "--out", str(tmp_path / "run"), "--config", str(path)]) == 2
+    shown = capsys.readouterr().err
+    assert "options.yaml" in shown and shown.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def finished(tmp_path: Path) -> RunFolder:
         },
     ]
     run.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    run.baselines.write_text(json.dumps({"baselines": {"unigram_entropy": 6.5, "matrix_peak": 1.0}}))
+    run.baselines.write_text(json.dumps({"on": {}, "baselines": {"unigram_entropy": 6.5, "matrix_peak": 1.0}}))
     outcome = {"steps": 25, "tokens": 1000, "loss": 5.5, "memory": 2**20, "kilowatt_hours": None, "price": 1.0}
     plan = {"estimated": outcome | {"loss": None}, "actual": outcome | {"steps": 20}}
     run.plan.write_text(json.dumps(plan))

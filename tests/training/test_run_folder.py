@@ -59,10 +59,29 @@ def test_what_may_change_is_kept_as_it_is_now(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"seed: [0\ndata: {", b"seed: \xff\n"])
 def test_options_that_are_broken_are_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.yaml").write_bytes(content)
-    with pytest.raises(InputError, match=r"config\.yaml is not valid YAML .*: choose a new folder") as error:
+    with pytest.raises(
+        InputError, match=r"config\.yaml(, line \d)? is not valid YAML .*: choose a new folder"
+    ) as error:
         _start(tmp_path, {"seed": 0})
     assert "\n" not in str(error.value)
     assert (tmp_path / "config.yaml").read_bytes() == content
+
+
+LINE = b'{"step": 4, "kind": "train", "masked_lm_loss": 6.5, "gradient_norm": null}'
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b'{"step": 2, "kind', b"\xff", b"[]", b"3", b"[" * 100_000, b'{"step": 2}', LINE.replace(b"4", b"-1"),
+     LINE.replace(b"4", b'"4"'), LINE.replace(b"6.5", b"[]"), LINE.replace(b"6.5", b"NaN"), b"{}"],
+)  # fmt: skip
+def test_a_damaged_line_of_metrics_costs_that_line_only_and_is_named(tmp_path: Path, damaged: bytes, capsys) -> None:
+    run = RunFolder(tmp_path)
+    run.metrics.write_bytes(b"\n".join([LINE, damaged, LINE, b'{"cut']))
+    whole = {"step": 4, "kind": "train", "masked_lm_loss": 6.5, "gradient_norm": None}
+    assert run.read_metrics() == [whole, whole]
+    shown = capsys.readouterr().err
+    assert "metrics.jsonl, line 2 is damaged" in shown and shown.count("\n") == 1
 
 
 def _refused(run: RunFolder, error: BertkitError, *, has_begun: bool) -> None:

@@ -8,17 +8,19 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-import yaml
 from cyclopts import App, ArgumentCollection, CycloptsError, Parameter
 from cyclopts.config import Yaml
 
 from bertkit import __version__
 from bertkit.core.errors import BertkitError, InputError, RankError, ResourceError
+from bertkit.core.files import unreadable
 from bertkit.core.machine import Launch
-from bertkit.recipes.presets import recipe_file
+from bertkit.core.yaml_files import read_yaml
+from bertkit.recipes.presets import RecipeName, recipe_file
 
 if TYPE_CHECKING:
     from cyclopts.help import HelpPanel
@@ -101,23 +103,42 @@ def run(arguments: list[str]) -> int:
             arguments, exit_on_error=False, print_error=False
         )
         start(*bound.args, **bound.kwargs)
+        sys.stdout.flush()  # here, where an error still has a line and an exit code
     except (BertkitError, CycloptsError) as error:
         return _ended_by(error, launch)
-    except MemoryError:
-        return _ended_by(ResourceError("the memory of this machine is full: use smaller sizes or less text"), launch)
     except BrokenPipeError:
-        # The reader has gone (`| head`): nothing can be written any more, not even by the interpreter's last flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # its reader has gone (`| head`)
         return 0
     except KeyboardInterrupt:
         if not launch.rank:
             _say("interrupted: if this command has a run or output folder, give it again to resume")
         return INTERRUPTED
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, MemoryError, RecursionError, RuntimeError) as error:
+        if (known := _of_the_system(error)) is None:
             raise
-        return _ended_by(ResourceError(f"no space left on the disk ({error}): free some or write elsewhere"), launch)
+        _drop_output()
+        return _ended_by(known, launch)
     return 0
+
+
+def _of_the_system(error: Exception) -> BertkitError | None:
+    """What a program met that no part of bertkit has named: files, disks, memory; None for a mistake of bertkit's."""
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "not enough memory" in str(error):
+        return ResourceError("the memory of this machine is full: use smaller sizes or less text")
+    if isinstance(error, RecursionError):
+        return InputError("the input is nested too deeply to be read: give lists and objects a few levels deep")
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        where = error.filename or "the disk or of standard output"
+        return ResourceError(f"no space left on {where} ({error.strerror}): free some or write elsewhere")
+    return None if error.filename is None else unreadable(str(error.filename), error, "cannot be used")
+
+
+def _drop_output() -> None:
+    """Let nothing that is still to be printed be tried again, and fail again, when the interpreter ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _with_config(app: App) -> Callable[..., Any]:
@@ -139,7 +160,7 @@ def _with_config(app: App) -> Callable[..., Any]:
 def _recipe(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """Options of the recipe that the command line or the file of options names, after the options of both."""
     named = [token.value for argument in arguments if argument.name == "--recipe" for token in argument.tokens]
-    if named and recipe_file(named[-1]).is_file():  # another name is refused with the other options
+    if named and named[-1] in get_args(RecipeName):  # another name is refused with the other options
         Yaml(recipe_file(named[-1]), use_commands_as_keys=False)(app, commands, arguments)
 
 
@@ -171,15 +192,7 @@ class _ConfigFile(Yaml):
     """A file of options; raises `InputError` for what is no YAML or holds anything but options."""
 
     def _load_config(self, path: Path) -> dict[str, Any]:
-        try:
-            options = yaml.safe_load(path.read_bytes())
-        except yaml.MarkedYAMLError as error:
-            line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
-            raise InputError(f"{path}{line} is not valid YAML ({error.problem}): correct it") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"{path} is not valid YAML ({error}): correct it") from None
-        if not isinstance(options, dict):
-            raise InputError(f"{path} holds no options: give one a line, such as seeds: 5")
+        options = read_yaml(path, "correct it")
         for name, value in options.items():
             if isinstance(value, dict):
                 raise InputError(

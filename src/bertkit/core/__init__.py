@@ -4,7 +4,8 @@ Other rooms import:
 
 - `errors`: `BertkitError`, `InputError`, `ResourceError`, `MemoryLimitError`, `RankError`, `DivergedError`
 - `files`: `atomic_path`, `atomic_folder`, `exclusive`, `remove_leftovers`, `full_disk_named`, `read_json`,
-  `write_json`, `sha256`; `records`: `from_json`
+  `write_json`, `sha256`; `records`: `read_record`, `write_record`, `read_foreign`,
+  `from_json`; `yaml_files`: `read_yaml`
 - `outputs`, for what a user names: `output_file`, `output_folder`, `check_output_file`, `check_output_folder`
 - `console`: `note`, `progress`, `ProgressBar`, `counted`, `format_duration`, `parse_duration`
 - `machine`: `Precision`, `InferencePrecision`, `Launch`, `available_memory`, `tune_allocator`

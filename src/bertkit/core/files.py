@@ -28,6 +28,18 @@ _UNWRITABLE = (
     *(errno.EACCES, errno.EROFS, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
     *(errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL),
 )
+_LONGEST_NAME = 200
+_WRONG_PATH = (
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EINVAL,
+    errno.ENXIO,
+)
 
 
 @contextmanager
@@ -251,14 +263,28 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file; a missing or broken one raises `InputError`."""
+    """Read a JSON file; one that is missing, not readable, broken or nested too deeply raises `InputError`."""
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: check the path") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply to be read: write it again") from None
+    except ValueError as error:  # of the syntax, the encoding, or a number of thousands of digits
         raise InputError(f"{path} is not valid JSON ({error}): write it again") from None
+
+
+def unreadable(path: str | Path, error: OSError, what: str = "cannot be read") -> InputError | ResourceError:
+    """The error for a file that the system cannot open or read: a `ResourceError` where another call may succeed."""
+    shown = str(path)
+    if len(shown) > _LONGEST_NAME:
+        shown = f"{shown[: _LONGEST_NAME - 1]}…"
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{shown} does not exist: check the path")
+    if error.errno in _WRONG_PATH:
+        return InputError(f"{shown} {what} ({error.strerror}): check the path and its permissions")
+    return ResourceError(f"{shown} {what} ({error.strerror or error}): run it again when its disk answers")
 
 
 def sha256(path: str | Path) -> str:

@@ -12,10 +12,9 @@ from typing import Any
 
 from bertkit.core.console import counted, format_duration, note
 from bertkit.core.distributed import ProcessGroup
-from bertkit.core.errors import InputError, MemoryLimitError
-from bertkit.core.files import read_json, write_json
+from bertkit.core.errors import MemoryLimitError
 from bertkit.core.machine import tune_allocator
-from bertkit.core.records import from_json
+from bertkit.core.records import Amount, Count, Figure, read_record, write_record
 from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.data.instances.stages import BatchPhase
 from bertkit.model.config import BertConfig
@@ -82,14 +81,14 @@ class RunCost:
 class RunOutcome:
     """What a run comes to: estimated, or actual."""
 
-    steps: int
-    tokens: int
-    loss: float | None
+    steps: Count
+    tokens: Count
+    loss: Figure | None
     """Held out; None where none was estimated."""
-    memory: int
+    memory: Count
     """Bytes at the most."""
-    kilowatt_hours: float | None
-    price: float | None
+    kilowatt_hours: Amount | None
+    price: Amount | None
 
     def figures(self) -> dict[str, str]:
         """Those that are known, as they are shown, by name."""
@@ -194,11 +193,14 @@ _MEASURED_SECONDS, _MEASURED_SHARE = 3.0, 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Plan:
+class Plan:
     """What `RunFolder.plan` holds."""
 
     estimated: RunOutcome
     actual: RunOutcome | None = None
+
+
+PLAN_REMEDY = "remove it, the run does without"
 
 
 def estimate_once(
@@ -215,22 +217,14 @@ def estimate_once(
     if run.has_checkpoint:
         if not run.plan.exists():
             return None
-        known = _read_estimate(run.plan)
+        known = read_record(run.plan, Plan, PLAN_REMEDY).estimated
         return replace(known, kilowatt_hours=machine.kilowatt_hours(budget), price=machine.price(budget))
     cost = measure_step(setup, min(_MEASURED_SECONDS, _MEASURED_SHARE * budget))
     estimate = estimate_run(setup, cost, unigram_entropy, used=time.perf_counter() - started)
     estimated = estimate.outcome(machine)
-    write_json(run.plan, {"estimated": asdict(estimated)})
+    write_record(run.plan, {"estimated": asdict(estimated)})
     note(f"estimated: {estimated.describe()}")
     return estimated
-
-
-def _read_estimate(path: Path) -> RunOutcome:
-    value = read_json(path)
-    try:
-        return from_json(_Plan, value).estimated
-    except InputError as error:
-        raise InputError(f"{path} is not what was written ({error}): remove it, the run does without") from None
 
 
 def compare_with_estimate(
@@ -246,7 +240,7 @@ def compare_with_estimate(
         kilowatt_hours=machine.kilowatt_hours(result.clock_seconds),
         price=machine.price(result.clock_seconds),
     )
-    write_json(run.plan, {"estimated": asdict(estimated), "actual": asdict(actual)})
+    write_record(run.plan, {"estimated": asdict(estimated), "actual": asdict(actual)})
     note(f"estimated: {estimated.describe()}\nactual: {actual.describe()}")
     return actual
 

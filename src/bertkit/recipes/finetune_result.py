@@ -12,6 +12,7 @@ from typing import Any
 from rich.table import Table
 from scipy import stats
 
+from bertkit.core.records import Amount, Count
 from bertkit.recipes.options import FinetuneOptions
 from bertkit.tasks.contract import TaskInstances
 from bertkit.tasks.evaluation import metric_range
@@ -26,9 +27,9 @@ class SeedResult:
     dev: Mapping[str, float]
     test: Mapping[str, float] | None
     """None where no labelled test set was given."""
-    seconds: float
+    seconds: Amount
     """Of training, evaluation left out."""
-    steps: int
+    steps: Count
     """Updates that it took, fewer than planned where it ended early."""
     failed: bool
     """Whether it is no better on dev than predictions that do not depend on the texts (Mosbach et al. 2021, section 4,

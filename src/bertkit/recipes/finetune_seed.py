@@ -15,9 +15,9 @@ from torch import Tensor
 
 from bertkit.core.arrays import run_positions
 from bertkit.core.batch import PackedBatch, pack
-from bertkit.core.files import read_json, write_json
 from bertkit.core.packing import token_budget_batches
 from bertkit.core.randomness import derive_key, generator
+from bertkit.core.records import read_record, write_record
 from bertkit.inference.evaluation import evaluate, tune
 from bertkit.model.size import training_flops
 from bertkit.recipes.cards import finetuning_card
@@ -123,7 +123,9 @@ class FinetuneObjective:
 
 def seed_result(run: RunFolder) -> SeedResult | None:
     """What a seed that is done has left in its folder."""
-    return SeedResult(**read_json(run.result)) if run.result.is_file() else None
+    if not run.result.is_file():
+        return None
+    return read_record(run.result, SeedResult, f"remove {run.path}, the seed is trained again")
 
 
 def run_seed(setup: FinetuneSetup, seed: int, run: RunFolder) -> SeedResult:
@@ -184,7 +186,7 @@ def _train(setup: FinetuneSetup, seed: int, run: RunFolder) -> SeedResult:
         steps=trained.steps,
         failed=setup.dev_tells and trained.best[setup.select_by] <= setup.chance,
     )
-    write_json(run.result, asdict(result))
+    write_record(run.result, asdict(result))
     return result
 
 

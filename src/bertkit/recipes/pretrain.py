@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,8 +16,9 @@ from bertkit import __version__
 from bertkit.core.console import note
 from bertkit.core.devices import full_memory_named, resolve_precision
 from bertkit.core.distributed import ProcessGroup
-from bertkit.core.files import read_json, write_json
+from bertkit.core.errors import InputError
 from bertkit.core.machine import tune_allocator
+from bertkit.core.records import Amount, read_record, write_record
 from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.recipes.estimate import RunOutcome, compare_with_estimate, estimate_once
 from bertkit.recipes.options import MachineCost, PretrainOptions
@@ -119,10 +121,24 @@ def pretrain(
 class Baselines:
     """Measured before a run."""
 
-    matrix_peak: float
+    matrix_peak: Amount
     """Operations/s that all processes together reach in a large matrix product."""
-    unigram_entropy: float
+    unigram_entropy: Amount
     """Of the corpus, in nats: the loss of a masked-LM run that learns nothing but the frequencies of words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredBaselines:
+    """What `RunFolder.baselines` holds."""
+
+    on: dict[str, Any]
+    """The machines and the precision."""
+    baselines: Baselines
+
+    @classmethod
+    def read(cls, path: Path) -> MeasuredBaselines:
+        """Read them; raises `InputError` for a file that was changed."""
+        return read_record(path, cls, "remove it, the run measures it again")
 
 
 def _measure_baselines(setup: PretrainSetup, run: RunFolder) -> Baselines:
@@ -134,17 +150,20 @@ def _measure_baselines(setup: PretrainSetup, run: RunFolder) -> Baselines:
         "processes": group.size,
         "precision": resolve_precision(precision, group.device),
     }
-    known = {}
+    known = None
     with group.together():
         if group.is_main and run.baselines.exists():
-            known = read_json(run.baselines)
+            try:
+                known = MeasuredBaselines.read(run.baselines)
+            except InputError as error:
+                note(f"measuring again, since {error}")
     known, on = group.gather((known, on))[0]  # so that all decide alike
-    if known.get("on") == on:
-        return Baselines(**known["baselines"])
+    if known is not None and known.on == on:
+        return known.baselines
     peak = group.sum({"peak": measure_matrix_peak(group.device, precision)})["peak"]
     entropy = group.gather(setup.data.unigram_entropy() if group.is_main else math.nan)[0]
     baselines = Baselines(matrix_peak=peak, unigram_entropy=entropy)
     with group.together():
         if group.is_main:
-            write_json(run.baselines, {"on": on, "baselines": asdict(baselines)})
+            write_record(run.baselines, {"on": on, "baselines": asdict(baselines)})
     return baselines

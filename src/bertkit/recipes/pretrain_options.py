@@ -6,10 +6,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import yaml
-
 from bertkit.core.console import parse_duration
 from bertkit.core.errors import InputError
+from bertkit.core.yaml_files import read_yaml
 from bertkit.data.instances.options import InstanceOptions, MaskingOptions, StageOptions
 from bertkit.model.config import MODERN_PRESETS, PRESETS, BertConfig
 from bertkit.recipes.options import PretrainOptions
@@ -71,8 +70,7 @@ def pretrain_options(
 def _read_recipe(name: str) -> dict[str, Any]:
     if name not in get_args(RecipeName):
         raise InputError(f"recipe {name!r} is unknown: use one of {', '.join(get_args(RecipeName))}")
-    options: dict[str, Any] = yaml.safe_load(recipe_file(name).read_bytes())
-    return options
+    return read_yaml(recipe_file(name), "install bertkit again")
 
 
 def _taken(given: dict[str, Any], kind: type[Any]) -> dict[str, Any]:

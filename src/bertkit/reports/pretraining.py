@@ -11,8 +11,9 @@ from typing import Any
 
 from bertkit.core.console import format_duration
 from bertkit.core.devices import describe_machine
-from bertkit.core.files import read_json
-from bertkit.recipes.estimate import RunOutcome
+from bertkit.core.records import read_record
+from bertkit.recipes.estimate import PLAN_REMEDY, Plan
+from bertkit.recipes.pretrain import MeasuredBaselines
 from bertkit.reports.page import Commands, Fact, Plots, Report, Section, Table, settings_section, write_report
 from bertkit.reports.plots import Axis, Series, plot
 from bertkit.training.run_folder import RunFolder
@@ -57,8 +58,7 @@ def pretraining_page(run: RunFolder) -> Report:
 def _unigram_entropy(run: RunFolder) -> float | None:
     if not run.baselines.is_file():
         return None
-    entropy: float = read_json(run.baselines)["baselines"]["unigram_entropy"]
-    return entropy
+    return MeasuredBaselines.read(run.baselines).baselines.unigram_entropy
 
 
 def _skipped_updates(trained: _Lines) -> str:
@@ -77,7 +77,8 @@ def _facts(trained: _Lines, evaluated: _Lines) -> list[Fact]:
         for name, loss in evaluated[-1].items():
             if name.endswith("/masked_lm_loss") and loss is not None:
                 facts.append(Fact(value=f"{math.exp(loss):,.1f}", label=f"perplexity, {_part_name(name)}"))
-        facts.append(Fact(value=format_duration(evaluated[-1]["wall_seconds"]), label="wall-clock time"))
+        if (seconds := evaluated[-1].get("wall_seconds")) is not None:
+            facts.append(Fact(value=format_duration(seconds), label="wall-clock time"))
     if trained:
         facts.append(Fact(value=f"{trained[-1]['step']:,}", label="updates"))
     if speeds := [line["tokens_per_second"] for line in trained if line.get("tokens_per_second")]:
@@ -138,9 +139,9 @@ def _part_name(figure: str) -> str:
 
 def _budget(run: RunFolder) -> list[Section]:
     """What was estimated for the budget, and what it actually gave."""
-    plan = read_json(run.plan) if run.plan.is_file() else {}
-    if "actual" not in plan:
+    plan = read_record(run.plan, Plan, PLAN_REMEDY) if run.plan.is_file() else None
+    if plan is None or plan.actual is None:
         return []
-    estimated, actual = (RunOutcome(**plan[name]).figures() for name in ("estimated", "actual"))
+    estimated, actual = plan.estimated.figures(), plan.actual.figures()
     rows = [(name, estimated.get(name, ""), value) for name, value in actual.items()]
     return [Section(title="Budget", blocks=[Table(head=("", "estimated", "actual"), rows=rows)])]

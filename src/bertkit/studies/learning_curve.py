@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.core.console import note
-from bertkit.core.files import read_json, write_json
 from bertkit.core.randomness import derive_key, generator
+from bertkit.core.records import Amount, Share, read_record, write_record
 from bertkit.tasks.labelled import LabelledExamples
 from bertkit.tasks.metrics import accuracy, macro_f1
 
@@ -64,9 +64,9 @@ class CurvePoint:
     examples: int
     """Number of labelled examples in the sample."""
     seed: int
-    accuracy: float
-    macro_f1: float
-    seconds: float
+    accuracy: Share
+    macro_f1: Share
+    seconds: Amount
     predictions: tuple[str, ...]
     """Predicted labels of the unseen examples."""
 
@@ -107,11 +107,10 @@ def learning_curve(
     for number, (size, seed, method) in enumerate(wanted, 1):
         path = folder / f"{method.name.replace(' ', '-')}.{size.name}.{seed}.json"
         if path.is_file():
-            kept = read_json(path)
-            points.append(CurvePoint(**kept | {"predictions": tuple(kept["predictions"])}))
+            points.append(read_record(path, CurvePoint, "remove it, the point is measured again"))
             continue
         point = _measure(train, unseen, method, size, seed)
-        write_json(path, asdict(point))
+        write_record(path, asdict(point))
         points.append(point)
         note(
             f"{number} of {len(wanted)}: {method.name}, {size.name} labels per class, seed {seed}: "

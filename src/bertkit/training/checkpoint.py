@@ -22,8 +22,8 @@ from torch.distributed.checkpoint.state_dict_saver import save as save_shares
 from bertkit.core.console import note
 from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import InputError
-from bertkit.core.files import atomic_folder, full_disk_named, read_json, sha256, write_json
-from bertkit.core.records import from_json
+from bertkit.core.files import atomic_folder, full_disk_named, sha256
+from bertkit.core.records import Count, read_record, write_record
 from bertkit.training.run_folder import CHECKPOINT_PREFIX
 
 _STATE_FILE, _SUFFIX = "state.json", ".safetensors"
@@ -46,7 +46,7 @@ class Progress:
 class _State:
     """Of a checkpoint; its last file."""
 
-    step: int
+    step: Count
     progress: dict[str, Any]
     sha256: dict[str, str]
     """Of the files of tensors, by name without suffix."""
@@ -118,7 +118,7 @@ class Checkpoints:
             pending.result()
 
     def _write(self, tensors: dict[str, Any], progress: Progress) -> None:
-        group, path = self._background, self._folder / f"{CHECKPOINT_PREFIX}{progress.step:08d}"
+        group, path = self._background, self._folder / _name(progress.step)
         digests: dict[str, str] = {}
         with ExitStack() as stack:
             folder = path
@@ -134,7 +134,7 @@ class Checkpoints:
                     if any(not (folder / f"{name}{_SUFFIX}").is_file() for name in everyone):
                         raise InputError(_NOT_SHARED.format(path))
                     state = _State(step=progress.step, progress=dict(progress.figures), sha256=everyone)
-                    write_json(folder / _STATE_FILE, asdict(state))
+                    write_record(folder / _STATE_FILE, asdict(state))
         if group.is_main:
             for old in self._folders()[: -self._keep]:
                 shutil.rmtree(old)
@@ -169,12 +169,14 @@ def _write_share(folder: Path, tensors: dict[str, Any], group: ProcessGroup) -> 
     return {path.stem: sha256(path) for path in folder.glob(f"shard-{group.rank + 1:05d}-*{_SUFFIX}")}
 
 
+def _name(step: int) -> str:
+    return f"{CHECKPOINT_PREFIX}{step:08d}"
+
+
 def _checked_state(path: Path) -> _State:
-    value = read_json(path / _STATE_FILE)
-    try:
-        state = from_json(_State, value)
-    except InputError as error:
-        raise InputError(f"{path / _STATE_FILE} is not what was written: {error}") from None
+    state = read_record(path / _STATE_FILE, _State, "an older checkpoint is taken")
+    if path.name != _name(state.step):
+        raise InputError(f"{path / _STATE_FILE} is of step {state.step}, not of {path.name}")
     for file in path.glob(f"*{_SUFFIX}"):
         if file.stem not in state.sha256:
             raise InputError(f"{file} is not in {_STATE_FILE}")

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from bertkit.core.console import ProgressBar, note, progress
 from bertkit.core.devices import autocast, full_memory_named, peak_memory, seed_torch
+from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_path, remove_leftovers
 from bertkit.core.randomness import derive_key
+from bertkit.core.records import from_json
 from bertkit.training.checkpoint import Checkpoints, Progress
 from bertkit.training.guard import StepGuard
 from bertkit.training.metrics import MetricsLog, StepProfile
@@ -232,7 +234,10 @@ class _Loop(Generic[MicroBatchT, OutputsT]):
         self.optimizer.load_state(tensors)
         self.guard.load_state(tensors)
         note(f"resuming {self.run.path} from step {found.step}")
-        self.result = TrainingResult(**found.figures)
+        try:
+            self.result = from_json(TrainingResult, found.figures)
+        except InputError as error:
+            raise InputError(f"{self.run.checkpoints}: progress {error}: start again with --no-resume") from None
         self.halving.times = self.result.halvings
         self.clock.resume(self.result)
         self.timed_until = self.logged_at = self.saved_at = found.step

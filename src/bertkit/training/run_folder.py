@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from bertkit.core.console import note
 from bertkit.core.errors import BertkitError, InputError
-from bertkit.core.files import LOCK_FILE, atomic_path, exclusive
+from bertkit.core.files import LOCK_FILE, atomic_path, exclusive, unreadable
+from bertkit.core.records import Count, Figure, from_json
+from bertkit.core.yaml_files import read_yaml
 
 CHECKPOINT_PREFIX = "step-"
 
@@ -103,25 +106,24 @@ class RunFolder:
 
     def read_config(self) -> dict[str, Any]:
         """The options of the run."""
-        try:
-            config = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            cause = " ".join(str(error).split())
-            raise InputError(f"{self.config} is not valid YAML ({cause}): choose a new folder") from None
-        if not isinstance(config, dict):
-            raise InputError(f"{self.config} holds no options of a run: choose a new folder")
-        return config
+        return read_yaml(self.config, "choose a new folder")
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The lines of `metrics`; a last line that was cut is left out."""
+        """The lines of `metrics`; one that is damaged is left out, and named unless it is the last, cut by a kill."""
         if not self.metrics.exists():
             return []
+        try:
+            *whole, cut = self.metrics.read_bytes().split(b"\n")
+        except OSError as error:
+            raise unreadable(self.metrics, error) from None
         lines = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+        for number, line in enumerate(whole, 1):
             try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
+                lines.append(_figures(line))
+            except ValueError as error:
+                note(f"{self.metrics}, line {number} is damaged ({error}): left out")
+        with suppress(ValueError):
+            lines.append(_figures(cut))
         return lines
 
     @contextmanager
@@ -195,6 +197,14 @@ class RunFolder:
         self.best_weights.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class _Line:
+    """What every line of metrics has."""
+
+    step: Count
+    kind: str
+
+
 def as_yaml(config: Mapping[str, Any]) -> str:
     """The options as they are kept."""
     return yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
@@ -211,6 +221,18 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in config.items():
         names |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return names
+
+
+def _figures(line: bytes) -> dict[str, Any]:
+    """A line of metrics: its step, its kind, and figures, null where they are not finite; else `ValueError`."""
+    try:
+        value: dict[str, Any] = json.loads(line.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    from_json(_Line, value, known_only=False)
+    figures = {name: figure for name, figure in value.items() if name not in ("step", "kind")}
+    from_json(dict[str, Figure | None], figures)
+    return value
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from bertkit.core.console import format_duration
 from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import InputError
+from bertkit.core.records import Amount, Count
 from bertkit.training.options import OptimizerOptions, TrainingOptions
 
 
@@ -58,28 +59,28 @@ class ShortBudgetError(InputError):
 class TrainingResult:
     """Over all starts of a run; every checkpoint holds it."""
 
-    steps: int = 0
-    tokens: int = 0
+    steps: Count = 0
+    tokens: Count = 0
     """Of all processes."""
-    seconds: float = 0.0
+    seconds: Amount = 0.0
     """Of training alone, evaluations left out."""
     evaluation: dict[str, float] = field(default_factory=dict)
     """Figures of the last evaluation."""
-    evaluated_at: int = 0
+    evaluated_at: Count = 0
     """Its step."""
     best: dict[str, float] = field(default_factory=dict)
     """Figures of the best one."""
-    since_best: int = 0
+    since_best: Count = 0
     """Evaluations after it."""
-    halvings: int = 0
+    halvings: Count = 0
     """How often micro-batches were halved because memory did not hold them."""
-    memory: int = 0
+    memory: Count = 0
     """Bytes that the first process has held at the most."""
-    clock_seconds: float = 0.0
+    clock_seconds: Amount = 0.0
     """Of everything since the run was started, which a budget counts."""
-    first_step_at: float | None = None
+    first_step_at: Amount | None = None
     """Of these, the ones before the first step."""
-    milestones: list[int] = field(default_factory=list)
+    milestones: list[Count] = field(default_factory=list)
     """Steps with which the run reached its clock's milestones."""
 
 

@@ -20,6 +20,7 @@ Change = Callable[[dict[str, Any]], object]
 def _change(folder: Path, change: Change) -> None:
     path = folder / "manifest.json"
     value = json.loads(path.read_text())
+    del value["checksum"]
     change(value)
     path.write_text(json.dumps(value))
 

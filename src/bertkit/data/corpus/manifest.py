@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar
+from typing import Annotated, Any, TypedDict, TypeVar
+
+from msgspec import Meta
 
 from bertkit.core.errors import InputError
-from bertkit.core.files import read_json, sha256, write_json
-from bertkit.core.records import from_json
+from bertkit.core.files import read_json, sha256
+from bertkit.core.records import Count, Positive, from_json, take_checksum, write_record
 
 FORMAT = 1
 KIND = "corpus"
@@ -20,7 +22,7 @@ RecordT = TypeVar("RecordT")
 class FileRecord(TypedDict):
     """Size and SHA-256 of a file."""
 
-    bytes: int
+    bytes: Count
     sha256: str
 
 
@@ -42,25 +44,35 @@ def files_damage(folder: Path, files: Mapping[str, FileRecord], verify: bool) ->
     return None
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The content of `manifest.json`, its `format` checked; a folder without one raises `InputError`."""
+def read_manifest(folder: Path) -> tuple[dict[str, Any], str | None]:
+    """The content of `manifest.json`, its `format` checked, and how its checksum says that it was changed, if it does.
+
+    A folder without one raises `InputError`.
+    """
     path = folder / "manifest.json"
     if not path.is_file():
         raise InputError(f"{folder} is not a prepared corpus (no manifest.json): run `bertkit prepare` into it")
-    value = read_json(path)
+    try:
+        value = read_json(path)
+    except InputError as error:
+        raise InputError(f"{str(error).removesuffix(': write it again')}: prepare the corpus again") from None
+    damage = take_checksum(value)
     if not isinstance(value, dict):
         raise changed_manifest(folder, "it is not an object")
     if value.pop("format", None) != FORMAT:
         raise InputError(f"{path} has another format than {FORMAT}: prepare the corpus again with this version")
-    return value
+    return value, damage
 
 
-def parse_manifest(folder: Path, kind: type[RecordT], value: Any) -> RecordT:
+def parse_manifest(folder: Path, kind: type[RecordT], value: Any, damage: str | None) -> RecordT:
     """The rest of a `manifest.json` as the dataclass `kind`; raises `InputError` where it does not fit."""
     try:
-        return from_json(kind, value)
+        record = from_json(kind, value)
     except InputError as error:
         raise changed_manifest(folder, str(error)) from None
+    if damage is not None:  # after the entries, whose errors say more
+        raise changed_manifest(folder, damage)
+    return record
 
 
 def changed_manifest(folder: Path, what: str) -> InputError:
@@ -76,9 +88,9 @@ class ShardRecord:
     """One shard: its counts, and size and SHA-256 of its files by name."""
 
     name: str
-    documents: int
-    sentences: int
-    tokens: int
+    documents: Count
+    sentences: Count
+    tokens: Count
     files: dict[str, FileRecord]
 
     def damage(self, folder: Path, verify: bool) -> str | None:
@@ -90,28 +102,28 @@ class ShardRecord:
 class Duplicates:
     """How much of a text repeats earlier text, and how much of that was left out."""
 
-    documents: int
+    documents: Count
     """Documents with exactly the sentences of an earlier one."""
-    near_documents: int | None
+    near_documents: Count | None
     """Documents similar to an earlier one, the same ones included; None where they were not looked for."""
-    sentences: int
+    sentences: Count
     """Sentences that occurred before; where documents are left out, among the others."""
-    dropped_documents: int = 0
-    dropped_sentences: int = 0
-    dropped_tokens: int = 0
+    dropped_documents: Count = 0
+    dropped_sentences: Count = 0
+    dropped_tokens: Count = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """A whole prepared corpus; `manifest.json` is written last, so a folder without one is not finished."""
 
-    vocab_size: int
+    vocab_size: Positive
     tokenizer_fingerprint: str
     options: dict[str, Any]
     """What decided the contents besides the tokenizer and the text."""
     sources: list[dict[str, Any]]
     """Name and size of the files that were read."""
-    shards: list[ShardRecord]
+    shards: Annotated[list[ShardRecord], Meta(min_length=1)]
     duplicates: Duplicates | None = None
     """None where an older version prepared the folder."""
 
@@ -137,13 +149,13 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Write `manifest.json`, whole or not at all."""
         counts = {"documents": self.documents, "sentences": self.sentences, "tokens": self.tokens}
-        write_json(folder / "manifest.json", {"format": FORMAT, "kind": KIND, "counts": counts, **asdict(self)})
+        write_record(folder / "manifest.json", {"format": FORMAT, "kind": KIND, "counts": counts, **asdict(self)})
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
         """Read `manifest.json`; a folder without one, or with fixed instances, raises `InputError`."""
-        value = read_manifest(folder)
+        value, damage = read_manifest(folder)
         if value.pop("kind", KIND) != KIND:
             raise InputError(f"{folder} holds fixed instances, where a corpus is needed: prepare it without --static")
         value.pop("counts", None)
-        return parse_manifest(folder, cls, value)
+        return parse_manifest(folder, cls, value, damage)

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from bertkit.core.console import note
 from bertkit.core.errors import BertkitError, InputError, ResourceError
 from bertkit.core.files import exclusive, read_json, remove_leftovers, write_json
+from bertkit.core.records import from_json
 
 WORK = ".prepare"
 """Subfolder with the state of a preparation: what is prepared, and what of it is finished."""
@@ -71,7 +72,7 @@ def claim(out: Path, fingerprint: str, overwrite: bool) -> None:
     """Make sure that this preparation replaces no files in `out` but its own."""
     path = out / WORK / _FINGERPRINT
     if path.is_file():
-        if read_json(path) == fingerprint:
+        if _claimed(path) == fingerprint:
             return
         if not overwrite:
             raise InputError(
@@ -84,6 +85,15 @@ def claim(out: Path, fingerprint: str, overwrite: bool) -> None:
             f"{out} holds {foreign.name}, which is not of a prepared corpus and would be lost: choose a new folder"
         )
     write_json(path, fingerprint)
+
+
+def _claimed(path: Path) -> str | None:
+    """The fingerprint of what a folder was claimed for; None where it cannot be told any more."""
+    try:
+        return from_json(str, read_json(path))
+    except InputError as error:
+        note(f"{path}: {str(error).removeprefix(f'{path} ')}; the folder counts as one of another text")
+        return None
 
 
 def tidy(work: Path) -> None:

@@ -78,7 +78,9 @@ def _json(path: Path) -> Iterator[str]:
 def _parsed(text: str, path: Path) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply to be read: leave it out or write it again") from None
+    except ValueError as error:  # of the syntax, or a number of thousands of digits
         raise InputError(f"{path} is not valid JSON ({error}): leave it out or write it again") from None
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
-from bertkit.core.files import atomic_folder, exclusive, read_json, remove_leftovers, write_json
+from bertkit.core.files import atomic_folder, exclusive, remove_leftovers
+from bertkit.core.records import Count, read_record, write_record
 from bertkit.data.corpus.hashing import write_shard_hashes
 from bertkit.data.corpus.manifest import Manifest, ShardRecord
 from bertkit.data.corpus.options import DuplicateOptions, PrepareOptions
@@ -28,15 +29,14 @@ class PartRecord:
     """A finished part, with what has to be the same in all parts of a corpus."""
 
     part: MachineShard
-    shards: int
+    shards: Count
     text_sha256: str
     about: Description
 
     @classmethod
     def read(cls, path: Path) -> PartRecord:
         """Read what `prepare_part` wrote."""
-        value = read_json(path)
-        return cls(part=MachineShard(**value.pop("part")), about=Description(**value.pop("about")), **value)
+        return read_record(path, cls, "run `bertkit prepare` of this part again, or copy it again")
 
     def difference(self, other: PartRecord) -> str | None:
         """Why the two are not parts of one corpus, None if they are."""
@@ -85,7 +85,7 @@ def prepare_part(
             )
         about = describe(found, tokenizer, options)
         record = PartRecord(part=part, shards=written.total, text_sha256=written.text_sha256, about=about)
-        write_json(own / _RECORD, asdict(record))
+        write_record(own / _RECORD, asdict(record))
     if missing := [other for other in part.all() if not (_folder(out, other) / _RECORD).is_file()]:
         note(f"part {part} of {out} is done; still to come: {', '.join(map(str, missing))}")
     else:

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from bertkit.core.console import progress
-from bertkit.core.files import atomic_folder, read_json, write_json
+from bertkit.core.console import note, progress
+from bertkit.core.errors import InputError
+from bertkit.core.files import atomic_folder
+from bertkit.core.records import read_record, write_record
 from bertkit.core.workers import Engine
 from bertkit.data.corpus.documents import CorpusPiece, SentenceLines, read_pieces
 from bertkit.data.corpus.hashing import write_shard_hashes
@@ -52,7 +54,7 @@ def write_task_shard(task: ShardTask) -> ShardRecord:
     record = finished_shard(task.folder, task.work, task.name)
     if record is None:
         record = _write(task)
-        write_json(record_path(task.work, task.name), asdict(record))
+        write_record(record_path(task.work, task.name), asdict(record))
     write_shard_hashes(task.folder, task.work, task.name, near=task.near)
     return record
 
@@ -62,7 +64,11 @@ def finished_shard(folder: Path, work: Path, name: str) -> ShardRecord | None:
     path = record_path(work, name)
     if not path.is_file():
         return None
-    record = ShardRecord(**read_json(path))
+    try:
+        record = read_record(path, ShardRecord, "the shard is written again")
+    except InputError as error:
+        note(str(error))
+        return None
     return record if record.damage(folder, verify=True) is None else None
 
 

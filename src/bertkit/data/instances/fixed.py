@@ -119,6 +119,6 @@ Prepared = PreparedCorpus | FixedInstances
 def open_prepared(folder: str | Path) -> Prepared:
     """Open a prepared folder of either kind, comparing the SHA-256 of every file."""
     folder = Path(folder)
-    if read_manifest(folder).get("kind", KIND) == INSTANCES:
+    if read_manifest(folder)[0].get("kind", KIND) == INSTANCES:
         return FixedInstances.open(folder)
     return PreparedCorpus.open(folder)

@@ -17,7 +17,8 @@ import numpy as np
 from bertkit.core.arrays import NpyAppender
 from bertkit.core.console import progress
 from bertkit.core.errors import InputError
-from bertkit.core.files import atomic_folder, atomic_path, write_json
+from bertkit.core.files import atomic_folder, atomic_path
+from bertkit.core.records import Count, Positive, write_record
 from bertkit.data.corpus.manifest import FORMAT, FileRecord, file_record, files_damage, parse_manifest, read_manifest
 from bertkit.data.corpus.options import PrepareOptions
 from bertkit.data.corpus.output_folder import WORK, prepare_folder
@@ -89,18 +90,18 @@ INSTANCES = "instances"
 class InstanceManifest:
     """A finished folder of fixed instances; `manifest.json` is written last."""
 
-    vocab_size: int
+    vocab_size: Positive
     tokenizer_fingerprint: str
     options: dict[str, Any]
     """How the text was read."""
     static: StaticOptions
     sources: list[dict[str, Any]]
     """Name and size of the files that were read."""
-    documents: int
-    instances: int
-    tokens: int
+    documents: Count
+    instances: Positive
+    tokens: Count
     """Tokens of all instances, special ones counted."""
-    predictions: int
+    predictions: Count
     files: dict[str, FileRecord]
     """Size and SHA-256 of every array by file name."""
 
@@ -110,15 +111,15 @@ class InstanceManifest:
 
     def write(self, folder: Path) -> None:
         """Write `manifest.json`, whole or not at all."""
-        write_json(folder / "manifest.json", {"format": FORMAT, "kind": INSTANCES, **asdict(self)})
+        write_record(folder / "manifest.json", {"format": FORMAT, "kind": INSTANCES, **asdict(self)})
 
     @classmethod
     def read(cls, folder: Path) -> InstanceManifest:
         """Read `manifest.json`; a folder without one, or with a corpus, raises `InputError`."""
-        value = read_manifest(folder)
+        value, damage = read_manifest(folder)
         if value.pop("kind", None) != INSTANCES:
             raise InputError(f"{folder} holds a corpus, where fixed instances are needed: prepare it with --static")
-        return parse_manifest(folder, cls, value)
+        return parse_manifest(folder, cls, value, damage)
 
 
 def prepare_static(

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.core.errors import InputError, ResourceError
+from bertkit.core.files import unreadable
 from bertkit.data.readers.sources import HubDataset, Source, SourceFile, no_rows, resolve_sources
-from bertkit.data.readers.text import MAX_DOCUMENT_BYTES, BytesSeen, EncodingErrors, text_lines, unreadable
+from bertkit.data.readers.text import MAX_DOCUMENT_BYTES, BytesSeen, EncodingErrors, text_lines
 
 Row = tuple[int, tuple[Any, ...]]
 """Row number (that of the line in text files, counted from 1) and the values of the columns asked for."""
@@ -139,7 +140,9 @@ def _jsonl_rows(path: Path, options: RowOptions, bytes_seen: BytesSeen) -> Itera
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
+        except RecursionError:
+            raise InputError(f"{path}, row {number} is nested too deeply to be read: correct the row") from None
+        except ValueError as error:  # of the syntax, or a number of thousands of digits
             raise InputError(f"{path}, row {number} is not valid JSON ({error}): give one object a line") from None
         if not isinstance(record, dict):
             raise InputError(f"{path}, row {number} is not a JSON object: give one object a line")
@@ -157,6 +160,8 @@ def _parquet_rows(source: SourceFile, options: RowOptions, bytes_seen: BytesSeen
         with pq.ParquetFile(source.path) as file:
             places = _places(options.columns, file.schema_arrow.names, str(source.path))
             names = [file.schema_arrow.names[place] for place in places]
+            if repeated := next((name for name in names if file.schema_arrow.names.count(name) > 1), None):
+                raise InputError(f"{source.path} has several columns {repeated!r}: give each a name of its own")
             number = 0
             for group in range(file.metadata.num_row_groups):
                 rows = _rows_at_once(source.path, file.metadata.row_group(group), names)

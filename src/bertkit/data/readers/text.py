@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bertkit.core.errors import InputError, ResourceError
+from bertkit.core.files import unreadable
 
 EncodingErrors = Literal["strict", "replace"]
 """What becomes of bytes that are not UTF-8: an error, or U+FFFD."""
@@ -130,13 +131,6 @@ def _blocks(path: Path, bytes_seen: BytesSeen, block_bytes: int = _BLOCK_BYTES) 
         if error.errno is None:  # a decompressor's own
             raise InputError(f"{path} is truncated or damaged ({error}): fetch it again") from None
         raise unreadable(path, error) from None
-
-
-def unreadable(path: Path, error: OSError) -> InputError | ResourceError:
-    """The error for a file that the system cannot read: a `ResourceError` where another call may succeed."""
-    if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
-        return InputError(f"{path} cannot be read ({error.strerror}): check the path and its permissions")
-    return ResourceError(f"{path} cannot be read ({error.strerror}): run it again when its disk answers")
 
 
 class _CountedFile(io.FileIO):

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bertkit.core.errors import InputError
-from bertkit.core.files import atomic_folder, read_json, write_json
+from bertkit.core.files import atomic_folder
 from bertkit.core.randomness import derive_key
+from bertkit.core.records import read_record, write_record
 from bertkit.studies.demo.python_docs import TOPICS, DocumentedModule, read_python_docs
 from bertkit.tasks.labelled import LabelledExamples, read_examples
 from bertkit.tasks.options import Columns
@@ -202,10 +203,7 @@ class DemoCorpus:
 
     def facts(self) -> CorpusFacts:
         """The counts that were taken when the files were written."""
-        value = read_json(self.folder / _FACTS)
-        for part in ("train", "test"):
-            value[part] = {package: PartSize(**size) for package, size in value[part].items()}
-        return CorpusFacts(**value | {"test_modules": tuple(value["test_modules"])})
+        return read_record(self.folder / _FACTS, CorpusFacts, "remove the folder of the demo and run it again")
 
     def write(self, library: Path | None, options: PackageTaskOptions) -> CorpusFacts:
         """Read the documentation and write the folder, whole or not at all."""
@@ -218,7 +216,7 @@ class DemoCorpus:
             for path, part in ((self.train, task.train), (self.test, task.test)):
                 lines = (json.dumps(asdict(example), ensure_ascii=False) for example in part)
                 (folder / path.name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-            write_json(folder / _FACTS, asdict(facts))
+            write_record(folder / _FACTS, asdict(facts))
         return facts
 
 

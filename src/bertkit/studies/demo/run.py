@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.core.devices import describe_machine
-from bertkit.core.files import read_json, write_json
+from bertkit.core.files import write_json
 from bertkit.core.machine import tune_allocator
+from bertkit.core.records import Amount, read_foreign, read_record, write_record
+from bertkit.data.corpus.manifest import Manifest
 from bertkit.data.corpus.options import PrepareOptions
 from bertkit.data.corpus.prepare import prepare
 from bertkit.inference.load import load
@@ -65,7 +67,7 @@ class ResumableSteps:
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self._path, self._say = folder / "stages.json", say
-        self._seconds: dict[str, float] = read_json(self._path) if self._path.is_file() else {}
+        self._seconds = _seconds_of_steps(self._path) if self._path.is_file() else {}
         self._number = 0
 
     @property
@@ -83,7 +85,11 @@ class ResumableSteps:
         start = time.perf_counter()
         spent = work()
         self._seconds[name] = max(time.perf_counter() - start, spent or 0.0)
-        write_json(self._path, self._seconds)
+        write_record(self._path, self._seconds)
+
+
+def _seconds_of_steps(path: Path) -> dict[str, float]:
+    return read_record(path, dict[str, Amount], "remove it, the steps are done again")
 
 
 @dataclass(frozen=True)
@@ -179,7 +185,8 @@ def _largest_class(sample: LabelledExamples, unseen: Sequence[str], seed: int) -
 
 def _result(folders: _Folders, options: DemoOptions, steps: ResumableSteps) -> DemoResult:
     facts: CorpusFacts = folders.corpus.facts()
-    masks = [FilledMask(text=m["text"], fillings=m["fillings"]) for m in read_json(folders.filled_masks)]
+    remedy = f"remove {folders.out} and run the demo again"
+    masks = read_foreign(folders.filled_masks, list[FilledMask], remedy)
     return DemoResult(
         out=folders.out,
         options=options,
@@ -187,7 +194,7 @@ def _result(folders: _Folders, options: DemoOptions, steps: ResumableSteps) -> D
         step_seconds=steps.seconds,
         corpus=facts,
         vocab_size=Tokenizer.from_pretrained(folders.tokenizer).vocab_size,
-        tokens=read_json(folders.prepared / "manifest.json")["counts"]["tokens"],
+        tokens=Manifest.read(folders.prepared).tokens,
         metrics=folders.pretraining.read_metrics(),
         filled_masks=masks,
         points=_curve(folders, options),

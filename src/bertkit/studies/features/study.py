@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from bertkit.core.console import note
 from bertkit.core.devices import describe_machine
 from bertkit.core.errors import InputError
-from bertkit.core.files import read_json, sha256, write_json
+from bertkit.core.files import sha256, write_json
+from bertkit.core.records import read_record, write_record
 from bertkit.inference.load import load
 from bertkit.inference.loaded_model import LoadedModel
 from bertkit.reports.page import write_report
@@ -126,9 +127,9 @@ def _seed(
     """Train once, or read the scores if it was done before."""
     path = run.with_suffix(".json")
     if path.is_file():
-        return SeedFigures(**read_json(path))
+        return read_record(path, SeedFigures, "remove it, the seed is trained again")
     figures = bench.run(features, layers, pooling, seed, run)
-    write_json(path, asdict(figures))
+    write_record(path, asdict(figures))
     found = ", ".join(f"{name} {value:.4f}" for name, value in figures.dev.items())
     note(f"{features.name}, {pooling}, seed {seed}: dev {found} ({figures.seconds:.1f} s)")
     return figures
