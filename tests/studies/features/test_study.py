@@ -102,7 +102,7 @@ def test_a_study_of_tags_goes_on_where_it_was_stopped(
     assert whole["largest_class"] is None
     assert np.isclose(sum(whole["rows"][1]["seeds"][0]["layer_weights"]), 1)
 
-    write, written = study.write_json, []
+    write, written = study.write_record, []
 
     def write_once(path: Path, value: object) -> None:
         if written:
@@ -110,10 +110,10 @@ def test_a_study_of_tags_goes_on_where_it_was_stopped(
         written.append(path)
         write(path, value)
 
-    monkeypatch.setattr(study, "write_json", write_once)
+    monkeypatch.setattr(study, "write_record", write_once)
     with pytest.raises(RuntimeError):
         _study(tiny_model, tmp_path / "stopped", *arguments)
-    monkeypatch.setattr(study, "write_json", write)
+    monkeypatch.setattr(study, "write_record", write)
     before = written[0].read_text()
     assert _study(tiny_model, tmp_path / "stopped", *arguments) == 0
     stopped = json.loads(capsys.readouterr().out)
