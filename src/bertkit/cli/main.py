@@ -116,7 +116,10 @@ def run(arguments: list[str]) -> int:
     except (OSError, MemoryError, RecursionError, RuntimeError) as error:
         if (known := _of_the_system(error)) is None:
             raise
-        _drop_output()
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError):  # it is standard output that is full
+            _drop_output()
         return _ended_by(known, launch)
     return 0
 
