@@ -50,7 +50,9 @@ def test_the_kind_that_the_page_shows_is_the_one_that_is_tested():
 
 
 def test_the_architecture_reads_and_writes_what_transformers_does(package: Path, tmp_path: Path):
-    model, names = _blocks("Add an architecture")
+    config, model, names = _blocks("Add an architecture")
+    with (package / "model/config.py").open("a") as file:
+        file.write(f"\n\n{config}")
     (package / "model/camembert.py").write_text(model)
     (package / "pretrained/formats/camembert.py").write_text(names)
     for file, module in (("model/architectures.py", "model"), ("pretrained/formats/table.py", "pretrained.formats")):

@@ -110,6 +110,12 @@ WITHOUT_TORCH = {
         *("bertkit.data.instances.stages", "bertkit.training.options", "bertkit.tasks.options"),
         *("bertkit.inference.feature_layers", "bertkit.recipes.options", "bertkit.studies.features.plan"),
     ],
+    "inference": [
+        *("bertkit.core.packing", "bertkit.core.lazy", "bertkit.model.config", "bertkit.tasks.contract"),
+        *(module for module in _modules("pretrained") if module != "bertkit.pretrained.models"),
+        *(module for module in _modules("tasks") if module not in ("bertkit.tasks.model", "bertkit.tasks.evaluation")),
+        *("bertkit.inference.engine", "bertkit.inference.features", "bertkit.inference.predictor"),
+    ],
     "commands": ["bertkit", *_modules("cli")],
 }
 """What prepares a corpus, and what the command line needs before it knows what to do."""

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import torch
 
-from bertkit.model.bert import DistilBertConfig, RobertaConfig
-from bertkit.model.config import BertConfig, ModernBertConfig
-from bertkit.model.electra import ElectraConfig
+from bertkit.model.config import BertConfig, DistilBertConfig, ElectraConfig, ModernBertConfig, RobertaConfig
 from bertkit.pretrained.config_json import ModelDescription
 from bertkit.pretrained.models import BertWithHeads
 from bertkit.pretrained.sentence_settings import SentenceSettings

@@ -17,8 +17,7 @@ from bertkit.core.errors import InputError
 from bertkit.core.files import read_json, write_json
 from bertkit.inference.convert import convert, write_tensorflow_folder
 from bertkit.inference.loaded_model import check_vocabulary_size
-from bertkit.model.bert import RobertaConfig
-from bertkit.model.config import BertConfig
+from bertkit.model.config import BertConfig, RobertaConfig
 from bertkit.model.initialization import initialize
 from bertkit.pretrained.config_json import ModelDescription
 from bertkit.pretrained.folder import ModelFolder

@@ -9,8 +9,7 @@ import transformers
 
 from bertkit.core.errors import InputError
 from bertkit.core.files import write_json
-from bertkit.model.config import MODERN_PRESETS, PRESETS
-from bertkit.model.electra import ElectraConfig
+from bertkit.model.config import MODERN_PRESETS, PRESETS, ElectraConfig
 from bertkit.model.size import ParameterCounts, training_flops
 from bertkit.pretrained.models import BertWithHeads, describe_model
 

@@ -12,7 +12,7 @@ import bertkit
 from bertkit.cli.main import run
 from bertkit.core.errors import InputError
 from bertkit.core.files import read_json
-from bertkit.model.electra import ElectraConfig
+from bertkit.model.config import ElectraConfig
 from bertkit.model.encoder import Encoder
 from bertkit.model.initialization import start_with_neighbours
 from bertkit.text.tokenizer import Tokenizer

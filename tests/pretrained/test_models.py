@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from bertkit.core.batch import PackedBatch
-from bertkit.model.electra import REPLACED_TOKEN_DETECTION
+from bertkit.model.config import REPLACED_TOKEN_DETECTION
 from bertkit.pretrained.models import BertModel, BertWithHeads
 
 LENGTHS = (9, 3, 12, 1)

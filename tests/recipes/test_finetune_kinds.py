@@ -12,12 +12,12 @@ from bertkit.recipes.finetune import finetune
 from bertkit.recipes.options import FinetuneOptions
 from bertkit.tasks.choice import MultipleChoice
 from bertkit.tasks.data import read_task_data
-from bertkit.tasks.model import load_task
 from bertkit.tasks.multi_label import MultiLabel
 from bertkit.tasks.options import TaskOptions
 from bertkit.tasks.predictions import AnswerPrediction
 from bertkit.tasks.questions.task import SpanExtraction
 from bertkit.tasks.tagging.task import Tagging
+from bertkit.tasks.task_folder import load_task
 
 GOOD, BAD = ("good", "fine", "great"), ("bad", "poor", "weak")
 OPTIONS = FinetuneOptions(

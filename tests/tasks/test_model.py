@@ -16,10 +16,11 @@ from bertkit.model.initialization import initialize
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.tasks.classification import Classification
 from bertkit.tasks.contract import Task
-from bertkit.tasks.model import TaskModel, load_task, load_task_model, save_task_model
+from bertkit.tasks.model import TaskModel, load_task_model, save_task_model
 from bertkit.tasks.multi_label import MultiLabel
 from bertkit.tasks.options import Columns
 from bertkit.tasks.regression import Regression
+from bertkit.tasks.task_folder import load_task
 from bertkit.text.tokenizer import Tokenizer
 
 COLUMNS = Columns(text=3, label=1, header=False)

@@ -13,10 +13,11 @@ from bertkit.model.initialization import initialize
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.tasks.choice import MultipleChoice
 from bertkit.tasks.contract import Task
-from bertkit.tasks.model import load_task, load_task_model, new_task_model, save_task_model
+from bertkit.tasks.model import load_task_model, new_task_model, save_task_model
 from bertkit.tasks.options import Columns
 from bertkit.tasks.questions.task import SpanExtraction
 from bertkit.tasks.tagging.task import Tagging
+from bertkit.tasks.task_folder import load_task
 from bertkit.text.tokenizer import Tokenizer
 
 PAIRS = [("what film", "the plot was so long the plot was so long"), ("was it", "a good film"), ("bad", "")]

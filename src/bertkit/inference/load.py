@@ -16,7 +16,8 @@ from bertkit.inference.predictor import Predictor
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.pretrained.models import BertWithHeads
 from bertkit.tasks.contract import Task
-from bertkit.tasks.model import TaskModel, has_task, load_task_model
+from bertkit.tasks.model import TaskModel, load_task_model
+from bertkit.tasks.task_folder import has_task
 from bertkit.text.tokenizer import Tokenizer
 
 

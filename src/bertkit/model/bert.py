@@ -4,39 +4,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from bertkit.core.errors import InputError
 from bertkit.model.architecture import RANDOM_SHARE, SLOWEST, Architecture, NeighbourStart, shift_of
-from bertkit.model.config import BertConfig
+from bertkit.model.config import BertConfig, DistilBertConfig, RobertaConfig
 from bertkit.model.layers import BertEmbeddings, BertLayer, Pooler, PredictionTransform, activation
-
-
-@dataclass(frozen=True, kw_only=True)
-class RobertaConfig(BertConfig):
-    """RoBERTa's sizes: positions start behind the padding entry's."""
-
-    model_type: str = "roberta"
-
-    @property
-    def position_offset(self) -> int:
-        """Row of the position table that the first token takes."""
-        return self.pad_token_id + 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class DistilBertConfig(BertConfig):
-    """DistilBERT's sizes: no token types, and no pooler but a classifier's own."""
-
-    has_pooler: ClassVar[bool] = False
-    has_token_types: ClassVar[bool] = False
-
-    type_vocab_size: int = 0
-    model_type: str = "distilbert"
 
 
 def bert_transform(config: BertConfig, *, hidden_act: str | None = None) -> PredictionTransform:

@@ -113,6 +113,52 @@ class BertConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RobertaConfig(BertConfig):
+    """RoBERTa's sizes: positions start behind the padding entry's."""
+
+    model_type: str = "roberta"
+
+    @property
+    def position_offset(self) -> int:
+        """Row of the position table that the first token takes."""
+        return self.pad_token_id + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilBertConfig(BertConfig):
+    """DistilBERT's sizes: no token types, and no pooler but a classifier's own."""
+
+    has_pooler: ClassVar[bool] = False
+    has_token_types: ClassVar[bool] = False
+
+    type_vocab_size: int = 0
+    model_type: str = "distilbert"
+
+
+REPLACED_TOKEN_DETECTION = "BertForReplacedTokenDetection"
+"""Hugging Face's ElectraForPreTraining, which has nothing of BertForPreTraining."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElectraConfig(BertConfig):
+    """Sizes and constants; the defaults are ELECTRA-small."""
+
+    has_pooler: ClassVar[bool] = False
+
+    hidden_size: int = 256
+    num_attention_heads: int = 4
+    intermediate_size: int = 1024
+    model_type: str = "electra"
+    embedding_size: int = 128
+    """Width of the embeddings, which are projected to the hidden size where the two differ."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.embedding_size, int) or self.embedding_size < 1:
+            raise InputError(f"embedding_size must be a whole number of at least 1, got {self.embedding_size!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModernBertConfig(BertConfig):
     """Sizes and constants (Warner et al. 2024, section 2.1 and table 4); the defaults are ModernBERT-base.
 

@@ -3,37 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 from torch import Tensor, nn
 
 from bertkit.core.batch import PackedBatch
-from bertkit.core.errors import InputError
 from bertkit.model.architecture import Architecture
 from bertkit.model.bert import exact_transform
-from bertkit.model.config import BertConfig
+from bertkit.model.config import REPLACED_TOKEN_DETECTION, ElectraConfig
 from bertkit.model.dropout import Dropout
 from bertkit.model.layers import BertEmbeddings, BertLayer, activation
-
-
-@dataclass(frozen=True, kw_only=True)
-class ElectraConfig(BertConfig):
-    """Sizes and constants; the defaults are ELECTRA-small."""
-
-    has_pooler: ClassVar[bool] = False
-
-    hidden_size: int = 256
-    num_attention_heads: int = 4
-    intermediate_size: int = 1024
-    model_type: str = "electra"
-    embedding_size: int = 128
-    """Width of the embeddings, which are projected to the hidden size where the two differ."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.embedding_size, int) or self.embedding_size < 1:
-            raise InputError(f"embedding_size must be a whole number of at least 1, got {self.embedding_size!r}")
 
 
 class ElectraEmbeddings(BertEmbeddings):
@@ -76,9 +53,6 @@ class DiscriminatorHead(nn.Module):
         """Hidden states (T, H) to logits (T, 1)."""
         return self.prediction(self.activation(self.dense(hidden)))  # type: ignore[no-any-return]
 
-
-REPLACED_TOKEN_DETECTION = "BertForReplacedTokenDetection"
-"""Hugging Face's ElectraForPreTraining, which has nothing of BertForPreTraining."""
 
 ELECTRA = Architecture(
     config_type=ElectraConfig,

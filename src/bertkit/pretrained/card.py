@@ -7,13 +7,18 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-from huggingface_hub.repocard_data import EvalResult, ModelCardData
+from typing import TYPE_CHECKING
 
 from bertkit import __version__
 from bertkit.core.files import atomic_path
+from bertkit.core.lazy import lazy_module
 from bertkit.pretrained.config_json import ModelDescription
 from bertkit.pretrained.formats.table import FORMATS
+
+if TYPE_CHECKING:
+    from huggingface_hub import repocard_data as hub_cards
+else:
+    hub_cards = lazy_module("huggingface_hub.repocard_data")  # half a second that reading a folder does not need
 
 CARD_FILE = "README.md"
 _PIPELINES = {
@@ -82,15 +87,15 @@ class ModelCard:
         ]
         return "\n\n".join(sections) + "\n"
 
-    def _metadata(self, description: ModelDescription, for_sentences: bool) -> ModelCardData:
+    def _metadata(self, description: ModelDescription, for_sentences: bool) -> hub_cards.ModelCardData:
         pipeline = "sentence-similarity" if for_sentences else _PIPELINES.get(description.architecture)
-        return ModelCardData(
+        return hub_cards.ModelCardData(
             library_name="sentence-transformers" if for_sentences else "transformers",
             pipeline_tag=pipeline,
             tags=["bertkit", description.config.model_type],
             model_name=self.title if self.results else None,
             eval_results=[
-                EvalResult(
+                hub_cards.EvalResult(
                     task_type=pipeline or "other",
                     dataset_type="other",
                     dataset_name=name,

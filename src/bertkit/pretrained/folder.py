@@ -8,16 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_path, read_json
+from bertkit.core.lazy import lazy_module
 from bertkit.model.config import BertConfig
+from bertkit.pretrained.arrays import FolderArrays
 from bertkit.pretrained.card import ModelCard, how_to_load
 from bertkit.pretrained.config_json import CONFIG_FILE, REGRESSION, SINGLE_LABEL, ModelDescription
 from bertkit.pretrained.formats.name_table import (
@@ -39,6 +37,14 @@ from bertkit.pretrained.int8 import (
 from bertkit.pretrained.sentence_settings import SentenceSettings
 from bertkit.pretrained.tensorflow import checkpoint as tensorflow
 from bertkit.pretrained.weights import SAFETENSORS_FILE, find_weights, is_tensorflow, read_tensors, weight_parts
+
+if TYPE_CHECKING:
+    import torch
+    from safetensors import torch as safetensors_torch
+    from torch import Tensor, nn
+else:
+    torch = lazy_module("torch")
+    safetensors_torch = lazy_module("safetensors.torch")
 
 TASK_FILE = "task.json"
 """What a fine-tuned folder says of its task."""
@@ -126,7 +132,8 @@ def write_model_folder(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().float().cpu() for name, tensor in module.state_dict().items()}
     with atomic_path(folder / SAFETENSORS_FILE) as path:
-        save_file(FORMATS[config.model_type].names_for(architecture).write(tensors), path, metadata={"format": "pt"})
+        stored = FORMATS[config.model_type].names_for(architecture).write(tensors)
+        safetensors_torch.save_file(stored, path, metadata={"format": "pt"})
     description.write(folder / CONFIG_FILE)
     if sentences is not None:
         sentences.write(folder, config.hidden_size)
@@ -237,7 +244,12 @@ class ModelFolder:
 
     def holds(self, name: str) -> bool:
         """Whether the folder has our tensor `name`."""
-        return name in self._names.read(read_tensors(self.weights), [name]).found
+        return name in self.arrays
+
+    @cached_property
+    def arrays(self) -> FolderArrays:
+        """The weights in NumPy."""
+        return FolderArrays(self.weights, self._names, self.description.class_name)
 
     @property
     def has_pooler(self) -> bool:

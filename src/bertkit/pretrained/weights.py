@@ -7,16 +7,23 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
 from bertkit.core.errors import BertkitError, InputError
 from bertkit.core.files import read_json
+from bertkit.core.lazy import lazy_module
 from bertkit.pretrained.int8 import INT8_FILE, Int8Tensors
 from bertkit.pretrained.tensorflow.bundle import INDEX_SUFFIX, Bundle
+
+if TYPE_CHECKING:
+    import torch
+    from safetensors import torch as safetensors_torch
+    from torch import Tensor
+else:
+    torch = lazy_module("torch")
+    safetensors_torch = lazy_module("safetensors.torch")
 
 SAFETENSORS_FILE = "model.safetensors"
 _WEIGHT_FILES = (
@@ -99,7 +106,7 @@ def _places(index: Path) -> dict[str, str]:
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     with _whole(path, "safetensors file", SafetensorError):
-        return dict(load_file(path))
+        return dict(safetensors_torch.load_file(path))
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
@@ -113,7 +120,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             raise InputError(f"{path} {what}, so it was not opened: ask for {SAFETENSORS_FILE}") from None
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
+    if not isinstance(content, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in content.values()):
         raise InputError(f"{path} is not a dictionary of tensors: save model.state_dict()")
     return content
 

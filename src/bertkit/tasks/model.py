@@ -9,7 +9,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from bertkit.core.batch import PackedBatch
-from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder, write_json
 from bertkit.model.config import BertConfig
 from bertkit.model.encoder import Encoder
@@ -17,7 +16,7 @@ from bertkit.model.initialization import empty_weights
 from bertkit.pretrained.card import ModelCard
 from bertkit.pretrained.folder import TASK_FILE, ModelFolder, write_model_folder
 from bertkit.tasks.contract import Task
-from bertkit.tasks.kinds import KINDS, task_family
+from bertkit.tasks.task_folder import load_task
 from bertkit.text.tokenizer import Tokenizer
 
 
@@ -55,37 +54,6 @@ def save_task_model(
         config = model.bert.config
         tokenizer.save_pretrained(temporary, max_length=config.max_length, token_types=config.type_vocab_size > 0)
         write_json(temporary / TASK_FILE, task.description())
-
-
-def has_task(folder: ModelFolder) -> bool:
-    """Whether the folder's weights have a task's head."""
-    return _kind(folder) is not None
-
-
-def load_task(folder: ModelFolder) -> Task[Any]:
-    """Read a fine-tuned folder's task; one without `task.json` is described by its `config.json` alone.
-
-    Raises `InputError` where the folder holds no model with a task.
-    """
-    if not has_task(folder):
-        raise InputError(f"{folder.path} holds {folder.description.class_name}, which has no task: fine-tune it first")
-    description = folder.task
-    if description is None:
-        description = {"kind": _kind(folder), "max_length": folder.config.max_length}
-    try:
-        task: Task[Any] = task_family(description["kind"]).restore(description, folder.labels)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{folder.path / TASK_FILE} is not what bertkit wrote ({error}): fine-tune again") from None
-    return task
-
-
-def _kind(folder: ModelFolder) -> str | None:
-    """The first kind with the folder's head, None where no kind has it."""
-    for kind in KINDS:
-        family = task_family(kind)
-        if (family.architecture, family.problem_type) == (folder.architecture, folder.problem_type):
-            return kind
-    return None
 
 
 def new_task_model(task: Task[Any], config: BertConfig) -> TaskModel:

@@ -16,7 +16,6 @@ from bertkit.inference.export import heads
 from bertkit.inference.export.encoder import BATCH, SEQUENCE, Encoder
 from bertkit.inference.export.graph import Graph
 from bertkit.inference.export.operators import Operators
-from bertkit.inference.export.weights import FolderWeights
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.pretrained.formats.name_table import MULTIPLE_CHOICE, SEQUENCE_CLASSIFICATION
 from bertkit.pretrained.sentence_settings import SentenceSettings
@@ -104,7 +103,7 @@ class _Writer:
     def __init__(self, folder: ModelFolder, precision: GraphPrecision) -> None:
         self.folder, self.config = folder, folder.config
         self.graph = Graph()
-        self.weights = FolderWeights(folder)
+        self.weights = folder.arrays
         self.operators = Operators(self.graph, self.weights)
         self._choices = False
         self._makers: dict[str, Callable[[], tuple[str, list[str | int]]]] = {

@@ -1,6 +1,6 @@
 """Hugging Face's DistilBERT (Sanh et al. 2019): no token types, and no pooler but the first layer of a classifier."""
 
-from bertkit.model.bert import DistilBertConfig
+from bertkit.model.config import DistilBertConfig
 from bertkit.pretrained.formats.name_table import ModelFormat, NameTable
 
 DISTILBERT = ModelFormat(

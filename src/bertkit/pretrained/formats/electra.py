@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bertkit.model.electra import REPLACED_TOKEN_DETECTION, ElectraConfig
+from bertkit.model.config import REPLACED_TOKEN_DETECTION, ElectraConfig
 from bertkit.pretrained.formats.bert import BERT
 from bertkit.pretrained.formats.name_table import (
     MULTIPLE_CHOICE,

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from bertkit.core.errors import InputError
+from bertkit.core.lazy import lazy_module
 from bertkit.model.config import BertConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy_module("torch")
 
 _FUSED = "query_key_value"
 
@@ -61,22 +65,12 @@ class NameTable:
         for name, tensor in tensors.items():
             names = self.foreign(name)
             for foreign, part in zip(names, tensor.chunk(len(names)), strict=True):
-                renamed[foreign] = (part.t() if re.search(self.transposed, foreign) else part).contiguous()
+                renamed[foreign] = (part.t() if self.is_transposed(foreign) else part).contiguous()
         return renamed
 
     def read(self, stored: Mapping[str, Tensor], wanted: Iterable[str]) -> Translation:
         """Find those of our names that are `wanted` among the stored tensors."""
-        spelled: dict[str, str] = {}
-        others: dict[str, str] = {}
-        for name in stored:
-            if not re.search(self.unused, name):
-                standard = self._standard(name)
-                if standard == name:
-                    spelled[name] = name
-                else:
-                    others[name] = standard
-        for name, standard in others.items():
-            spelled.setdefault(standard, name)
+        spelled, others = self.spelled(stored)
         found: dict[str, Tensor] = {}
         taken: set[str] = set()
         for name in wanted:
@@ -90,13 +84,32 @@ class NameTable:
         left = [name for name in (*spelled.values(), *untied) if name not in taken]
         return Translation(found, tuple(sorted(left)), tuple(sorted(untied)))
 
+    def spelled(self, stored: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """The stored name behind every name that `foreign` gives, and the `foreign` name of those spelled otherwise."""
+        spelled: dict[str, str] = {}
+        others: dict[str, str] = {}
+        for name in stored:
+            if not re.search(self.unused, name):
+                standard = self._standard(name)
+                if standard == name:
+                    spelled[name] = name
+                else:
+                    others[name] = standard
+        for name, standard in others.items():
+            spelled.setdefault(standard, name)
+        return spelled, others
+
+    def is_transposed(self, foreign: str) -> bool:
+        """Whether a matrix of this name has inputs as rows."""
+        return re.search(self.transposed, foreign) is not None
+
     def _standard(self, name: str) -> str:
         for pattern, replacement in self.spellings:
             name = re.sub(pattern, replacement, name)
         return name
 
     def _tensor(self, stored: Mapping[str, Tensor], name: str, standard: str) -> Tensor:
-        return stored[name].t() if re.search(self.transposed, standard) else stored[name]
+        return stored[name].t() if self.is_transposed(standard) else stored[name]
 
 
 SEQUENCE_CLASSIFICATION = "BertForSequenceClassification"

@@ -1,6 +1,6 @@
 """Hugging Face's RoBERTa (Liu et al. 2019): one token type, and positions that start behind the padding entry's."""
 
-from bertkit.model.bert import RobertaConfig
+from bertkit.model.config import RobertaConfig
 from bertkit.pretrained.formats.bert import BERT
 from bertkit.pretrained.formats.name_table import SEQUENCE_CLASSIFICATION, ModelFormat, NameTable
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_path
+from bertkit.core.lazy import lazy_module
 from bertkit.pretrained.tensorflow.sorted_table import (
     Value,
     WireError,
@@ -23,6 +23,12 @@ from bertkit.pretrained.tensorflow.sorted_table import (
     write_number,
     write_table,
 )
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy_module("torch")
 
 _DTYPE, _SHAPE, _SHARD, _OFFSET, _SIZE, _CHECKSUM, _SLICES = range(1, 8)
 _DIMENSION, _DIMENSION_SIZE = 2, 1
@@ -106,11 +112,11 @@ INDEX_SUFFIX = ".index"
 _HEADER = b""
 """The key under which a checkpoint describes itself."""
 _FLOAT = 1
-_DTYPES = {_FLOAT: torch.float32, 2: torch.float64, 3: torch.int32, 9: torch.int64, 14: torch.bfloat16, 19: torch.half}
+_DTYPES = {_FLOAT: "float32", 2: "float64", 3: "int32", 9: "int64", 14: "bfloat16", 19: "float16"}
 """TensorFlow's numbers for types."""
 
 
-class Bundle(Mapping[str, Tensor]):
+class Bundle(Mapping[str, "Tensor"]):
     """The tensors of a checkpoint by name, read and checked when they are asked for."""
 
     def __init__(self, index: Path) -> None:
@@ -131,7 +137,7 @@ class Bundle(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         """Raise `InputError` where the bytes are not those that were written."""
         entry = self._entries[name]
-        dtype = _DTYPES[entry.dtype]
+        dtype = getattr(torch, _DTYPES[entry.dtype])
         count = int(np.prod(entry.shape, dtype=np.int64))
         file = self.files[entry.shard]
         size = file.stat().st_size

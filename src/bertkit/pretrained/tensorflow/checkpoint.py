@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from bertkit.core.errors import InputError
 from bertkit.core.files import read_json
 from bertkit.model.config import BertConfig
 from bertkit.pretrained.formats.name_table import NameTable
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CONFIG_FILE = "bert_config.json"
 CHECKPOINT_NAME = "bert_model.ckpt"
