@@ -17,6 +17,7 @@ from bertkit.core.devices import default_device
 from bertkit.core.distributed import joined
 from bertkit.core.errors import InputError
 from bertkit.core.machine import Launch, Precision, tune_allocator
+from bertkit.core.outputs import check_output_file
 from bertkit.data.corpus.overlap import benchmark_files, text_overlap
 from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.data.instances.statistics import corpus_figures
@@ -165,16 +166,20 @@ def evaluate(
     micro_batch_tokens: int = 4096,
     precision: Precision = "auto",
     report: str | Path | None = None,
+    overwrite: bool = False,
 ) -> Evaluated:
     """Measure a fine-tuned model on labelled `data`: a table, a hub data set, or the folder of a benchmark.
 
     A folder is read as the benchmark `task`, or the one that the model was fine-tuned on. `split` is train, dev or test
     of a benchmark (unless given, test where it has labels, else dev), or a hub split. `report` is a page to write, with
-    what the model gets right and wrong. Raises `InputError`.
+    what the model gets right and wrong; `overwrite` replaces what is there. Raises `InputError`.
     """
     table = table or TableOptions()
     if report is not None and Path(report).suffix != ".html":
         raise InputError(f"{report} must end in .html: the report is a page")
+    inputs = [model, data]
+    if report is not None:
+        check_output_file(report, inputs=inputs, overwrite=overwrite)
     tune_allocator()
     folder = ModelFolder.open(model)
     task_model, its_task = load_task_model(folder)
@@ -197,7 +202,8 @@ def evaluate(
         task_model.to(default_device()), its_task, instances, max_tokens=micro_batch_tokens, precision=precision
     )
     if report is not None:
-        write_report(Path(report), evaluation_page(found, model=Path(model), data=str(data)))
+        page = evaluation_page(found, model=Path(model), data=str(data))
+        write_report(Path(report), page, inputs=inputs, overwrite=overwrite)
     return found
 
 
@@ -227,17 +233,27 @@ def _is_readable(task: Task[Any], data: str | Path, columns: Columns, split: str
 
 
 def examine_corpus(
-    data: str | Path, *, against: Sequence[str | Path] = (), report: str | Path | None = None
+    data: str | Path,
+    *,
+    against: Sequence[str | Path] = (),
+    report: str | Path | None = None,
+    overwrite: bool = False,
 ) -> CorpusExamination:
     """What the folder that `prepare` wrote holds, in numbers, and which texts of benchmarks it has.
 
-    `against` are folders or files of benchmarks; `report` is a page to write, with plots. Raises `InputError`.
+    `against` are folders or files of benchmarks; `report` is a page to write, with plots; `overwrite` replaces
+    what is there. Raises `InputError`.
     """
+    inputs = [data, *against]
+    if report is not None:
+        if Path(report).suffix != ".html":
+            raise InputError(f"{report} must end in .html: the report is a page")
+        check_output_file(report, inputs=inputs, overwrite=overwrite)
     files = benchmark_files(against)
     corpus = PreparedCorpus.open(Path(data))
     examined = CorpusExamination(
         folder=str(data), figures=corpus_figures(corpus), overlap=text_overlap(corpus, files) if files else []
     )
     if report is not None:
-        write_report(Path(report), corpus_report(examined))
+        write_report(Path(report), corpus_report(examined), inputs=inputs, overwrite=overwrite)
     return examined

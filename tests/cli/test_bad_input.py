@@ -144,12 +144,13 @@ def test_a_full_disk_leaves_no_tokenizer_or_the_one_before(tmp_path: Path, prepa
         _refused(capsys, [*vocab, "60"], "no space left", out=tmp_path / "tokenizer", code=ResourceError.exit_code)
         assert list(tmp_path.iterdir()) == []
     assert run([*vocab, "60"]) == 0
+    _refused(capsys, [*vocab, "50"], "is there already", "--overwrite")
     before = {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()}
     with monkeypatch.context() as disk:
         disk.setattr(tokenizer_folder, "write_json", full)
-        _refused(capsys, [*vocab, "50"], "no space left", code=ResourceError.exit_code)
+        _refused(capsys, [*vocab, "50", "--overwrite"], "no space left", code=ResourceError.exit_code)
     assert {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()} == before
-    assert run([*vocab, "50"]) == 0
+    assert run([*vocab, "50", "--overwrite"]) == 0
     assert len((tmp_path / "tokenizer" / "vocab.txt").read_text().splitlines()) <= 50
     assert sorted(path.name for path in (tmp_path / "tokenizer").iterdir()) == sorted(before)
 

@@ -53,6 +53,20 @@ def test_a_corpus_is_examined_as_text_json_and_page(prepared: Path, capsys: pyte
     assert "unigram entropy" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_page_replaces_neither_a_file_of_the_corpus_nor_another_unasked(prepared: Path, capsys):
+    manifest, page = prepared / "data" / "manifest.json", prepared / "mine.html"
+    before = manifest.read_bytes()
+    page.write_text("kept")
+    for overwrite in ([], ["--overwrite"]):
+        assert run(["doctor", str(prepared / "data"), "--html", str(manifest), *overwrite]) == USER_ERROR
+        assert "must end in .html" in capsys.readouterr().err
+    assert run(["doctor", str(prepared / "data"), "--html", str(page)]) == USER_ERROR
+    assert "is there already" in capsys.readouterr().err
+    assert (manifest.read_bytes(), page.read_text()) == (before, "kept")
+    assert run(["doctor", str(prepared / "data"), "--html", str(page), "--overwrite"]) == 0
+    assert "<svg" in page.read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -34,7 +34,7 @@ def test_an_input_is_no_output_by_any_of_its_names(tmp_path: Path, name: str, ov
     (tmp_path / "hard").hardlink_to(source)
     (tmp_path / "link").symlink_to("in.csv")
     (tmp_path / "through").symlink_to(".")
-    for inputs in ([source], [tmp_path / "elsewhere", tmp_path / "link"], [str(tmp_path)]):
+    for inputs in ([source], [tmp_path / "elsewhere", str(tmp_path / "link")]):
         with pytest.raises(InputError, match="is one of the inputs and would be lost: choose another name"):
             _write(tmp_path / name, inputs=inputs, overwrite=overwrite)
     assert source.read_text() == "kept"
@@ -46,8 +46,9 @@ def test_an_input_that_is_not_there_yet_is_no_output_either(tmp_path: Path):
         _write(tmp_path / "a.csv", inputs=[tmp_path / "b" / ".." / "a.csv"])
 
 
-def test_a_new_file_in_a_folder_of_inputs_is_an_output(tmp_path: Path):
-    _write(tmp_path / "page.html", inputs=[tmp_path])
+def test_another_file_in_a_folder_of_inputs_is_an_output(tmp_path: Path):
+    for overwrite in (False, True):
+        _write(tmp_path / "page.html", inputs=[tmp_path], overwrite=overwrite)
     assert _contents(tmp_path) == {"page.html": "new"}
 
 

@@ -165,8 +165,8 @@ def test_mistakes_are_one_line_and_leave_nothing(pretrained: Path, tmp_path: Pat
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious.txt").touch()
     for arguments, word in (
-        ([str(pretrained), str(tmp_path / "full")], "not empty"),
-        ([str(pretrained), str(pretrained)], "not empty"),
+        ([str(pretrained), str(tmp_path / "full")], "precious.txt, which is not of a model"),
+        ([str(pretrained), str(pretrained)], "which would be lost"),
         ([str(tmp_path / "full"), str(tmp_path / "out")], "no config.json"),
         ([str(pretrained), str(tmp_path / "out"), "--to", "tensorflow", "--pooling", "mean"], "pooling"),
     ):

@@ -136,8 +136,8 @@ def test_choices_and_entities_are_json_in_a_table(folder: Callable[[str], str], 
 
     text = "the cat sat on a mat and the dog ran far"  # more than the model reads at once
     source = _jsonl(tmp_path / "in.jsonl", {"text": text})
-    assert run(["predict", folder("tags"), "--input", source, "--output", str(tmp_path / "out.csv")]) == 0
-    (row,) = _table(tmp_path / "out.csv")
+    assert run(["predict", folder("tags"), "--input", source, "--output", str(tmp_path / "tags.csv")]) == 0
+    (row,) = _table(tmp_path / "tags.csv")
     assert json.loads(row["words"]) == text.split()
     assert len(json.loads(row["probabilities"])) == len(text.split())
     for one in json.loads(row["entities"]):

@@ -77,7 +77,7 @@ def test_vectors_of_tokens_are_lists_in_parquet_and_rows_with_bounds_in_npy(tmp_
 @pytest.mark.parametrize("name", ["v.npy", "v.parquet"])
 def test_an_error_leaves_the_folder_as_it_was(tmp_path: Path, name: str):
     (tmp_path / name).write_text("before")
-    with pytest.raises(RuntimeError), vector_writer(tmp_path / name, with_ids=True) as writer:
+    with pytest.raises(RuntimeError), vector_writer(tmp_path / name, with_ids=True, overwrite=True) as writer:
         writer.write(FIRST)
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 
 def convert(
@@ -13,6 +15,7 @@ def convert(
     *,
     to: Literal["huggingface", "tensorflow"] = "huggingface",
     pooling: Literal["mean", "cls"] | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write a model in another format, and print which weights were taken and which were not.
 
@@ -27,9 +30,11 @@ def convert(
         huggingface: config.json and model.safetensors; tensorflow: what google-research/bert reads.
     pooling
         How sentence-transformers and `bertkit embed` make vectors with it; unless given, as the source says.
+    overwrite
+        Replace the model that is in TARGET.
     """
     from bertkit.core.console import say
     from bertkit.inference.convert import convert as convert_folder
 
-    report = convert_folder(source, target, to, pooling)
+    report = convert_folder(source, target, to, pooling, overwrite=overwrite)
     say(f"{report}\n{to}: {target}")

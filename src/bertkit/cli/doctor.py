@@ -23,6 +23,7 @@ def doctor(
     model: str | None = None,
     against: Annotated[list[Path] | None, Parameter(consume_multiple=True, negative="")] = None,
     html: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Describe a prepared corpus and what is wrong with it, or count the parameters of a model.
@@ -38,13 +39,15 @@ def doctor(
         Folders or files of benchmarks (text, TSV, CSV, JSON, CoNLL columns): count their texts that are in the corpus.
     html
         HTML page with plots to write.
+    overwrite
+        Replace HTML if it is there already.
     json_output
         Print the figures as JSON.
     """
     if (data is None) == (model is None):
         raise InputError("give either DATA, a folder that `bertkit prepare` wrote, or --model")
     if data is not None:
-        _examine_corpus(data, against or [], html, json_output)
+        _examine_corpus(data, against or [], html, overwrite, json_output)
         return
     if against or html is not None:
         raise InputError("--against and --html are about a prepared corpus: give DATA in place of --model")
@@ -52,13 +55,13 @@ def doctor(
     _count_parameters(model, json_output)
 
 
-def _examine_corpus(data: Path, against: list[Path], html: Path | None, json_output: bool) -> None:
+def _examine_corpus(data: Path, against: list[Path], html: Path | None, overwrite: bool, json_output: bool) -> None:
     from rich.table import Table
 
     from bertkit import api
     from bertkit.core.console import is_utf8, say, terminal
 
-    examined = api.examine_corpus(data, against=against, report=html)
+    examined = api.examine_corpus(data, against=against, report=html, overwrite=overwrite)
     if json_output:
         say(json.dumps(examined.to_json(), indent=2, ensure_ascii=not is_utf8(sys.stdout)))
         return

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertkit.cli.inputs import InputOptions, TextRowOptions, TextRows
+from bertkit.cli.inputs import InputOptions, TextRowOptions, TextRows, input_files
 from bertkit.core.errors import InputError
 from bertkit.core.machine import Precision
 
@@ -23,6 +23,7 @@ def embed(
     normalize: bool | None = None,
     max_length: int | None = None,
     precision: Precision = "float32",
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Turn texts into vectors, one per text, in their order.
 
@@ -46,18 +47,29 @@ def embed(
         Tokens that a text is cut to, with special tokens; unless given, the folder's own setting.
     precision
         bf16 is faster where the device supports it; auto uses it there.
+    overwrite
+        Replace OUTPUT if it is there already.
     """
-    rows = TextRows(texts, source)
+    rows, inputs = TextRows(texts, source), input_files(source)
 
     from bertkit.core.console import note, say
     from bertkit.inference.feature_file import write_features
     from bertkit.inference.load import load
     from bertkit.inference.vector_files import check_vector_path
 
-    check_vector_path(output)
+    check_vector_path(output, inputs=inputs, overwrite=overwrite)
     predictor = load(model, precision=precision)
     plan = predictor.embedding_plan(pooling, layer, normalize, max_length=max_length)
-    written = write_features(predictor.model, rows, output, plan, with_ids=False, share_read=rows.share_read)
+    written = write_features(
+        predictor.model,
+        rows,
+        output,
+        plan,
+        with_ids=False,
+        inputs=inputs,
+        overwrite=overwrite,
+        share_read=rows.share_read,
+    )
     for warning in written.warnings:
         note(warning)
     say(f"{written.texts:,} vectors of {written.width}: {output}")
@@ -79,6 +91,7 @@ def features(
     pooling: Literal["mean", "cls", "tokens"] = "mean",
     max_length: int | None = None,
     precision: Precision = "float32",
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write the hidden states of an encoder's layers as features of texts or of their tokens.
 
@@ -107,9 +120,11 @@ def features(
         Tokens that a text is cut to, with special tokens; unless given, the folder's own setting.
     precision
         bf16 is faster where the device supports it; auto uses it there.
+    overwrite
+        Replace OUTPUT and the files beside it if they are there already.
     """
     numbers = None if weights is None else _numbers(weights)
-    rows = TextRows(texts, source)
+    rows, inputs = TextRows(texts, source), input_files(source)
 
     from bertkit.core.console import note, say
     from bertkit.inference.feature_file import write_features
@@ -118,7 +133,7 @@ def features(
     from bertkit.inference.load import load
     from bertkit.inference.vector_files import check_vector_path
 
-    check_vector_path(output)
+    check_vector_path(output, with_ids=True, is_per_token=pooling == "tokens", inputs=inputs, overwrite=overwrite)
     loaded = load(model, precision=precision).model
     plan = FeaturePlan.of(
         loaded,
@@ -128,7 +143,7 @@ def features(
         pooling=pooling,
         max_length=max_length,
     )
-    written = write_features(loaded, rows, output, plan, share_read=rows.share_read)
+    written = write_features(loaded, rows, output, plan, inputs=inputs, overwrite=overwrite, share_read=rows.share_read)
     for warning in written.warnings:
         note(warning)
     per = ", one per token" if plan.is_per_token else ""

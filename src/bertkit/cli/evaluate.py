@@ -24,6 +24,7 @@ def evaluate(
     micro_batch_tokens: int = 4096,
     precision: Precision = "auto",
     report: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Measure a fine-tuned model on labelled data.
@@ -47,6 +48,8 @@ def evaluate(
     report
         HTML page to write: what the model gets right and wrong, how reliable its probabilities are, and which threshold
         to use.
+    overwrite
+        Replace REPORT if it is there already.
     json_output
         Print the figures as JSON.
     """
@@ -65,6 +68,7 @@ def evaluate(
         micro_batch_tokens=micro_batch_tokens,
         precision=precision,
         report=report,
+        overwrite=overwrite,
     )
     count = len(found.instances.examples)
     if json_output:

@@ -73,7 +73,15 @@ def glue(
         terminal().print(result.table())
 
 
-def glue_submission(runs: Path, /, *, data: Path, out: Path, encoding_errors: EncodingErrors = "strict") -> None:
+def glue_submission(
+    runs: Path,
+    /,
+    *,
+    data: Path,
+    out: Path,
+    encoding_errors: EncodingErrors = "strict",
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
     """Write the zip file that the GLUE leaderboard takes, from models and the official test files.
 
     The leaderboard refuses a zip file that lacks one of its eleven files. For tasks without a model or a test file the
@@ -90,6 +98,8 @@ def glue_submission(runs: Path, /, *, data: Path, out: Path, encoding_errors: En
         File that ends in .zip.
     encoding_errors
         What becomes of bytes that are not UTF-8.
+    overwrite
+        Replace OUT if it is there already.
     """
     if out.suffix != ".zip":
         raise InputError(f"{out} must end in .zip: that is what the leaderboard takes")
@@ -99,7 +109,7 @@ def glue_submission(runs: Path, /, *, data: Path, out: Path, encoding_errors: En
     from bertkit.core.console import terminal
     from bertkit.studies.glue_submission import write_glue_submission
 
-    files = write_glue_submission(runs, data, out, encoding_errors)
+    files = write_glue_submission(runs, data, out, encoding_errors, overwrite=overwrite)
     table = Table(title=str(out))
     for column in ("file", "rows", "predicted by"):
         table.add_column(column)

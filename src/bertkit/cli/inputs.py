@@ -54,6 +54,12 @@ class TextRowOptions(InputOptions):
     id: str | None = None
 
 
+def input_files(options: InputOptions) -> list[Path]:
+    """The files that no output may replace. A model's have suffixes that no output has."""
+    sources = [] if options.input in (None, "-") else resolve_sources([str(options.input)])
+    return [source.path for source in sources if not isinstance(source, HubDataset)]
+
+
 def read_text_chunks(
     arguments: Sequence[str],
     options: InputOptions,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from bertkit.cli.inputs import InputOptions, read_text_chunks
+from bertkit.cli.inputs import InputOptions, input_files, read_text_chunks
 from bertkit.cli.outputs import Delimited, Highlighted, JsonLines, Lines, Predicted, PredictionWriter
 from bertkit.core.errors import InputError
 from bertkit.core.machine import Precision
@@ -73,6 +73,7 @@ def predict(
     precision: Precision = "float32",
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     escape_formulas: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Apply a fine-tuned model to texts: labels, scores, answers, choices or entities, with their probabilities.
 
@@ -96,6 +97,8 @@ def predict(
         Print a JSON object per line, with all probabilities and positions.
     escape_formulas
         Put an apostrophe before texts in .csv and .tsv that a spreadsheet would run as a formula.
+    overwrite
+        Replace OUTPUT if it is there already.
     """
     if output is not None and output.suffix not in _FILES:
         raise InputError(f"{output} must end in {', '.join(_FILES)}: the suffix chooses the format")
@@ -105,10 +108,13 @@ def predict(
         raise InputError("texts were given both as arguments and with --input: give one of them")
 
     from bertkit.core.console import note, progress, say
-    from bertkit.core.files import atomic_path
+    from bertkit.core.outputs import check_output_file, output_file
     from bertkit.inference.load import load
     from bertkit.inference.seen_ids import SeenIds
 
+    inputs = input_files(source)
+    if output is not None:
+        check_output_file(output, inputs=inputs, overwrite=overwrite)
     predictor = load(model, precision=precision)
     given = _PredictInput(predictor.task, texts, source)
     warnings, ids = _Warnings(), SeenIds()
@@ -118,7 +124,7 @@ def predict(
         if output is None:
             writer = (JsonLines if json_output else Highlighted if on_terminal else Lines)(sys.stdout)
         else:
-            temporary = stack.enter_context(atomic_path(output))
+            temporary = stack.enter_context(output_file(output, inputs=inputs, overwrite=overwrite))
             file = stack.enter_context(temporary.open("w", encoding="utf-8", errors="backslashreplace", newline=""))
             options = {"escape_formulas": True} if escape_formulas else {}
             writer = _FILES[output.suffix](file, **options)

@@ -123,6 +123,7 @@ def vocab(
     limit_alphabet: int = 1000,
     follow: Literal["huggingface", "google"] = "huggingface",
     reading: Annotated[CorpusOptions, Parameter(name="*")] = CorpusOptions(),
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Train a WordPiece vocabulary; the same corpus gives the same files.
 
@@ -131,7 +132,7 @@ def vocab(
     corpus
         Files (.txt, .jsonl, .csv, .tsv, .parquet, also .gz, .xz, .zst), folders, globs or hub data sets.
     out
-        Folder for tokenizer.json, tokenizer_config.json and vocab.txt; those of an older tokenizer are replaced.
+        Folder for tokenizer.json, tokenizer_config.json and vocab.txt.
     size
         Number of entries, with special tokens.
     cased
@@ -142,6 +143,8 @@ def vocab(
         How many single characters become entries at most.
     follow
         Which tokenizer to follow in the rare cases where they differ: Hugging Face's or google-research/bert's.
+    overwrite
+        Replace the tokenizer that is in OUT.
     """
     from bertkit.data.corpus.train_tokenizer import train_tokenizer
 
@@ -154,5 +157,6 @@ def vocab(
         limit_alphabet=limit_alphabet,
         follow=follow,
         reading=reading,
+        overwrite=overwrite,
     )
     say(f"{tokenizer.vocab_size:,} entries: {out}")

@@ -30,7 +30,7 @@ _PATIENCE_SECONDS = 2.0
 def check_output_file(path: str | Path, *, inputs: Iterable[str | Path] = (), overwrite: bool = False) -> None:
     """Raise `InputError` unless the rule lets `path` be written; a command calls it before it does any work.
 
-    `inputs` are files, and folders of which every file counts.
+    `inputs` are the files that are read; of a folder, its files.
     """
     path = Path(path)
     if _is_stream(path):
@@ -43,7 +43,7 @@ def check_output_file(path: str | Path, *, inputs: Iterable[str | Path] = (), ov
         if not path.is_file():
             raise InputError(f"{path} is no file: name a file for the output")
         for one in inputs:
-            if _is_same(path, Path(one)) or (Path(one).is_dir() and _holds(Path(one), path)):
+            if _is_same(path, Path(one)):
                 raise InputError(f"{path} is one of the inputs and would be lost: choose another name for the output")
         if path.stat().st_size and not overwrite:
             raise InputError(f"{path} is there already: choose another name, or replace it with --overwrite")

@@ -8,11 +8,12 @@ from typing import Literal
 
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
-from bertkit.core.files import atomic_folder, write_json
+from bertkit.core.files import write_json
+from bertkit.core.outputs import check_output_folder, output_folder
 from bertkit.inference.loaded_model import check_vocabulary_size
 from bertkit.pretrained.card import CARD_FILE, ModelCard, how_to_load_checkpoint
 from bertkit.pretrained.config_json import CONFIG_FILE
-from bertkit.pretrained.folder import TASK_FILE, LoadReport, ModelFolder
+from bertkit.pretrained.folder import MODEL_FILES, TASK_FILE, LoadReport, ModelFolder
 from bertkit.pretrained.models import BertWithHeads
 from bertkit.pretrained.sentence_settings import SentenceSettings
 from bertkit.pretrained.tensorflow import checkpoint as tensorflow
@@ -25,16 +26,21 @@ _SOURCE_CARD = f"source-{CARD_FILE}"
 
 
 def convert(
-    source: str | Path, target: Path, to: Format = "huggingface", pooling: SentencePooling | None = None
+    source: str | Path,
+    target: Path,
+    to: Format = "huggingface",
+    pooling: SentencePooling | None = None,
+    *,
+    overwrite: bool = False,
 ) -> LoadReport:
     """Write the model in `source`, in any format that can be read, to the folder `target`.
 
-    The tokenizer, a task and the settings of sentence-transformers go along; `pooling` makes such settings. Raises
-    `InputError`.
+    The tokenizer, a task and the settings of sentence-transformers go along; `pooling` makes such settings. `overwrite`
+    replaces a model that is in `target`. Raises `InputError`.
     """
     folder = ModelFolder.open(source)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target} is there already and not empty: choose a new folder")
+    inputs = [folder.path]
+    check_output_folder(target, own=MODEL_FILES, what="a model", inputs=inputs, overwrite=overwrite)
     if to == "tensorflow" and pooling is not None:
         raise InputError("sentence-transformers reads no TensorFlow checkpoints: leave out pooling")
     sentences = _sentences(folder) if pooling is None else SentenceSettings(pooling=pooling)
@@ -48,7 +54,8 @@ def convert(
         summary=f"Converted by bertkit from {folder.weights.name}"
         + (f"; how it was made is told in `{_SOURCE_CARD}`." if source_card.is_file() else "."),
     )
-    with atomic_folder(target) as temporary:
+    made = output_folder(target, own=MODEL_FILES, what="a model", inputs=inputs, overwrite=overwrite)
+    with made as temporary:
         if to == "tensorflow":
             write_tensorflow_folder(temporary, model, card)
         else:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,20 +46,24 @@ def write_features(
     plan: FeaturePlan,
     *,
     with_ids: bool = True,
+    inputs: Collection[str | Path] = (),
+    overwrite: bool = False,
     share_read: Callable[[], float | None] = lambda: None,
 ) -> WrittenFeatures:
     """Carry out `plan` on every text and write `output`, .npy or .parquet; see `vector_writer`.
+
+    `output` is none of the files `inputs`; what is there already stays without `overwrite`.
 
     Memory does not grow with the number of texts. Parts are kept in a hidden folder beside `output` until it is whole,
     each named by its texts, the model and the plan: a call that was killed resumes when it is made again, and ends with
     the same bytes. `share_read` says how much of all texts has been read, None where nobody knows.
     """
-    check_vector_path(output)
+    check_vector_path(output, with_ids=with_ids, is_per_token=plan.is_per_token, inputs=inputs, overwrite=overwrite)
     with _part_folder(output) as folder:
         parts = [*_make_parts(model, rows, folder, plan, share_read)]
         texts = empty = cut = 0
         ids = SeenIds()
-        with vector_writer(output, with_ids=with_ids) as writer:
+        with vector_writer(output, with_ids=with_ids, inputs=inputs, overwrite=overwrite) as writer:
             for part in parts:
                 table = _read(part)
                 writer.write(table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 
 from bertkit.core.arrays import NpyAppender, run_starts
 from bertkit.core.errors import InputError
-from bertkit.core.files import atomic_path
+from bertkit.core.outputs import check_output_file, output_file
 from bertkit.data.readers.text import TextRow
 from bertkit.inference.features import TextFeatures
 
 ID, TEXT, TOKENS, OFFSETS, EMBEDDING = "id", "text", "tokens", "offsets", "embedding"
 _EMPTY, _CUT = b"empty", b"cut"
+_IDS_SUFFIX, _OFFSETS_SUFFIX, _BOUNDS_SUFFIX = ".ids.jsonl", ".offsets.npy", ".bounds.npy"
 
 
 def vector_table(rows: Sequence[TextRow], features: TextFeatures, vocabulary: Sequence[str] | None) -> Any:
@@ -101,12 +102,12 @@ class VectorWriter(ABC):
 class _NpyWriter(VectorWriter):
     """The array (N, F), or (T, F) of tokens; what belongs to its rows is in other files beside it."""
 
-    def __init__(self, path: Path, output: Path, sides: ExitStack, *, with_ids: bool) -> None:
-        self._path, self._output, self._sides = path, output, sides
+    def __init__(self, path: Path, open_side: Callable[[str], Path], *, with_ids: bool) -> None:
+        self._path, self._open_side = path, open_side
         self._vectors: NpyAppender | None = None
         self._offsets: NpyAppender | None = None
         self._bounds: NpyAppender | None = None
-        self._ids = self._side(".ids.jsonl").open("w", encoding="utf-8") if with_ids else None
+        self._ids = open_side(_IDS_SUFFIX).open("w", encoding="utf-8") if with_ids else None
 
     def write(self, table: Any) -> None:
         vectors = _vectors_of(table)
@@ -120,8 +121,8 @@ class _NpyWriter(VectorWriter):
 
     def _write_tokens(self, table: Any, done: int) -> None:
         if self._offsets is None or self._bounds is None:
-            self._offsets = NpyAppender(self._side(".offsets.npy"), np.int32, (2,))
-            self._bounds = NpyAppender(self._side(".bounds.npy"), np.int64)
+            self._offsets = NpyAppender(self._open_side(_OFFSETS_SUFFIX), np.int32, (2,))
+            self._bounds = NpyAppender(self._open_side(_BOUNDS_SUFFIX), np.int64)
             self._bounds.append(np.zeros(1, np.int64))
         self._offsets.append(_offsets_of(table))
         self._bounds.append(done + np.cumsum(_token_counts_of(table)))
@@ -130,9 +131,6 @@ class _NpyWriter(VectorWriter):
         for part in (self._vectors, self._offsets, self._bounds, self._ids):
             if part is not None:
                 part.close()
-
-    def _side(self, suffix: str) -> Path:
-        return self._sides.enter_context(atomic_path(self._output.with_suffix(suffix)))
 
 
 class _ParquetWriter(VectorWriter):
@@ -156,26 +154,43 @@ class _ParquetWriter(VectorWriter):
 _SUFFIXES = (".npy", ".parquet")
 
 
-def check_vector_path(path: Path) -> None:
-    """Raise `InputError` where the suffix names no format, or the path a folder."""
+def check_vector_path(
+    path: Path,
+    *,
+    with_ids: bool = False,
+    is_per_token: bool = False,
+    inputs: Collection[str | Path] = (),
+    overwrite: bool = False,
+) -> None:
+    """Raise `InputError` where the suffix names no format or `core.outputs` refuses one of the files."""
     if path.suffix not in _SUFFIXES:
         raise InputError(f"{path} must end in {' or '.join(_SUFFIXES)}: the suffix chooses the format")
     if path.is_dir():
         raise InputError(f"{path} is a folder: give a file's name")
+    check_output_file(path, inputs=inputs, overwrite=overwrite)
+    sides = [_IDS_SUFFIX] * with_ids + [_OFFSETS_SUFFIX, _BOUNDS_SUFFIX] * is_per_token
+    for suffix in sides if path.suffix == ".npy" else ():
+        check_output_file(path.with_suffix(suffix), inputs=inputs, overwrite=overwrite)
 
 
 @contextmanager
-def vector_writer(path: Path, *, with_ids: bool = False) -> Iterator[VectorWriter]:
-    """Open `path`, which appears when everything is written and not at all after an error.
+def vector_writer(
+    path: Path, *, with_ids: bool = False, inputs: Collection[str | Path] = (), overwrite: bool = False
+) -> Iterator[VectorWriter]:
+    """Open `path`, which appears when everything is written and not at all after an error; see `core.outputs`.
 
     Beside an .npy file `with_ids` puts NAME.ids.jsonl, an id a line; vectors of tokens have NAME.offsets.npy (T, 2) and
     NAME.bounds.npy (N + 1,), text n owning the rows from `bounds[n]` up to `bounds[n + 1]`. They appear before `path`.
     """
-    check_vector_path(path)
+    check_vector_path(path, with_ids=with_ids, inputs=inputs, overwrite=overwrite)
     with ExitStack() as files:
-        temporary = files.enter_context(atomic_path(path))
+
+        def open_file(place: Path) -> Path:
+            return files.enter_context(output_file(place, inputs=inputs, overwrite=overwrite))
+
+        temporary = open_file(path)
         writer = (
-            _NpyWriter(temporary, path, files, with_ids=with_ids)
+            _NpyWriter(temporary, lambda suffix: open_file(path.with_suffix(suffix)), with_ids=with_ids)
             if path.suffix == ".npy"
             else _ParquetWriter(temporary)
         )

@@ -49,6 +49,14 @@ else:
 TASK_FILE = "task.json"
 """What a fine-tuned folder says of its task."""
 
+MODEL_FILES = (
+    *("config.json", "*.safetensors", "*.safetensors.index.json", "pytorch_model*", "bert_model.ckpt*", "checkpoint"),
+    *("bert_config.json", "generation_config.json", "*.onnx", "*.onnx.data", "openvino_model.*", "*README.md"),
+    *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json"),
+    *("special_tokens_map.json", "modules.json", "*sentence*.json", "[0-9]_*", "SHA256SUMS", TASK_FILE),
+)
+"""Patterns of the names in a model's folder, of any format: another name in it is a user's own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from bertkit.core.files import atomic_path
+from bertkit.core.outputs import output_file
 from bertkit.training.run_folder import flat
 
 _TEMPLATE = "report.html.jinja"
@@ -129,13 +129,13 @@ class Report:
     footer: str = ""
 
 
-def write_report(path: Path, report: Report) -> None:
-    """Write the page, whole or not at all."""
+def write_report(path: Path, report: Report, *, inputs: Collection[str | Path] = (), overwrite: bool = True) -> None:
+    """Write the page, whole or not at all; see `core.outputs`. The page of a run is the run's own to replace."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"code": _with_code, "svg": Markup, "share": _share}
     source = resources.files("bertkit.reports").joinpath(_TEMPLATE).read_text(encoding="utf-8")
     page = environment.from_string(source).render(report=report)
-    with atomic_path(path) as temporary:
+    with output_file(path, inputs=inputs, overwrite=overwrite) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
-from bertkit.core.files import atomic_path
+from bertkit.core.outputs import output_file
 from bertkit.data.readers.text import EncodingErrors
 from bertkit.inference.load import load
 from bertkit.inference.predictor import Predictor
@@ -34,7 +34,7 @@ class SubmissionFile:
 
 
 def write_glue_submission(
-    runs: Path, data: Path, out: Path, encoding_errors: EncodingErrors = "strict"
+    runs: Path, data: Path, out: Path, encoding_errors: EncodingErrors = "strict", *, overwrite: bool = False
 ) -> tuple[SubmissionFile, ...]:
     """Predict the test files in `data/TASK` with the models in `runs/TASK/model`, or `runs/TASK`; write the zip `out`.
 
@@ -46,7 +46,8 @@ def write_glue_submission(
     if not models:
         raise InputError(f"{runs} has no model: give the folder that `bertkit glue` wrote, with CoLA/model and so on")
     files: list[SubmissionFile] = []
-    with atomic_path(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    written = output_file(out, inputs=[runs, data], overwrite=overwrite)
+    with written as temporary, zipfile.ZipFile(temporary, "w") as archive:
         predictor: Predictor | None = None
         for entry in sorted(GLUE, key=lambda entry: entry.model_of):  # files of one model follow each other
             model = models.get(entry.model_of)
