@@ -162,8 +162,8 @@ def extract_features(
     advance: Callable[[int], None] = lambda count: None,
 ) -> TextFeatures:
     """Encode the texts, all of which memory holds, and carry out `plan`; `advance` is told how many texts are done."""
-    pieces = model.tokenizer.pieces(texts)
     room = plan.max_length - 2  # beside [CLS] and [SEP]
+    pieces = model.tokenizer.pieces(texts, room)
     examples = model.tokenizer.join(pieces.cut(room))
     lengths = np.array([len(example) for example in examples], np.int64)
     counts = lengths if plan.is_per_token else np.ones_like(lengths)

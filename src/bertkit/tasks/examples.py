@@ -128,9 +128,12 @@ def cut_warnings(
     full = [index for index, sequence in enumerate(sequences) if len(sequence) == max_length]
     if not full:
         return ()
-    lengths = tokenizer.pieces([texts[index] for index in full]).lengths + 2
+    lengths = tokenizer.pieces([texts[index] for index in full], max_length).lengths + 2
     if text_pairs is not None:
-        lengths += tokenizer.pieces([text_pairs[index] for index in full]).lengths + tokenizer.special_tokens.between
+        lengths += (
+            tokenizer.pieces([text_pairs[index] for index in full], max_length).lengths
+            + tokenizer.special_tokens.between
+        )
     cut = np.flatnonzero(lengths > max_length)
     if not len(cut):
         return ()

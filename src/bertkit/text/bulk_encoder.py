@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from bertkit.core.arrays import run_positions, run_starts
+from bertkit.text.long_texts import LONG_CHUNK, shortened
 from bertkit.text.pieces import distinct_chunks
 from bertkit.text.plain_text import checked_utf8
 from bertkit.text.tokenizer import Tokenizer
@@ -88,6 +89,7 @@ class ChunkEncoder:
         if not chunks:
             return
         self._chars += sum(map(len, chunks))
+        chunks = [shortened(chunk)[0] if len(chunk) > LONG_CHUNK else chunk for chunk in chunks]
         is_plain = np.fromiter((chunk.isascii() and chunk.isalnum() for chunk in chunks), bool, len(chunks))
         # Plain chunks are encoded first, then all others; `back` undoes the order.
         order, plain = np.argsort(~is_plain, kind="stable"), np.count_nonzero(is_plain)

@@ -13,6 +13,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, processors
 
 from bertkit.core.errors import InputError
+from bertkit.text.long_texts import Cuts
 from bertkit.text.wordpiece import BERT, ROBERTA, SpecialTokens
 
 
@@ -51,6 +52,11 @@ class ByteLevelPairs:
         """SHA-256 of all that decides the ids, whichever file it was read from."""
         parts = [list(self.vocabulary), [list(merge) for merge in self.merges], self.add_prefix_space]
         return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
+
+    @cached_property
+    def cuts(self) -> Cuts:
+        """Where texts may be cut."""
+        return Cuts.of_byte_pairs(self.added_tokens)
 
     def library_tokenizer(self, added_tokens: Sequence[str]) -> Any:
         """A `tokenizers.Tokenizer` that keeps `added_tokens` whole and reads everything else as plain text."""
@@ -113,6 +119,11 @@ class StoredBytePairs:
         """SHA-256 of all that decides the ids."""
         parts = [self.content.get(name) for name in _DECIDES_IDS]
         return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
+
+    @cached_property
+    def cuts(self) -> Cuts:
+        """Where texts may be cut."""
+        return Cuts.of_byte_pairs([token["content"] for token in self.content["added_tokens"]])
 
     def library_tokenizer(self, added_tokens: Sequence[str]) -> Any:
         """A `tokenizers.Tokenizer` that keeps `added_tokens` whole and reads other special ones as plain text."""

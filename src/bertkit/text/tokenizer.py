@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.core.errors import InputError
+from bertkit.text.long_texts import PART_CHARACTERS, characters_for, lengthened
 from bertkit.text.pieces import Pieces, encode_chunks
 from bertkit.text.plain_text import checked_utf8
 from bertkit.text.sequences import EncodedExample, SequenceBuilder
@@ -118,18 +119,35 @@ class Tokenizer:
         Raises `InputError` if `max_length` has no room for [CLS] and [SEP] or a text is not valid Unicode.
         """
         library = self._plain_library if split_special_tokens else self._library
-        first = self._pieces(library, texts)
+
+        def encode(some: Sequence[str]) -> Pieces:
+            return Pieces.of(library.encode_batch(some, add_special_tokens=False))
+
+        first, first_is_whole = self._encoded(encode, texts, max_length)
         if text_pairs is None:
             return self._sequences.build(first, None, max_length)
         assert len(texts) == len(text_pairs)
-        return self._sequences.build(first, self._pieces(library, text_pairs), max_length)
+        second, second_is_whole = self._encoded(encode, text_pairs, max_length)
+        if max_length is None:
+            return self._sequences.build(first, second, None)
+        # Which of two texts is longer decides which of them loses one token more.
+        in_doubt = (first.lengths > max_length) & (second.lengths > max_length) & ~(first_is_whole & second_is_whole)
+        for index in np.flatnonzero(in_doubt).tolist():
+            counts = [sum(self._counts(encode, each[index])) for each in (texts, text_pairs)]
+            first.lengths[index], second.lengths[index] = max_length - 1, max_length - 1
+            (first if counts[0] > counts[1] else second).lengths[index] += 1
+        return self._sequences.build(first, second, max_length)
 
-    def pieces(self, texts: Sequence[str]) -> Pieces:
-        """Encode texts, in order, without [CLS] and [SEP], for windows of long texts; see `join`."""
+    def pieces(self, texts: Sequence[str], room: int | None = None) -> Pieces:
+        """Encode texts, in order, without [CLS] and [SEP], for windows of long texts; see `join`.
+
+        Where only the first `room` pieces are read, a longer text has more than `room` here, but not all.
+        """
         if not isinstance(self.subwords, WordPiece):
-            return self._pieces(self._library, texts)
-        with _naming_bad_texts(texts):
-            return encode_chunks(self._library, self.subwords.rules.readable(texts))
+            return self._encoded(
+                lambda some: Pieces.of(self._library.encode_batch(some, add_special_tokens=False)), texts, room
+            )[0]
+        return self._encoded(partial(encode_chunks, self._library), texts, room)[0]
 
     def join(self, first: Pieces, second: Pieces | None = None) -> list[EncodedExample]:
         """Put [CLS] and [SEP] around each run: `[CLS] first [SEP]`, or `[CLS] first [SEP] second [SEP]`."""
@@ -152,11 +170,53 @@ class Tokenizer:
         """(vocab_size,) True for the `##` pieces, which continue a word."""
         return continuation_mask(self.wordpiece.vocabulary)
 
-    def _pieces(self, library: Any, texts: Sequence[str]) -> Pieces:
+    def _encoded(
+        self, encode: Callable[[Sequence[str]], Pieces], texts: Sequence[str], room: int | None
+    ) -> tuple[Pieces, NDArray[np.bool_]]:
+        """The pieces of each text (N runs), more than `room` of a text that has more, and whether they are all (N,)."""
         with _naming_bad_texts(texts):
             if isinstance(self.subwords, WordPiece):
                 texts = self.subwords.rules.readable(texts)
-            return Pieces.of(library.encode_batch(texts, add_special_tokens=False))
+            size = characters_for(room)
+            long = [index for index, text in enumerate(texts) if len(text) > size]
+            if not long:
+                return encode(texts), np.ones(len(texts), bool)
+            is_whole = np.ones(len(texts), bool)
+            numbers = dict.fromkeys(long)
+            found = [encode([text for index, text in enumerate(texts) if index not in numbers])]
+            lengths = np.zeros(len(texts), np.int64)
+            starts = np.zeros(len(texts), np.int64)
+            short = np.setdiff1d(np.arange(len(texts)), long)
+            lengths[short], starts[short] = found[0].lengths, found[0].starts
+            before = len(found[0].ids)
+            for index in long:
+                starts[index] = before
+                for part, is_last in self._parts(encode, texts[index], size):
+                    found.append(part)
+                    before += len(part.ids)
+                    lengths[index] += len(part.ids)
+                    if room is not None and lengths[index] > room:
+                        is_whole[index] = is_last
+                        break
+            ids, offsets = (np.concatenate([getattr(part, name) for part in found]) for name in ("ids", "offsets"))
+            return Pieces(ids, offsets, starts, lengths), is_whole
+
+    def _parts(self, encode: Callable[[Sequence[str]], Pieces], text: str, size: int) -> Iterator[tuple[Pieces, bool]]:
+        """The pieces of a long text part by part, one run each, with offsets in the text, and whether it ends there."""
+        cuts = self.subwords.cuts
+        for start, part in cuts.parts(text, size):
+            lead = cuts.lead if start else ""
+            given, gaps = cuts.shortened(part)
+            pieces = encode([lead + given])
+            first = len(encode([lead]).ids) if lead else 0
+            ids, offsets = pieces.ids[first:], pieces.offsets[first:] - np.int32(len(lead))
+            whole = np.array([len(ids)], np.int64)
+            found = Pieces(ids, lengthened(offsets, gaps) + np.int32(start), np.zeros(1, np.int64), whole)
+            yield found, start + len(part) == len(text)
+
+    def _counts(self, encode: Callable[[Sequence[str]], Pieces], text: str) -> Iterator[int]:
+        """How many pieces each part of a text has."""
+        return (len(part.ids) for part, _ in self._parts(encode, text, PART_CHARACTERS))
 
     @cached_property
     def _plain_library(self) -> Any:

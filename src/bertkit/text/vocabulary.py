@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import models, pre_tokenizers, trainers
 
 from bertkit.core.errors import InputError
+from bertkit.text.long_texts import LONG_CHUNK, shortened
 from bertkit.text.pieces import distinct_chunks
 from bertkit.text.plain_text import checked_utf8
 from bertkit.text.wordpiece import CONTINUATION, SPECIAL_TOKENS, WordPieceRules
@@ -84,6 +85,8 @@ def count_words(lines: Iterable[str], rules: WordPieceRules) -> Counter[str]:
 
     def fold() -> None:
         for chunk, count in chunks.items():
+            if len(chunk) > LONG_CHUNK:
+                chunk = shortened(chunk)[0]  # noqa: PLW2901  # words that are too long are not counted
             for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(chunk)):
                 if len(word) <= rules.max_chars_per_word:
                     words[word] += count

@@ -10,12 +10,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal, get_args
 
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors
 
 from bertkit.core.errors import InputError
+from bertkit.text.long_texts import Cuts
 from bertkit.text.plain_text import with_noncharacters
 
 Reference = Literal["huggingface", "google"]
@@ -143,6 +145,12 @@ class WordPiece:
             *([] if self.rules.follow == "huggingface" else [self.rules.follow]),
         ]
         return hashlib.sha256(json.dumps(parts, separators=(",", ":")).encode()).hexdigest()
+
+    @cached_property
+    def cuts(self) -> Cuts:
+        """Where texts may be cut."""
+        rules = self.rules
+        return Cuts.of_words(rules.looks_across, chinese_characters=rules.handle_chinese_chars, kept=self.added_tokens)
 
     def library_tokenizer(self, added_tokens: Sequence[str]) -> Any:
         """A `tokenizers.Tokenizer` that keeps `added_tokens` whole and reads everything else as plain text."""

@@ -43,7 +43,7 @@ def encode_questions(
     items = questions.items
     contexts = {text: number for number, text in enumerate(dict.fromkeys(item.context for item in items))}
     pieces = tokenizer.pieces(list(contexts))
-    whole = tokenizer.pieces([item.question for item in items])
+    whole = tokenizer.pieces([item.question for item in items], max_question_length)
     asked = whole.cut(max_question_length)
     context_of = np.array([contexts[item.context] for item in items], np.int64)  # (N,)
     between = tokenizer.special_tokens.between
