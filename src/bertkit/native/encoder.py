@@ -32,8 +32,8 @@ from bertkit.native.library import (
 )
 from bertkit.native.linear import Floats, Int8Weights, PackedLinear, PackedNorm, address, release_late
 
-Weights = Mapping[str, NDArray[Any] | Int8Weights]
-"""Tensors of an encoder by bertkit's names, such as `layers.0.attention.output.weight`; matrices may be int8."""
+Weights = Mapping[str, NDArray[Any]]
+"""Tensors of an encoder by bertkit's names, such as `layers.0.attention.output.weight`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,19 +67,29 @@ _MODES = {"all": ALL, "chosen": CHOSEN, "mean": MEAN, "first": FIRST}
 
 
 class NativeEncoder:
-    """Safe to call from several threads at once, and in a process that was forked."""
+    """Safe to call from several threads at once, and in a process that was forked.
+
+    With the kind int8 the matrices in `stored` count, by the names of their layers; those that are not in it stay in
+    float32. Where it is empty all are quantized.
+    """
 
     def __init__(
-        self, shape: EncoderShape, weights: Weights, kind: Kind = "float32", *, isa: str | None = None
+        self,
+        shape: EncoderShape,
+        weights: Weights,
+        kind: Kind = "float32",
+        *,
+        stored: Mapping[str, Int8Weights] | None = None,
+        isa: str | None = None,
     ) -> None:
         self._isa = find_isa(isa)
         if not has_kind(kind, self._isa):
             raise InputError(
                 f"this CPU does not multiply {kind} ({ISAS[self._isa]}): take precision float32 or int8, or 'auto'"
             )
-        self.shape, self.kind, self._weights = shape, kind, weights
+        self.shape, self.kind = shape, kind
         self._kept: list[object] = []
-        self._model = self._build()
+        self._model = self._build(weights, stored or {})
         self._address = ctypes.addressof(self._model)
         release_late(self, self._kept, self._model)
 
@@ -147,74 +157,42 @@ class NativeEncoder:
         self._kept.append(value)
         return value
 
-    def _table(self, name: str) -> NDArray[np.float32] | None:
-        table = self._weights.get(name)
-        if table is None:
-            return None
-        assert not isinstance(table, Int8Weights)
-        return self._keep(np.ascontiguousarray(table, np.float32))  # type: ignore[no-any-return]
+    def _table(self, weights: Weights, name: str) -> Floats | None:
+        table = weights.get(f"embeddings.{name}_embeddings.weight")
+        return None if table is None else self._keep(np.ascontiguousarray(table, np.float32))
 
-    def _vector(self, name: str) -> Floats | None:
-        vector = self._weights.get(name)
-        assert not isinstance(vector, Int8Weights)
-        return None if vector is None else np.asarray(vector, np.float32)
-
-    def _linear(
-        self,
-        name: str,
-        activation: str | None = None,
-        arrange: Callable[[NDArray[Any]], NDArray[Any]] = lambda rows: rows,
-    ) -> LinearStruct:
-        """The struct of a packed layer, or of none where there are no weights."""
-        weight = self._weights.get(f"{name}.weight")
-        if weight is None:
-            return LinearStruct()
-        kind: Kind = self.kind
-        if isinstance(weight, Int8Weights):
-            assert kind == "int8"
-            weight = Int8Weights(arrange(weight.codes), arrange(weight.scales))
-        else:
-            weight = arrange(weight)
-            if kind == "int8" and f"{name}.weight" in self._kept_in_float32:
-                kind = "float32"
-        bias = self._vector(f"{name}.bias")
-        packed = PackedLinear(weight, None if bias is None else arrange(bias), kind, self._isa, activation)
+    def _linear(self, packed: PackedLinear) -> LinearStruct:
         return self._keep(packed).struct  # type: ignore[no-any-return]
 
-    @property
-    def _kept_in_float32(self) -> frozenset[str]:
-        """Beside stored int8 matrices, those in float32 were kept so because they lost too much."""
-        stored = [name for name, weight in self._weights.items() if isinstance(weight, Int8Weights)]
-        return frozenset(set(self._weights) - set(stored)) if stored else frozenset()
-
-    def _norm(self, name: str) -> NormStruct:
-        weight = self._vector(f"{name}.weight")
+    def _norm(self, weights: Weights, name: str) -> NormStruct:
+        weight = weights.get(f"{name}.weight")
         if weight is None:
             return NormStruct()
-        bias = self._vector(f"{name}.bias")
-        return self._keep(PackedNorm(weight, bias, self.shape.layer_norm_eps, self._isa)).struct  # type: ignore[no-any-return]
+        norm = PackedNorm(weight, weights.get(f"{name}.bias"), self.shape.layer_norm_eps, self._isa)
+        return self._keep(norm).struct  # type: ignore[no-any-return]
 
-    def _build(self) -> ModelStruct:
+    def _build(self, weights: Weights, stored: Mapping[str, Int8Weights]) -> ModelStruct:
         shape = self.shape
-        words, positions = (
-            self._table("embeddings.word_embeddings.weight"),
-            self._table("embeddings.position_embeddings.weight"),
-        )
-        types = self._table("embeddings.token_type_embeddings.weight")
+        words, positions, types = (self._table(weights, name) for name in ("word", "position", "token_type"))
         assert words is not None
         self._entries, self._types = len(words), 0 if types is None else len(types)
+        projection = LinearStruct()
+        if "embeddings.projection.weight" in weights:
+            projection = self._linear(
+                self.linear(weights["embeddings.projection.weight"], weights.get("embeddings.projection.bias"))
+            )
         layers = self._keep((LayerStruct * shape.num_hidden_layers)())
         turns = {theta: self._rotation(theta) for theta in set(shape.thetas)}
         for depth in range(shape.num_hidden_layers):
-            layers[depth] = self._layer(depth, turns)
+            layers[depth] = self._layer(depth, weights, stored, turns)
         attention: Kind = "bf16" if self.kind != "float32" and has_kind("bf16", self._isa) else "float32"
         return ModelStruct(
             address(words),
             address(positions),
             address(types),
-            self._norm("embeddings.norm"),
-            self._norm("final_norm"),
-            self._linear("embeddings.projection"),
+            self._norm(weights, "embeddings.norm"),
+            self._norm(weights, "final_norm"),
+            projection,
             layers,
             shape.num_hidden_layers,
             shape.hidden_size,
@@ -227,22 +205,45 @@ class NativeEncoder:
             shape.layer_norm_eps,
         )
 
-    def _layer(self, depth: int, turns: Mapping[float, tuple[Floats, Floats]]) -> LayerStruct:
-        shape, name = self.shape, f"layers.{depth}"
-        window = shape.windows[depth] if shape.windows else None
-        cosines, sines = turns[shape.thetas[depth]] if shape.thetas else (None, None)
+    def _layer(
+        self,
+        depth: int,
+        weights: Weights,
+        stored: Mapping[str, Int8Weights],
+        turns: Mapping[float, tuple[Floats, Floats]],
+    ) -> LayerStruct:
+        shape, place = self.shape, f"layers.{depth}"
+
+        def linear(
+            part: str,
+            activation: str | None = None,
+            arrange: Callable[[NDArray[Any]], NDArray[Any]] = lambda rows: rows,
+        ) -> LinearStruct:
+            name = f"{place}.{part}"
+            bias = weights.get(f"{name}.bias")
+            kind: Kind = "float32" if stored and name not in stored else self.kind
+            weight: Floats | Int8Weights
+            if kind == "int8" and name in stored:
+                weight = Int8Weights(arrange(stored[name].codes), arrange(stored[name].scales))
+            else:
+                weight = arrange(weights[f"{name}.weight"])
+            bias = None if bias is None else arrange(bias)
+            return self._linear(PackedLinear(weight, bias, kind, self._isa, activation))
+
         if shape.pre_norm:
             gated = {"gelu": "geglu", "gelu_new": "geglu_new"}[shape.hidden_act]
-            up = self._linear(f"{name}.intermediate", gated, _gates_beside)
+            up = linear("intermediate", gated, _gates_beside)
         else:
-            up = self._linear(f"{name}.intermediate", shape.hidden_act)
+            up = linear("intermediate", shape.hidden_act)
+        window = shape.windows[depth] if shape.windows else None
+        cosines, sines = turns[shape.thetas[depth]] if shape.thetas else (None, None)
         return LayerStruct(
-            self._linear(f"{name}.attention.query_key_value"),
-            self._linear(f"{name}.attention.output"),
+            linear("attention.query_key_value"),
+            linear("attention.output"),
             up,
-            self._linear(f"{name}.output"),
-            self._norm(f"{name}.attention_norm"),
-            self._norm(f"{name}.intermediate_norm" if shape.pre_norm else f"{name}.output_norm"),
+            linear("output"),
+            self._norm(weights, f"{place}.attention_norm"),
+            self._norm(weights, f"{place}.intermediate_norm" if shape.pre_norm else f"{place}.output_norm"),
             address(cosines),
             address(sines),
             window or 0,

@@ -121,9 +121,9 @@ static void quantize_row(const float *x, int width, uint8_t *codes, RowScale *sc
         least = V(min_ps)(least, v), most = V(max_ps)(most, v);
     }
     float low = -max_of(V(sub_ps)(V(setzero_ps)(), least)), high = max_of(most), span = high - low;
-    scale->scale = span > 0 ? span / 255 : 1;
-    scale->zero = (int32_t)lrintf(-low / scale->scale);
+    scale->scale = fmaxf(span / 255, 1e-30f); /* rows of zeros have a scale too */
     vf steps = all(1 / scale->scale);
+    scale->zero = (int32_t)lrintf(-low * (1 / scale->scale));
     vi zero = V(set1_epi32)(scale->zero);
     for (int i = 0; i < width; i += VL) {
         vi code = V(add_epi32)(V(cvtps_epi32)(V(mul_ps)(load_first(x + i, width - i), steps)), zero);
