@@ -336,7 +336,7 @@ static Codes encode_layer(Call *call, const Model *m, const Layer *layer, Buffer
             in = normalize(call, m, b, row, count, layer->output_norm, 1, reader);
         } else if (next) {
             in = normalize(call, m, b, row, count, next->attention_norm, 0, reader);
-        } else {
+        } else if (layer == m->layers + m->num_layers - 1) {
             in = normalize(call, m, b, row, count, m->final_norm, 1, NULL);
         }
         if (row == 0) following = in;
