@@ -44,6 +44,7 @@ _COMMANDS = {  # name: (file in cli/, summary)
     "features": ("embed", "Write the hidden states of any layers as features of texts or tokens."),
     "study": ("studies", "Compare methods by experiment."),
     "convert": ("convert", "Write a model in another format: Hugging Face's or TensorFlow 1's."),
+    "export": ("export", "Write a model for other runtimes: ONNX or OpenVINO."),
     "doctor": ("doctor", "Check a prepared corpus, or count a model's parameters."),
 }
 _IN_MANY_PROCESSES = "pretrain"

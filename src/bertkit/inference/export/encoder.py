@@ -16,8 +16,6 @@ from bertkit.model.config import BertConfig, ModernBertConfig
 
 _MINIMUM = -10_000.0
 """Added to a score, it leaves nothing of it in float32; the number is BERT's own, by which fusions know a mask."""
-_QUERY, _KEY, _VALUE = (0, 3), (1, 3), (2, 3)
-"""Parts of the matrix of query, key and value: fusions look for three matrix products of one input."""
 BATCH, SEQUENCE = "batch_size", "sequence_length"
 """Names of the dynamic axes."""
 
@@ -136,24 +134,11 @@ class Encoder:
         """(B, S, H) to (B, S, H), without what is added to it."""
         operators, graph, config = self.operators, self.operators.graph, self.config
         place, name = f"bert.layers.{depth}.attention", f"layer.{depth}/attention"
-        heads = graph.constant("heads", [0, 0, config.num_attention_heads, config.head_size], np.int64)
-        window, rotary = config.window(depth), isinstance(config, ModernBertConfig)
-
-        def project(part: tuple[int, int], what: str, order: list[int]) -> str:
-            rows = operators.linear(hidden, f"{place}.query_key_value", name=f"{name}/{what}", part=part)
-            split = graph.node("Reshape", rows, heads, name=f"{name}/{what}/Reshape")  # (B, S, A, D)
-            if not rotary or part == _VALUE:
-                return graph.node("Transpose", split, name=f"{name}/{what}/Transpose", perm=order)
-            turned = self._turned(
-                graph.node("Transpose", split, name=f"{name}/{what}/Transpose", perm=[0, 2, 1, 3]), window
-            )
-            if part == _QUERY:
-                return turned
-            return graph.node("Transpose", turned, name=f"{name}/{what}/Transpose_turned", perm=[0, 1, 3, 2])
-
-        query = project(_QUERY, "query", [0, 2, 1, 3])
-        key = project(_KEY, "key", [0, 2, 3, 1])
-        value = project(_VALUE, "value", [0, 2, 1, 3])
+        window, heads, size = config.window(depth), config.num_attention_heads, config.head_size
+        query, key, value = operators.heads(hidden, f"{place}.query_key_value", heads, size, name=name)
+        if isinstance(config, ModernBertConfig):
+            query, key = self._turned(query, window), self._turned(key, window)
+        key = graph.node("Transpose", key, name=f"{name}/key/Transpose_scores", perm=[0, 1, 3, 2])
         scores = graph.node("MatMul", query, key, name=f"{name}/scores/MatMul")
         root = graph.constant("root_head_size", math.sqrt(config.head_size))
         scores = graph.node("Div", scores, root, name=f"{name}/scores/Div")

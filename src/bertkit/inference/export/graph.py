@@ -76,10 +76,10 @@ class Graph:
         shape = self.node("Shape", value, name=f"{name}/Shape")
         return self.node("Gather", shape, self.constant(f"places.{axis}", [axis], np.int64), name=f"{name}/Gather")
 
-    def split(self, value: str, count: int, *, name: str) -> list[str]:
-        """Equal parts of the last axis."""
+    def split(self, value: str, count: int, *, name: str, axis: int = -1) -> list[str]:
+        """Equal parts of an axis."""
         parts = [f"{name}.{part}" for part in range(count)]
-        self.nodes.append(helper.make_node("Split", [value], parts, name, axis=-1))
+        self.nodes.append(helper.make_node("Split", [value], parts, name, axis=axis))
         return parts
 
     def lazy(self, name: str, shape: Sequence[int], make: Callable[[], NDArray[Any]], dtype: Any = np.float32) -> str:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from bertkit.inference.export.graph import Graph
 
 Activation = Literal["gelu", "gelu_new", "tanh", "relu"]
+Part = tuple[int, int]
+"""Which of how many equal parts of a matrix's outputs."""
 _CUBIC = 0.044715
 """Of GELU's tanh form (Hendrycks and Gimpel 2016, section 2)."""
 
@@ -35,7 +37,7 @@ class Operators:
     def __init__(self, graph: Graph, weights: Weights) -> None:
         self.graph, self.weights = graph, weights
 
-    def linear(self, rows: str, module: str, *, name: str, part: tuple[int, int] = (0, 1)) -> str:
+    def linear(self, rows: str, module: str, *, name: str, part: Part = (0, 1)) -> str:
         """(..., K) to (..., N) by `module`'s matrix and bias if it has one, or by a `part` of so many equal ones.
 
         Bias and matrix product are two operators, as the fusions want them.
@@ -43,28 +45,42 @@ class Operators:
         product = self.product(rows, module, name=name, part=part)
         return self.add_bias(product, module, name=name, part=part)
 
-    def product(self, rows: str, module: str, *, name: str, part: tuple[int, int] = (0, 1)) -> str:
+    def heads(self, rows: str, module: str, heads: int, size: int, *, name: str) -> tuple[str, str, str]:
+        """(B, S, H) to queries, keys and values of all heads, each (B, A, S, D).
+
+        By three products of one input and one transposition each, as the fusions of attention want them.
+        """
+        graph, shape = self.graph, self.graph.constant("heads", [0, 0, heads, size], np.int64)
+
+        def project(index: int, what: str) -> str:
+            projected = self.linear(rows, module, name=f"{name}/{what}", part=(index, 3))
+            split = graph.node("Reshape", projected, shape, name=f"{name}/{what}/Reshape")
+            return graph.node("Transpose", split, name=f"{name}/{what}/Transpose", perm=[0, 2, 1, 3])
+
+        return project(0, "query"), project(1, "key"), project(2, "value")
+
+    def product(self, rows: str, module: str, *, name: str, part: Part = (0, 1)) -> str:
         """The matrix product of `linear`."""
         return self.graph.node("MatMul", rows, self.matrix(module, part), name=f"{name}/MatMul")
 
-    def add_bias(self, product: str, module: str, *, name: str, part: tuple[int, int] = (0, 1)) -> str:
+    def add_bias(self, product: str, module: str, *, name: str, part: Part = (0, 1)) -> str:
         """The bias of `linear`, where there is one."""
         weight = f"{module}.bias"
         if weight not in self.weights:
             return product
         size = self.weights.shape(weight)[0] // part[1]
         bias = self.graph.lazy(
-            _part_name(weight, part), (size,), lambda: self.weights.read(weight)[part[0] * size :][:size]
+            part_name(weight, part), (size,), lambda: self.weights.read(weight)[part[0] * size :][:size]
         )
         return self.graph.node("Add", product, bias, name=f"{name}/Add")
 
-    def matrix(self, module: str, part: tuple[int, int] = (0, 1)) -> str:
+    def matrix(self, module: str, part: Part = (0, 1)) -> str:
         """The matrix of `linear` (K, N)."""
         weight = f"{module}.weight"
         outputs, inputs = self.weights.shape(weight)
         size = outputs // part[1]
         return self.graph.lazy(
-            _part_name(weight, part), (inputs, size), lambda: self.weights.read(weight)[part[0] * size :][:size].T
+            part_name(weight, part), (inputs, size), lambda: self.weights.read(weight)[part[0] * size :][:size].T
         )
 
     def norm(self, rows: str, module: str, epsilon: float, *, name: str) -> str:
@@ -114,5 +130,6 @@ class Operators:
 _PLAIN: Mapping[str, str] = {"tanh": "Tanh", "relu": "Relu"}
 
 
-def _part_name(weight: str, part: tuple[int, int]) -> str:
+def part_name(weight: str, part: Part) -> str:
+    """Name of a part of a tensor."""
     return weight if part[1] == 1 else f"{weight}.{part[0]}"

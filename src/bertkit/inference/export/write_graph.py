@@ -14,10 +14,12 @@ import numpy as np
 from bertkit.core.errors import InputError
 from bertkit.inference.export import heads
 from bertkit.inference.export.encoder import BATCH, SEQUENCE, Encoder
-from bertkit.inference.export.graph import Graph
+from bertkit.inference.export.graph import OPSET, OPSET_INT8, Graph
+from bertkit.inference.export.int8 import Int8Operators
 from bertkit.inference.export.operators import Operators
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.pretrained.formats.name_table import MULTIPLE_CHOICE, SEQUENCE_CLASSIFICATION
+from bertkit.pretrained.int8 import FULL_RANGE, WeightRange
 from bertkit.pretrained.sentence_settings import SentenceSettings
 
 GraphPrecision = Literal["float32", "int8"]
@@ -69,6 +71,7 @@ def write_graph(
     *,
     precision: GraphPrecision = "float32",
     outputs: Sequence[str] | None = None,
+    weight_range: WeightRange = FULL_RANGE,
 ) -> GraphInfo:
     """Write the folder's model to the ONNX file `path`, with dynamic numbers of sequences and tokens.
 
@@ -83,7 +86,7 @@ def write_graph(
     Inputs are int64 (B, S): `input_ids`, `attention_mask` and, where a model has several types, `token_type_ids`.
     Raises `InputError` for an output that the folder has no head for.
     """
-    writer = _Writer(folder, precision)
+    writer = _Writer(folder, precision, weight_range)
     for name in default_outputs(folder) if outputs is None else outputs:
         writer.add_output(name)
     graph = writer.graph
@@ -100,11 +103,17 @@ def write_graph(
 class _Writer:
     """A graph to which outputs are added one by one."""
 
-    def __init__(self, folder: ModelFolder, precision: GraphPrecision) -> None:
+    def __init__(self, folder: ModelFolder, precision: GraphPrecision, weight_range: WeightRange) -> None:
         self.folder, self.config = folder, folder.config
-        self.graph = Graph()
+        self.graph = Graph(opset=OPSET if precision == "float32" else OPSET_INT8)
         self.weights = folder.arrays
-        self.operators = Operators(self.graph, self.weights)
+        self.operators = (
+            Operators(self.graph, self.weights)
+            if precision == "float32"
+            else Int8Operators(
+                self.graph, self.weights, folder.int8_weights(), self.config.num_hidden_layers, weight_range
+            )
+        )
         self._choices = False
         self._makers: dict[str, Callable[[], tuple[str, list[str | int]]]] = {
             LAST_HIDDEN_STATE: lambda: (self.hidden, [BATCH, SEQUENCE, self.config.hidden_size]),
