@@ -5,7 +5,7 @@ What a program needs, in the order of its work; the command line calls the same 
 - text: `train_tokenizer`, `Tokenizer`, `prepare`, `prepare_static`, `prepare_part`, `merge_parts`, `examine_corpus`
 - pre-training: `pretrain_options`, `pretrain`, `describe_run`, `plan_run`
 - fine-tuning: `read_tables` or `read_benchmark`, `finetune`, `evaluate`
-- a model at work: `load`, which gives a `Predictor`; `convert`, `describe_model`, `ParameterCounts`
+- a model at work: `load`, which gives a `Predictor`; `convert`, `export`, `describe_model`, `ParameterCounts`
 - the model as a torch module: `BertConfig`, `ModernBertConfig`, `PRESETS`, `MODERN_PRESETS`, `BertModel`,
   `BertWithHeads`, `PackedBatch`
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from bertkit.data.instances.google_files import InstanceManifest, prepare_static
     from bertkit.data.instances.options import InstanceOptions, MaskingOptions, StageOptions, StaticOptions
     from bertkit.inference.convert import convert
+    from bertkit.inference.export.export import export
     from bertkit.inference.load import load
     from bertkit.inference.predictor import Predictor
     from bertkit.model.config import MODERN_PRESETS, PRESETS, BertConfig, ModernBertConfig
@@ -71,6 +72,7 @@ _NAMES = {
     "data.instances.google_files": ["InstanceManifest", "prepare_static"],
     "data.instances.options": ["InstanceOptions", "MaskingOptions", "StageOptions", "StaticOptions"],
     "inference.convert": ["convert"],
+    "inference.export.export": ["export"],
     "inference.load": ["load"],
     "inference.predictor": ["Predictor"],
     "model.config": ["MODERN_PRESETS", "PRESETS", "BertConfig", "ModernBertConfig"],
@@ -141,6 +143,7 @@ __all__ = [
     "describe_run",
     "evaluate",
     "examine_corpus",
+    "export",
     "finetune",
     "load",
     "merge_parts",

@@ -52,9 +52,9 @@ _AREAS = (
     Area(
         page="inference",
         title="Inference",
-        lead="A model folder, opened and asked; the guides are [Inference](../inference.md) and "
-        "[Features](../features.md).",
-        names=("load", "Predictor", "convert", "describe_model", "ParameterCounts"),
+        lead="A model folder, opened and asked; the guides are [Inference](../inference.md), "
+        "[Features](../features.md) and [Export](../export.md).",
+        names=("load", "Predictor", "convert", "export", "describe_model", "ParameterCounts"),
     ),
     Area(
         page="tokenizer",

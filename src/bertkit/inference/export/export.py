@@ -86,8 +86,8 @@ def export(
 
     There is a graph for every runtime of `to` in every `precision`. `head` is what the graph computes beside hidden
     states: vectors of texts ("embeddings"), words ("fill-mask") or what the model was fine-tuned for ("task"); unless
-    given, what the folder's class says. `narrow` keeps the int8 weights of ONNX graphs within 63, so that their products
-    are exact on CPUs without VNNI too. `overwrite` replaces an exported model that is in `out`. Raises `InputError`.
+    given, what the folder's class says. `narrow` keeps the int8 weights of ONNX graphs within 63: their products are
+    then exact on CPUs without VNNI too. `overwrite` replaces an exported model that is in `out`. Raises `InputError`.
     """
     targets, precisions = (
         _chosen(to, "to", get_args(Target)),

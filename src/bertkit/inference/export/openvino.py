@@ -32,7 +32,7 @@ def write_openvino(
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=path.parent) as temporary:
         info = write_graph(folder, Path(temporary) / "model.onnx", outputs=outputs)
-        model = openvino.convert_model(info.path)
+        model = openvino.Core().read_model(info.path)
         if precision == "int8":
             _take_int8(model, folder)
         openvino.save_model(model, path, compress_to_fp16=False)
