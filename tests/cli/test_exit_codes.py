@@ -1,6 +1,7 @@
 """A script can tell from the exit code what it may do: change its input, try again, change the training."""
 
 import errno
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,11 @@ from bertkit.cli import convert, main
 from bertkit.core.errors import BertkitError, DivergedError, InputError, MemoryLimitError, RankError, ResourceError
 
 COMMAND = ["convert", "source", "target"]
+HEADS = {
+    "embed": "def command(model: str, /, *texts: str, output: Path)",
+    "prepare": "def command(*texts: str, out: Path, static: bool = False)",
+    "convert": "def command(source: str, target: Path, /)",
+}
 
 
 @pytest.fixture
@@ -131,7 +137,53 @@ def test_a_wrong_command_line_is_one_line_and_2(capsys, arguments: list[str]):
 def test_an_interrupt_is_130(failing, capsys):
     failing(KeyboardInterrupt())
     assert main.run(COMMAND) == 130
-    assert capsys.readouterr().err.startswith("bertkit: error: interrupted")
+    assert capsys.readouterr().err == "bertkit: error: interrupted\n"
+
+
+WAITING = """
+import sys, time
+from pathlib import Path
+from bertkit.cli import main, convert, {module}
+from bertkit.core.outputs import output_file
+def command(*texts, **options):
+    with output_file({path!r}) as temporary:
+        temporary.write_text("half")
+        print("begun", flush=True)
+        time.sleep(60)
+{module}.{name} = command
+main.main({arguments!r})
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "resumes"),
+    [
+        (["embed", "model", "text", "--output", "v.npy"], "embed", True),
+        (["prepare", "text", "--out", "o"], "prepare", True),
+        (["prepare", "text", "--static", "--out", "o"], "prepare", False),
+        (["vocab", "text", "--out", "o"], "prepare", False),
+        (["convert", "source", "target"], "convert", False),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+@pytest.mark.parametrize(("number", "word", "code"), [("SIGINT", "interrupted", 130), ("SIGTERM", "terminated", 143)])
+def test_a_signal_is_one_line_and_leaves_nothing_behind(
+    tmp_path: Path, command: list[str], module: str, resumes: bool, number: str, word: str, code: int
+):
+    script = WAITING.format(module=module, name=command[0], path=str(tmp_path / "out"), arguments=command)
+    script = script.replace(
+        "def command(*texts, **options)", HEADS.get(command[0], "def command(*texts: str, out: Path)")
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    for _ in range(2):  # as `timeout` sends it
+        process.send_signal(getattr(signal, number))
+    assert process.communicate()[1] == f"bertkit: error: {word}{': give the same command again to resume' * resumes}\n"
+    assert process.returncode == code
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_reader_that_has_gone_is_no_error():

@@ -6,6 +6,7 @@ import errno
 import io
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from cyclopts.config import Yaml
 from bertkit import __version__
 from bertkit.core.errors import BertkitError, InputError, RankError, ResourceError
 from bertkit.core.files import unreadable
+from bertkit.core.interrupts import Interrupts
 from bertkit.core.machine import Launch
 from bertkit.core.yaml_files import read_yaml
 from bertkit.recipes.presets import RecipeName, recipe_file
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from cyclopts.help import HelpPanel
     from rich.console import Console, ConsoleOptions
 
-USER_ERROR, INTERRUPTED = InputError.exit_code, 130
+USER_ERROR = InputError.exit_code
 
 _COMMANDS = {  # name: (file in cli/, summary)
     "demo": ("studies", "Run all steps on the documentation that comes with Python."),
@@ -48,6 +50,10 @@ _COMMANDS = {  # name: (file in cli/, summary)
     "doctor": ("doctor", "Check a prepared corpus, or count a model's parameters."),
 }
 _IN_MANY_PROCESSES = "pretrain"
+_RESUMING = ("demo", "prepare", "pretrain", "finetune", "glue", "embed", "features", "study")
+"""Commands that keep what is done when they are stopped."""
+_NOT_RESUMING = "--static"
+"""An option of theirs that does everything in one piece."""
 _CONFIG_HELP = "YAML file with more options, one per line, such as `seeds: 5`; options on the command line override it."
 
 
@@ -87,7 +93,7 @@ class _Help:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command and exit: 0, a `BertkitError`'s code (its message is one line), or 130 after an interrupt."""
+    """Run one command and exit: 0, a `BertkitError`'s code (its message is one line), or 130 or 143 after a signal."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -95,6 +101,17 @@ def run(arguments: list[str]) -> int:
     """Run one command and return the exit code."""
     launch = Launch.read()
     _degrade_encoding()
+    with Interrupts() as interrupts:
+        try:
+            return _run(arguments, launch, interrupts)
+        except BaseException as error:
+            # Of several processes one may have ended already, which the others notice in their own ways.
+            if interrupts.received is None and not isinstance(error, KeyboardInterrupt):
+                raise
+            return _interrupted(arguments, launch, interrupts.received or signal.SIGINT)
+
+
+def _run(arguments: list[str], launch: Launch, interrupts: Interrupts) -> int:
     try:
         if launch.size > 1 and arguments[:1] != [_IN_MANY_PROCESSES]:
             raise InputError(
@@ -106,16 +123,14 @@ def run(arguments: list[str]) -> int:
         start(*bound.args, **bound.kwargs)
         sys.stdout.flush()  # here, where an error still has a line and an exit code
     except (BertkitError, CycloptsError) as error:
+        if interrupts.received is not None:
+            raise
         return _ended_by(error, launch)
     except BrokenPipeError:
         _drop_output()  # its reader has gone (`| head`)
         return 0
-    except KeyboardInterrupt:
-        if not launch.rank:
-            _say("interrupted: if this command has a run or output folder, give it again to resume")
-        return INTERRUPTED
     except (OSError, MemoryError, RecursionError, RuntimeError) as error:
-        if (known := _of_the_system(error)) is None:
+        if interrupts.received is not None or (known := _of_the_system(error)) is None:
             raise
         try:
             sys.stdout.flush()
@@ -123,6 +138,15 @@ def run(arguments: list[str]) -> int:
             _drop_output()
         return _ended_by(known, launch)
     return 0
+
+
+def _interrupted(arguments: list[str], launch: Launch, number: int) -> int:
+    """Say what became of the command that a signal ended, and return the exit code that a shell gives such a signal."""
+    if not launch.rank:
+        word = "terminated" if number == signal.SIGTERM else "interrupted"
+        resumes = arguments[:1] and arguments[0] in _RESUMING and _NOT_RESUMING not in arguments
+        _say(f"{word}: give the same command again to resume" if resumes else word)
+    return 128 + number
 
 
 def _of_the_system(error: Exception) -> BertkitError | None:

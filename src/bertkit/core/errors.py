@@ -7,8 +7,8 @@
     │   └── RankError                one of several processes failed while the others went on
     └── DivergedError                exit 4: training diverged; start again with other options
 
-The command line prints the message as one line and exits with the error's code. It exits with 130 after an
-interrupt, and with 1 and a traceback only where bertkit itself has a bug.
+The command line prints the message as one line and exits with the error's code. It exits with 130 after
+Ctrl-C, with 143 after SIGTERM, and with 1 and a traceback only where bertkit itself has a bug.
 """
 
 from __future__ import annotations

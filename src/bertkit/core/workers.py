@@ -27,6 +27,7 @@ from types import ModuleType
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
 from bertkit.core.errors import BertkitError, InputError, ResourceError
+from bertkit.core.interrupts import Interrupts, Terminated
 from bertkit.core.machine import tune_allocator
 
 TaskT = TypeVar("TaskT")
@@ -124,12 +125,16 @@ class CallProcesses:
 def _answer_call(calls: Connection, standard_error: Connection) -> None:
     os.dup2(standard_error.fileno(), 2)
     standard_error.close()
-    _start_worker()
-    function, task = calls.recv()
-    try:
-        function(task)
-    except BertkitError as error:
-        calls.send(error)
+    with Interrupts() as interrupts:
+        _start_worker()
+        try:
+            function, task = calls.recv()
+            function(task)
+        except BertkitError as error:
+            calls.send(error)
+        except Terminated:
+            pass  # by the parent, or together with it
+        sys.exit(0 if interrupts.received is None else 128 + interrupts.received)
 
 
 def _start_worker() -> None:
@@ -243,6 +248,7 @@ class _ProcessEngine:
 
 def _start_pool_worker() -> None:
     _start_worker()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent gets it too, and waits for what is begun
     atexit.register(os._exit, 0)  # its results are written, and to free its memory takes a tenth of a second
 
 
