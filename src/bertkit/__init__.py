@@ -29,10 +29,9 @@ if TYPE_CHECKING:
         RankError,
         ResourceError,
     )
-    from bertkit.core.workers import EngineOptions
+    from bertkit.core.workers import EngineOptions, MachineShard
     from bertkit.data.corpus.manifest import Manifest
     from bertkit.data.corpus.options import CorpusOptions, DuplicateOptions, PrepareOptions
-    from bertkit.data.corpus.output_folder import MachineShard
     from bertkit.data.corpus.parts import merge_parts, prepare_part
     from bertkit.data.corpus.prepare import prepare
     from bertkit.data.corpus.train_tokenizer import train_tokenizer
@@ -62,9 +61,8 @@ _NAMES = {
     "api": ["evaluate", "examine_corpus", "finetune", "pretrain", "read_benchmark", "read_tables"],
     "core.batch": ["PackedBatch"],
     "core.errors": ["BertkitError", "DivergedError", "InputError", "MemoryLimitError", "RankError", "ResourceError"],
-    "core.workers": ["EngineOptions"],
+    "core.workers": ["EngineOptions", "MachineShard"],
     "data.corpus.manifest": ["Manifest"],
-    "data.corpus.output_folder": ["MachineShard"],
     "data.corpus.options": ["CorpusOptions", "DuplicateOptions", "PrepareOptions"],
     "data.corpus.parts": ["merge_parts", "prepare_part"],
     "data.corpus.prepare": ["prepare"],

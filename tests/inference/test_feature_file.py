@@ -14,7 +14,7 @@ from bertkit.inference import feature_file
 from bertkit.inference.load import load
 
 WORDS = ("the", "cat", "sat", "on", "a", "mat")
-LINES = [" ".join(WORDS[: 1 + number % 6]) for number in range(25)]
+LINES = [" ".join((*WORDS[: 1 + number % 6], str(number))) for number in range(25)]
 
 
 @pytest.fixture

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bertkit.cli.inputs import InputOptions, TextRowOptions, TextRows, input_files
+from bertkit.cli.inputs import (
+    InputBytes,
+    InputOptions,
+    TextRowOptions,
+    check_merge,
+    check_model,
+    input_files,
+    text_rows,
+)
 from bertkit.core.errors import InputError
 from bertkit.core.machine import Precision
+from bertkit.inference.bulk import BulkOptions
+
+if TYPE_CHECKING:
+    from bertkit.inference.feature_file import WrittenFeatures
 
 
 def embed(
-    model: str,
+    model: str | None = None,
     /,
     *texts: str,
     output: Path,
@@ -24,6 +37,7 @@ def embed(
     max_length: int | None = None,
     precision: Precision = "float32",
     overwrite: Annotated[bool, Parameter(negative="")] = False,
+    bulk: Annotated[BulkOptions, Parameter(name="*", group="Many files and machines")] = BulkOptions(),
 ) -> None:
     """Turn texts into vectors, one per text, in their order.
 
@@ -50,29 +64,35 @@ def embed(
     overwrite
         Replace OUTPUT if it is there already.
     """
-    rows, inputs = TextRows(texts, source), input_files(source)
+    if bulk.merge:
+        check_merge(model, texts, source)
+        _merge(output, "embed", overwrite=overwrite)
+        return
+    read = InputBytes(source)
+    rows, inputs = text_rows(texts, source, read), input_files(source)
 
-    from bertkit.core.console import note, say
+    from bertkit.inference.bulk import SharedModel
     from bertkit.inference.feature_file import write_features
     from bertkit.inference.load import load
     from bertkit.inference.vector_files import check_vector_path
 
     check_vector_path(output, inputs=inputs, overwrite=overwrite)
-    predictor = load(model, precision=precision)
+    loading = partial(load, check_model(model), precision=precision)
+    predictor = loading()
     plan = predictor.embedding_plan(pooling, layer, normalize, max_length=max_length)
     written = write_features(
-        predictor.model,
+        SharedModel(predictor, loading),
         rows,
         output,
         plan,
-        with_ids=False,
+        command="embed",
         inputs=inputs,
         overwrite=overwrite,
-        share_read=rows.share_read,
+        options=bulk,
+        share_read=read.share_read,
     )
-    for warning in written.warnings:
-        note(warning)
-    say(f"{written.texts:,} vectors of {written.width}: {output}")
+    if written is not None:
+        _report(written, f"{written.texts:,} vectors of {written.width}: {output}")
 
 
 _LISTED = Parameter(allow_leading_hyphen=True)
@@ -80,7 +100,7 @@ _LISTED = Parameter(allow_leading_hyphen=True)
 
 
 def features(
-    model: str,
+    model: str | None = None,
     /,
     *texts: str,
     output: Path,
@@ -92,6 +112,7 @@ def features(
     max_length: int | None = None,
     precision: Precision = "float32",
     overwrite: Annotated[bool, Parameter(negative="")] = False,
+    bulk: Annotated[BulkOptions, Parameter(name="*", group="Many files and machines")] = BulkOptions(),
 ) -> None:
     """Write the hidden states of an encoder's layers as features of texts or of their tokens.
 
@@ -124,9 +145,14 @@ def features(
         Replace OUTPUT and the files beside it if they are there already.
     """
     numbers = None if weights is None else _numbers(weights)
-    rows, inputs = TextRows(texts, source), input_files(source)
+    if bulk.merge:
+        check_merge(model, texts, source)
+        _merge(output, "features", overwrite=overwrite)
+        return
+    read = InputBytes(source)
+    rows, inputs = text_rows(texts, source, read), input_files(source)
 
-    from bertkit.core.console import note, say
+    from bertkit.inference.bulk import SharedModel
     from bertkit.inference.feature_file import write_features
     from bertkit.inference.feature_layers import last_layers
     from bertkit.inference.features import FeaturePlan
@@ -134,7 +160,9 @@ def features(
     from bertkit.inference.vector_files import check_vector_path
 
     check_vector_path(output, with_ids=True, is_per_token=pooling == "tokens", inputs=inputs, overwrite=overwrite)
-    loaded = load(model, precision=precision).model
+    loading = partial(load, check_model(model), precision=precision)
+    predictor = loading()
+    loaded = predictor.model
     plan = FeaturePlan.of(
         loaded,
         layers=last_layers(loaded.config.num_hidden_layers) if layers is None else layers,
@@ -143,11 +171,34 @@ def features(
         pooling=pooling,
         max_length=max_length,
     )
-    written = write_features(loaded, rows, output, plan, inputs=inputs, overwrite=overwrite, share_read=rows.share_read)
+    written = write_features(
+        SharedModel(predictor, loading),
+        rows,
+        output,
+        plan,
+        inputs=inputs,
+        overwrite=overwrite,
+        options=bulk,
+        share_read=read.share_read,
+    )
+    if written is not None:
+        per = ", one per token" if plan.is_per_token else ""
+        _report(written, f"features of {written.texts:,} texts, {written.width} wide{per}: {output}")
+
+
+def _merge(output: Path, command: str, *, overwrite: bool) -> None:
+    from bertkit.inference.feature_file import merge_features
+
+    written = merge_features(output, command, overwrite=overwrite)
+    _report(written, f"vectors of {written.texts:,} texts, {written.width} wide: {output}")
+
+
+def _report(written: WrittenFeatures, line: str) -> None:
+    from bertkit.core.console import note, say
+
     for warning in written.warnings:
         note(warning)
-    per = ", one per token" if plan.is_per_token else ""
-    say(f"features of {written.texts:,} texts, {written.width} wide{per}: {output}")
+    say(line)
 
 
 def _numbers(listed: str) -> list[float]:

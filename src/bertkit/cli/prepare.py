@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from bertkit.core.console import counted, say
 from bertkit.core.errors import InputError
-from bertkit.core.workers import EngineOptions
+from bertkit.core.workers import EngineOptions, MachineShard
 from bertkit.data.corpus.options import CorpusOptions, DuplicateOptions, PrepareOptions
 from bertkit.data.instances.options import StaticOptions
 
@@ -54,7 +54,6 @@ def prepare(
         Write training sequences that are masked once and stay the same in every epoch, as google-research/bert's
         create_pretraining_data.py does, instead of text from which each epoch draws new ones.
     """
-    from bertkit.data.corpus.output_folder import MachineShard
     from bertkit.data.corpus.parts import merge_parts, prepare_part
     from bertkit.data.corpus.prepare import prepare as prepare_corpus
     from bertkit.data.instances.google_files import prepare_static

@@ -13,7 +13,7 @@ Other rooms import:
 - `randomness`: `derive_key`, `generator`, `uniforms`, `mix64`, `GAMMA`
 - `arrays`: `run_starts`, `run_bounds`, `run_positions`, `padded_runs`, `softmax`, `NpyAppender`; `packing`:
   `PackedArrays`, `token_budget_batches`; `lazy`: `lazy_module`
-- `workers`: `EngineOptions`, `Engine`, `process_engine`, `CallProcesses`
+- `workers`: `EngineOptions`, `Engine`, `MachineShard`, `process_engine`, `CallProcesses`
 - with torch: `batch` (`PackedBatch`, `pack`, `side_by_side`), `devices` (`default_device`,
   `token_budget`, `resolve_precision`, `autocast`, `seed_torch`, `full_memory_named`, `peak_memory`,
   `describe_machine`), `distributed` (`ProcessGroup`, `joined`)

@@ -1,4 +1,4 @@
-"""Work in other processes: an engine for many tasks, of this machine or of Ray, and single calls side by side.
+"""Work in other processes and machines: an engine for many tasks, of this machine or of Ray, single calls, shares.
 
 joblib is no replacement for the engine: there the process that reads the tasks works on none of them, so that two
 workers make three busy processes.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -66,6 +67,37 @@ class EngineOptions:
     def open(self, workers: int) -> AbstractContextManager[Engine]:
         """The engine with so many workers; a running cluster has its own number."""
         return _ray_engine(workers, self.ray_address) if self.engine == "ray" else process_engine(workers)
+
+
+@dataclass(frozen=True)
+class MachineShard:
+    """One machine's share of the work: part `number` (from 1) of `of`, which is every `of`-th piece of it."""
+
+    number: int = 1
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise InputError(f"--shard {self} does not exist: give --shard 1/{self.of} to {self.of}/{self.of}")
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    @classmethod
+    def parse(cls, text: str) -> MachineShard:
+        """Read "2/4"."""
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+        if match is None or int(match[2]) == 0:
+            raise InputError(f"--shard must be like 2/4, the second of four parts, got {text!r}")
+        return cls(int(match[1]), int(match[2]))
+
+    def has(self, index: int) -> bool:
+        """Whether the piece with this index (from 0) belongs to this part."""
+        return index % self.of == self.number - 1
+
+    def all(self) -> list[MachineShard]:
+        """All parts of the work."""
+        return [MachineShard(number, self.of) for number in range(1, self.of + 1)]
 
 
 @contextmanager

@@ -3,30 +3,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from bertkit.core.console import progress
-from bertkit.core.files import atomic_path, exclusive, remove_leftovers
-from bertkit.data.readers.text import TextRow
+from bertkit.core.errors import InputError
+from bertkit.data.readers.text import TextRow, TextSource
+from bertkit.inference.bulk import (
+    ALONE,
+    Advance,
+    BulkOptions,
+    Chunk,
+    ChunkSource,
+    Finish,
+    Payloads,
+    SharedModel,
+    merge_bulk,
+    run_bulk,
+)
 from bertkit.inference.features import FeaturePlan, extract_features
-from bertkit.inference.loaded_model import LoadedModel
 from bertkit.inference.seen_ids import SeenIds
 from bertkit.inference.vector_files import ID, check_vector_path, empty_and_cut, vector_table, vector_writer
 
-_FORMAT = 2
 _PART_TEXTS = 8192
 _PART_CHARACTERS = 1 << 24
 _PART_BYTES = 1 << 28
-_PART_SUFFIX = ".arrow"
+_WITH_IDS = "features"
+"""The command that writes ids beside an .npy file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,80 +47,58 @@ class WrittenFeatures:
 
 
 def write_features(
-    model: LoadedModel,
-    rows: Iterable[TextRow],
+    shared: SharedModel,
+    sources: Sequence[TextSource],
     output: Path,
     plan: FeaturePlan,
     *,
-    with_ids: bool = True,
+    command: str = "features",
     inputs: Collection[str | Path] = (),
     overwrite: bool = False,
+    options: BulkOptions = ALONE,
     share_read: Callable[[], float | None] = lambda: None,
-) -> WrittenFeatures:
-    """Carry out `plan` on every text and write `output`, .npy or .parquet; see `vector_writer`.
+) -> WrittenFeatures | None:
+    """Carry out `plan` on every text and write `output`, .npy or .parquet; see `vector_writer`. None after a shard.
 
     `output` is none of the files `inputs`; what is there already stays without `overwrite`.
 
-    Memory does not grow with the number of texts. Parts are kept in a hidden folder beside `output` until it is whole,
-    each named by its texts, the model and the plan: a call that was killed resumes when it is made again, and ends with
-    the same bytes. `share_read` says how much of all texts has been read, None where nobody knows.
+    Memory does not grow with the number of texts. A call that was killed resumes when it is made again, and ends with
+    the same bytes; see `run_bulk`, also on files that cannot be read. `features` writes ids beside an .npy file,
+    `embed` does not. `share_read` says how much of all texts has been read, None where nobody knows.
     """
+    with_ids = command == _WITH_IDS
     check_vector_path(output, with_ids=with_ids, is_per_token=plan.is_per_token, inputs=inputs, overwrite=overwrite)
-    with _part_folder(output) as folder:
-        parts = [*_make_parts(model, rows, folder, plan, share_read)]
-        texts = empty = cut = 0
-        ids = SeenIds()
-        with vector_writer(output, with_ids=with_ids, inputs=inputs, overwrite=overwrite) as writer:
-            for part in parts:
-                table = _read(part)
-                writer.write(table)
-                empty_here, cut_here = empty_and_cut(table)
-                texts, empty, cut = texts + len(table), empty + empty_here, cut + cut_here
-                ids.add(table[ID].to_pylist())
-        shutil.rmtree(folder)
-    return WrittenFeatures(texts=texts, width=plan.width, warnings=tuple(_warnings(plan, empty, cut, ids)))
+    work = _Vectors(shared, plan, command)
+    chunked = [ChunkSource(origin=source.origin, chunks=_chunks(source.rows, plan)) for source in sources]
+    return run_bulk(output, chunked, work, _finish(output, inputs, overwrite=overwrite), options, share_read)
 
 
-@contextmanager
-def _part_folder(output: Path) -> Iterator[Path]:
-    """The folder of finished parts, for this process alone; it goes when there is nothing in it to keep."""
-    folder = output.with_name(f".{output.name}.parts")
-    with exclusive(folder):
-        remove_leftovers(folder)
-        try:
-            yield folder
-        finally:
-            if not any(folder.glob(f"*{_PART_SUFFIX}")):
-                shutil.rmtree(folder, ignore_errors=True)
+def merge_features(output: Path, command: str = "features", *, overwrite: bool = False) -> WrittenFeatures:
+    """Write `output` from the parts that the shards of a `write_features` with this `command` left beside it."""
+    check_vector_path(output, overwrite=overwrite)
+    return merge_bulk(output, command, _finish(output, (), overwrite=overwrite))
 
 
-def _make_parts(
-    model: LoadedModel,
-    rows: Iterable[TextRow],
-    folder: Path,
-    plan: FeaturePlan,
-    share_read: Callable[[], float | None],
-) -> Iterator[Path]:
-    """Yield the parts in order, made where they are not there already."""
-    vocabulary = model.tokenizer.subwords.vocabulary if plan.is_per_token else None
-    made_by = _fingerprint(model, plan)
-    done = 0
-    with progress("vectors", None, "texts") as bar:
-        for number, chunk in enumerate(_chunks(rows, plan)):
-            share = share_read()
-            if share:
-                bar.expect((done + len(chunk)) / share)
-            path = folder / f"{number:06d}-{_key(made_by, chunk)}{_PART_SUFFIX}"
-            if path.is_file():
-                bar.advance(len(chunk))
-            else:
-                features = extract_features(model, [row.text for row in chunk], plan, bar.advance)
-                _write(path, vector_table(chunk, features, vocabulary))
-            done += len(chunk)
-            yield path
+class _Vectors:
+    """The work: texts to an Arrow table."""
+
+    def __init__(self, shared: SharedModel, plan: FeaturePlan, command: str) -> None:
+        self._shared, self._plan = shared, plan
+        self.made_with = {**shared.made_with, **json.loads(json.dumps(asdict(plan))), "command": command}
+
+    def make(self, texts: Sequence[TextRow], advance: Advance) -> memoryview:
+        """A file of Arrow's with the texts' vectors, and their ids where they have some."""
+        model = self._shared.predictor.model
+        features = extract_features(model, [row.text for row in texts], self._plan, advance)
+        vocabulary = model.tokenizer.subwords.vocabulary if self._plan.is_per_token else None
+        table = vector_table(texts, features, vocabulary)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as file:
+            file.write_table(table)
+        return memoryview(sink.getvalue())
 
 
-def _chunks(rows: Iterable[TextRow], plan: FeaturePlan) -> Iterator[list[TextRow]]:
+def _chunks(rows: Iterable[TextRow], plan: FeaturePlan) -> Iterator[Chunk[list[TextRow]]]:
     """Cut the texts into parts of bounded size, by the texts and the plan alone."""
     chunk: list[TextRow] = []
     characters = size = 0
@@ -124,41 +109,44 @@ def _chunks(rows: Iterable[TextRow], plan: FeaturePlan) -> Iterator[list[TextRow
         vectors = min(plan.max_length, 2 + len(row.text) // 2) if plan.is_per_token else 1
         size += 4 * plan.width * vectors
         if len(chunk) == _PART_TEXTS or characters > _PART_CHARACTERS or size > _PART_BYTES:
-            yield chunk
+            yield _chunk(chunk)
             chunk, characters, size = [], 0, 0
     if chunk:
-        yield chunk
+        yield _chunk(chunk)
 
 
-def _fingerprint(model: LoadedModel, plan: FeaturePlan) -> bytes:
-    """What decides the vectors of a text; files of weights count by path, size and time of change."""
-    files = [path.resolve() for path in model.folder.weight_files]
-    weights = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
-    backend = model.engine.backend
-    made_by = [backend.name, backend.precision, backend.device]
-    described = [_FORMAT, weights, model.tokenizer.fingerprint, *made_by, asdict(plan)]
-    return json.dumps(described).encode()
+def _chunk(rows: list[TextRow]) -> Chunk[list[TextRow]]:
+    content = json.dumps([[row.id, row.text] for row in rows]).encode()
+    return Chunk(texts=rows, count=len(rows), content=content)
 
 
-def _key(made_by: bytes, chunk: Sequence[TextRow]) -> str:
-    digest = hashlib.blake2b(made_by, digest_size=16)
-    digest.update(json.dumps([[row.id, row.text] for row in chunk]).encode())
-    return digest.hexdigest()
+def _finish(output: Path, inputs: Collection[str | Path], *, overwrite: bool) -> Finish[WrittenFeatures]:
+    def write(made_with: Mapping[str, Any], payloads: Payloads) -> WrittenFeatures:
+        texts = empty = cut = width = 0
+        ids = SeenIds()
+        with_ids = made_with["command"] == _WITH_IDS
+        with vector_writer(output, with_ids=with_ids, inputs=inputs, overwrite=overwrite) as writer:
+            for payload in payloads:
+                table = pa.ipc.open_file(pa.py_buffer(payload)).read_all()
+                if ID not in table.column_names:
+                    table = table.add_column(0, ID, pa.array(range(texts + 1, texts + len(table) + 1)))
+                else:
+                    ids.add(table[ID].to_pylist())
+                writer.write(table)
+                empty_here, cut_here = empty_and_cut(table)
+                texts, empty, cut = texts + len(table), empty + empty_here, cut + cut_here
+                width = writer.width
+            if not texts:
+                raise InputError(f"{output} would have no rows: the files given hold no text")
+        warnings = tuple(_warnings(made_with["max_length"], empty, cut, ids))
+        return WrittenFeatures(texts=texts, width=width, warnings=warnings)
+
+    return write
 
 
-def _write(path: Path, table: Any) -> None:
-    with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as file:
-        file.write_table(table)
-
-
-def _read(path: Path) -> Any:
-    with pa.memory_map(str(path)) as mapped:
-        return pa.ipc.open_file(mapped).read_all()
-
-
-def _warnings(plan: FeaturePlan, empty: int, cut: int, ids: SeenIds) -> Iterator[str]:
+def _warnings(max_length: int, empty: int, cut: int, ids: SeenIds) -> Iterator[str]:
     if cut:
-        yield f"texts cut at max_length {plan.max_length} tokens: {cut:,}"
+        yield f"texts cut at max_length {max_length} tokens: {cut:,}"
     if empty:
         yield f"empty texts, whose vectors are those of the special tokens alone: {empty:,}"
     repeated = ids.warning()

@@ -26,11 +26,12 @@ _IDS_SUFFIX, _OFFSETS_SUFFIX, _BOUNDS_SUFFIX = ".ids.jsonl", ".offsets.npy", ".b
 
 
 def vector_table(rows: Sequence[TextRow], features: TextFeatures, vocabulary: Sequence[str] | None) -> Any:
-    """Columns `id`, `text` and `embedding`, a list of F float32.
+    """Columns `id` where the texts have ids, `text` and `embedding`, a list of F float32.
 
     With `vocabulary` every text has lists of its `tokens`, of their `offsets` and of their embeddings.
     """
-    columns = {ID: pa.array([row.id for row in rows]), TEXT: pa.array([row.text for row in rows], pa.string())}
+    columns = {ID: pa.array([row.id for row in rows])} if rows[0].id is not None else {}
+    columns[TEXT] = pa.array([row.text for row in rows], pa.string())
     embeddings = _fixed_lists(features.vectors)
     if vocabulary is None:
         columns[EMBEDDING] = embeddings
@@ -90,6 +91,9 @@ def _rows(table: Any, column: str) -> np.ndarray[Any, Any]:
 class VectorWriter(ABC):
     """A file that grows."""
 
+    width = 0
+    """F of what was written."""
+
     @abstractmethod
     def write(self, table: Any) -> None:
         """Append what a `vector_table` holds."""
@@ -111,6 +115,7 @@ class _NpyWriter(VectorWriter):
 
     def write(self, table: Any) -> None:
         vectors = _vectors_of(table)
+        self.width = vectors.shape[1]
         if self._vectors is None:
             self._vectors = NpyAppender(self._path, np.float32, (vectors.shape[1],))
         if self._ids is not None:
@@ -142,6 +147,7 @@ class _ParquetWriter(VectorWriter):
 
     def write(self, table: Any) -> None:
         table = table.replace_schema_metadata(None)
+        self.width = _vectors_of(table).shape[1]
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, table.schema, use_dictionary=False)
         self._writer.write_table(table, row_group_size=len(table))

@@ -5,9 +5,9 @@ import pytest
 
 from bertkit.core.errors import InputError, ResourceError
 from bertkit.core.files import exclusive, write_json
+from bertkit.core.workers import MachineShard
 from bertkit.data.corpus import write_shards
 from bertkit.data.corpus.options import CorpusOptions, DuplicateOptions, PrepareOptions
-from bertkit.data.corpus.output_folder import MachineShard
 from bertkit.data.corpus.parts import merge_parts, prepare_part
 from bertkit.data.corpus.prepare import corpus_fingerprint, prepare
 from bertkit.data.readers.sources import resolve_sources

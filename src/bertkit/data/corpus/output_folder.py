@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -138,34 +137,3 @@ class StagingFolder:
         """The staging folder of a preparation into `out`."""
         work = out / WORK
         return cls(out, work) if in_place else cls(work / _ALL, work / _ALL)
-
-
-@dataclass(frozen=True)
-class MachineShard:
-    """One machine's share of a corpus: part `number` (from 1) of `of`, which is every `of`-th shard."""
-
-    number: int = 1
-    of: int = 1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.number <= self.of:
-            raise InputError(f"--shard {self} does not exist: give --shard 1/{self.of} to {self.of}/{self.of}")
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.of}"
-
-    @classmethod
-    def parse(cls, text: str) -> MachineShard:
-        """Read "2/4"."""
-        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
-        if match is None or int(match[2]) == 0:
-            raise InputError(f"--shard must be like 2/4, the second of four parts, got {text!r}")
-        return cls(int(match[1]), int(match[2]))
-
-    def has(self, index: int) -> bool:
-        """Whether the shard with this index (from 0) belongs to this part."""
-        return index % self.of == self.number - 1
-
-    def all(self) -> list[MachineShard]:
-        """All parts of the corpus."""
-        return [MachineShard(number, self.of) for number in range(1, self.of + 1)]

@@ -9,10 +9,11 @@ from bertkit.core.console import note
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder, exclusive, remove_leftovers
 from bertkit.core.records import Count, read_record, write_record
+from bertkit.core.workers import MachineShard
 from bertkit.data.corpus.hashing import write_shard_hashes
 from bertkit.data.corpus.manifest import Manifest, ShardRecord
 from bertkit.data.corpus.options import DuplicateOptions, PrepareOptions
-from bertkit.data.corpus.output_folder import WORK, MachineShard, StagingFolder, claim, finished_folder, tidy
+from bertkit.data.corpus.output_folder import WORK, StagingFolder, claim, finished_folder, tidy
 from bertkit.data.corpus.prepare import Description, assemble, corpus_fingerprint, describe, warn_of_one_document
 from bertkit.data.corpus.prepared import prepared_tokenizer
 from bertkit.data.corpus.shards import shard_name

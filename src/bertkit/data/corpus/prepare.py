@@ -13,11 +13,11 @@ import numpy as np
 
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
-from bertkit.core.workers import Engine
+from bertkit.core.workers import Engine, MachineShard
 from bertkit.data.corpus.dedup import FilterTask, ShardSet, find_duplicates, run_filter
 from bertkit.data.corpus.manifest import FORMAT, Duplicates, Manifest, ShardRecord
 from bertkit.data.corpus.options import DuplicateOptions, PrepareOptions
-from bertkit.data.corpus.output_folder import WORK, MachineShard, StagingFolder, prepare_folder
+from bertkit.data.corpus.output_folder import WORK, StagingFolder, prepare_folder
 from bertkit.data.corpus.shards import shard_name
 from bertkit.data.corpus.write_shards import SHARD_BYTES, write_shards
 from bertkit.data.readers.sources import Names, Source, resolve_sources

@@ -15,12 +15,12 @@ from bertkit.core.console import note, progress
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder
 from bertkit.core.records import read_record, write_record
-from bertkit.core.workers import Engine
+from bertkit.core.workers import Engine, MachineShard
 from bertkit.data.corpus.documents import CorpusPiece, SentenceLines, read_pieces
 from bertkit.data.corpus.hashing import write_shard_hashes
 from bertkit.data.corpus.manifest import ShardRecord
 from bertkit.data.corpus.options import CorpusOptions
-from bertkit.data.corpus.output_folder import MachineShard, StagingFolder
+from bertkit.data.corpus.output_folder import StagingFolder
 from bertkit.data.corpus.shards import shard_name, token_dtype, write_shard
 from bertkit.data.readers.sources import Source
 from bertkit.text.bulk_encoder import ChunkEncoder

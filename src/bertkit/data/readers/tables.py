@@ -362,11 +362,15 @@ _MAX_CHARACTERS = 1 << 24
 
 
 def read_table_parts(
-    source: str | Path, options: RowOptions, bytes_seen: BytesSeen = lambda count: None
+    source: str | Path,
+    options: RowOptions,
+    bytes_seen: BytesSeen = lambda count: None,
+    *,
+    may_be_empty: bool = False,
 ) -> Iterator[Table]:
     """Yield the rows of a file, folder, glob or hub data set in tables of bounded size.
 
-    Raises `InputError` as `read_rows` does, and for a source without rows.
+    Raises `InputError` as `read_rows` does, and for a source without rows unless it `may_be_empty`.
     """
     rows: list[tuple[Any, ...]] = []
     origins: list[tuple[str, int]] = []
@@ -383,7 +387,7 @@ def read_table_parts(
                 rows, origins, characters = [], [], 0
                 long_rows.clear()
             is_empty = False
-    if is_empty:
+    if is_empty and not may_be_empty:
         raise no_rows(source)
     if rows:
         yield table_of(options.columns, rows, origins, long_rows)

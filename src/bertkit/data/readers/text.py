@@ -205,7 +205,16 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TextRow:
-    """A text and its id: a column's, or its number from 1, which in a text file is that of its line."""
+    """A text and its id in a column; None where it has none, and is known by its place among all texts."""
 
-    id: int | str
+    id: int | str | None
     text: str
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """A file, or another place that texts come from; reading its rows raises `InputError` where they cannot be read."""
+
+    origin: str
+    """What messages call it."""
+    rows: Iterator[TextRow]
