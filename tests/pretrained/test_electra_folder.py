@@ -115,7 +115,10 @@ def test_a_generator_fills_masks_as_in_transformers(folder: Path, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"summary_type": "mean"}, "summary_type is 'mean'"), ({"embedding_size": 0}, "embedding_size must be")],
+    [
+        ({"summary_type": "mean"}, "summary_type is 'mean'"),
+        ({"embedding_size": 0}, "embedding_size is 0, not a whole number"),
+    ],
 )
 def test_what_the_encoder_is_not_is_refused(folder: Path, tmp_path: Path, change: dict[str, object], words: str):
     (tmp_path / "config.json").write_text(json.dumps(read_json(folder / "config.json") | change))

@@ -176,7 +176,7 @@ BAD = {
     "a list for config": (lambda folder: write_json(folder / "config.json", []), "'list'"),
     "a decoder": (lambda folder: _change(folder, is_decoder=True), "is_decoder"),
     "relative positions": (lambda folder: _change(folder, position_embedding_type="relative_key"), "relative_key"),
-    "words for numbers": (lambda folder: _change(folder, hidden_size="wide"), r"config\.json.*hidden_size.*'wide'"),
+    "words for numbers": (lambda folder: _change(folder, hidden_size="wide"), r"config\.json.*hidden_size is \"wide\""),
     "wrong shape": (lambda folder: _change(folder, intermediate_size=36), r"shape \(32, 16\).*\(36, 16\)"),
     "more layers": (lambda folder: _change(folder, num_hidden_layers=3), r"lacks.*encoder\.layer\.2\."),
     "another vocabulary": (lambda folder: _change(folder, vocab_size=999), r"word_embeddings.*\(999, 16\)"),

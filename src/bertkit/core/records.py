@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NotRequired, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import msgspec.inspect
@@ -113,7 +113,7 @@ def _fault(kind: Any, value: Any, message: str) -> str:
     for name, index, _any in _STEP.findall(steps):
         kind = _member(kind, "entry" if name else "item" if index else "value")
         if name:
-            kind, value, place = get_type_hints(kind, include_extras=True)[name], value[name], _entry(place, name)
+            kind, value, place = _hints(kind)[name], value[name], _entry(place, name)
         elif index:
             kind, value, place = _item(kind, int(index)), value[int(index)], f"{place}[{index}]"
         else:
@@ -125,6 +125,12 @@ def _fault(kind: Any, value: Any, message: str) -> str:
     if re.match(r"Expected |Invalid enum|Integer value out", what):
         return f"{place or 'it'} is {_shown(value)}, not {_allowed(msgspec.inspect.type_info(kind))}"
     return f"{place}: {what}" if place else what  # of a `__post_init__`
+
+
+def _hints(kind: Any) -> dict[str, Any]:
+    """The types of a record's entries, whether they are required or not."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: get_args(hint)[0] if get_origin(hint) is NotRequired else hint for name, hint in hints.items()}
 
 
 def _fits(kind: Any, value: Any) -> bool:

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
+
+from msgspec import Meta
 
 from bertkit.core.errors import InputError
+from bertkit.core.records import Count
 
 ACTIVATIONS = ("gelu", "gelu_new")
 """`gelu` is the exact erf form, `gelu_new` the tanh form of the code released after 2019-02."""
 
 ClassifierPooling = Literal["cls", "mean"]
+
+# Ranges that hold every model that there is, so that a wrong number is told before memory is taken for it.
+Vocabulary = Annotated[int, Meta(ge=1, le=1 << 24)]
+Width = Annotated[int, Meta(ge=1, le=1 << 17)]
+Depth = Annotated[int, Meta(ge=1, le=1 << 10)]
+Positions = Annotated[int, Meta(ge=1, le=1 << 24)]
+Types = Annotated[int, Meta(ge=0, le=1 << 16)]
+Dropout = Annotated[float, Meta(ge=0, lt=1)]
+Epsilon = Annotated[float, Meta(gt=0, lt=1)]
+Deviation = Annotated[float, Meta(ge=0, le=100)]
+Base = Annotated[float, Meta(gt=0, le=1e12)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,19 +39,19 @@ class BertConfig:
     has_token_types: ClassVar[bool] = True
     """Whether there is at least one token type."""
 
-    vocab_size: int = 30522
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
+    vocab_size: Vocabulary = 30522
+    hidden_size: Width = 768
+    num_hidden_layers: Depth = 12
+    num_attention_heads: Width = 12
+    intermediate_size: Width = 3072
     hidden_act: str = "gelu"
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    layer_norm_eps: float = 1e-12
-    initializer_range: float = 0.02
-    pad_token_id: int = 0
+    max_position_embeddings: Positions = 512
+    type_vocab_size: Types = 2
+    hidden_dropout_prob: Dropout = 0.1
+    attention_probs_dropout_prob: Dropout = 0.1
+    layer_norm_eps: Epsilon = 1e-12
+    initializer_range: Deviation = 0.02
+    pad_token_id: Count = 0
     model_type: str = "bert"
     """Hugging Face's name of the architecture."""
 
@@ -131,7 +145,7 @@ class DistilBertConfig(BertConfig):
     has_pooler: ClassVar[bool] = False
     has_token_types: ClassVar[bool] = False
 
-    type_vocab_size: int = 0
+    type_vocab_size: Types = 0
     model_type: str = "distilbert"
 
 
@@ -145,11 +159,11 @@ class ElectraConfig(BertConfig):
 
     has_pooler: ClassVar[bool] = False
 
-    hidden_size: int = 256
-    num_attention_heads: int = 4
-    intermediate_size: int = 1024
+    hidden_size: Width = 256
+    num_attention_heads: Width = 4
+    intermediate_size: Width = 1024
     model_type: str = "electra"
-    embedding_size: int = 128
+    embedding_size: Width = 128
     """Width of the embeddings, which are projected to the hidden size where the two differ."""
 
     def __post_init__(self) -> None:
@@ -168,31 +182,31 @@ class ModernBertConfig(BertConfig):
     has_pooler: ClassVar[bool] = False
     has_token_types: ClassVar[bool] = False
 
-    vocab_size: int = 50368
-    num_hidden_layers: int = 22
-    intermediate_size: int = 1152
+    vocab_size: Vocabulary = 50368
+    num_hidden_layers: Depth = 22
+    intermediate_size: Width = 1152
     """Of what the gate leaves: the first matrix is twice as wide."""
-    max_position_embeddings: int = 8192
+    max_position_embeddings: Positions = 8192
     """Longest sequence; positions have no table."""
-    type_vocab_size: int = 0
-    hidden_dropout_prob: float = 0.0
+    type_vocab_size: Types = 0
+    hidden_dropout_prob: Dropout = 0.0
     """Inside the feed-forward network alone."""
-    attention_probs_dropout_prob: float = 0.0
+    attention_probs_dropout_prob: Dropout = 0.0
     """Of what attention adds, too."""
-    layer_norm_eps: float = 1e-5
-    pad_token_id: int = 50283
+    layer_norm_eps: Epsilon = 1e-5
+    pad_token_id: Count = 50283
     model_type: str = "modernbert"
-    embedding_dropout: float = 0.0
-    classifier_dropout: float = 0.0
+    embedding_dropout: Dropout = 0.0
+    classifier_dropout: Dropout = 0.0
     classifier_pooling: ClassifierPooling = "cls"
     """What a classifier of sequences reads: [CLS], or the mean of all tokens."""
-    global_attn_every_n_layers: int = 3
+    global_attn_every_n_layers: Depth = 3
     """Layers 0, n, 2n, ... attend to the whole sequence, the others to the tokens around."""
-    local_attention: int = 128
+    local_attention: Positions = 128
     """Width of that window, half of it on each side."""
-    global_rope_theta: float = 160_000.0
+    global_rope_theta: Base = 160_000.0
     """Base of the rotary positions' wavelengths in layers that see the whole sequence."""
-    local_rope_theta: float = 10_000.0
+    local_rope_theta: Base = 10_000.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

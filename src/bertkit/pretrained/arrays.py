@@ -127,7 +127,7 @@ def map_safetensors(path: Path) -> dict[str, NDArray[Any]]:
                 raise ValueError(f"{name} lies outside of it")
             found[name] = np.frombuffer(data, dtype, count, start + first).reshape(entry["shape"])
         return found
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path} is not a whole safetensors file ({reason}): copy it again") from None
 

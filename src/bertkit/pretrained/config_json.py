@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from bertkit.core.errors import InputError
 from bertkit.core.files import read_json, write_json
+from bertkit.core.records import in_file
 from bertkit.model.config import BertConfig
 from bertkit.pretrained.formats.name_table import SEQUENCE_CLASSIFICATION
 from bertkit.pretrained.formats.table import FORMATS
@@ -17,6 +18,14 @@ CONFIG_FILE = "config.json"
 _LABELLED = (SEQUENCE_CLASSIFICATION, "BertForTokenClassification")
 REGRESSION, SINGLE_LABEL, MULTI_LABEL = "regression", "single_label_classification", "multi_label_classification"
 """Hugging Face's names for what the outputs of sequence classification mean."""
+
+
+class _Labelled(TypedDict, total=False):
+    """What `config.json` says beside the architecture."""
+
+    architectures: list[str] | None
+    id2label: dict[str, str | int | float | bool] | None
+    problem_type: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +54,8 @@ class ModelDescription:
     def read(cls, path: Path) -> ModelDescription:
         """Read a `config.json`; raise `InputError` where it describes no model of ours."""
         content = read_json(path)
+        if isinstance(content, dict):
+            in_file(path, _Labelled, content, "correct it or copy it again", known_only=False)
         form = FORMATS.get(str(content.get("model_type"))) if isinstance(content, dict) else None
         if form is None:
             kind = content.get("model_type") if isinstance(content, dict) else type(content).__name__
@@ -52,7 +63,7 @@ class ModelDescription:
         try:
             config = form.read_config(content)
         except InputError as error:
-            raise InputError(f"{path}: {error}") from None
+            raise InputError(f"{path}: {error}: correct it or copy it again") from None
         architecture = form.architecture((content.get("architectures") or [form.class_name("BertModel")])[0])
         labels = _labels(path, content) if architecture in _LABELLED else None
         if labels is None or architecture != SEQUENCE_CLASSIFICATION:

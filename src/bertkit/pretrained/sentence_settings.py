@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypedDict, get_args
+
+from msgspec import Meta
 
 from bertkit.core.files import read_json, write_json
+from bertkit.core.records import in_file, read_foreign
 
 Pooling = Literal["mean", "cls", "pooler"]
 """Mean of all tokens with the special ones, hidden state of [CLS], or the pooler's output."""
@@ -16,6 +19,22 @@ _TYPES = "sentence_transformers.models"
 _POOLING_PREFIX = "pooling_mode_"
 _POOLING_NAMES = {"mean_tokens": "mean", "cls_token": "cls"}
 _POOLING_MODES = {name: mode for mode, name in _POOLING_NAMES.items()}
+
+
+_REMEDY = "correct it or copy the folder again"
+
+
+class _Module(TypedDict):
+    """An entry of `modules.json`."""
+
+    type: str
+    path: str
+
+
+class _Limit(TypedDict, total=False):
+    """Of `sentence_bert_config.json`."""
+
+    max_seq_length: Annotated[int, Meta(ge=3, le=1 << 24)] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +55,14 @@ class SentenceSettings:
             return None
         pooling: Pooling = "mean"
         normalize, max_length, unsupported = False, None, None
-        for module in read_json(folder / _MODULES_FILE):
+        for module in read_foreign(folder / _MODULES_FILE, list[_Module], _REMEDY):
             kind, place = module["type"].rpartition(".")[2], folder / module["path"]
             if kind == "Transformer":
                 path = place / "sentence_bert_config.json"
-                max_length = read_json(path).get("max_seq_length") if path.is_file() else None
+                max_length = read_foreign(path, _Limit, _REMEDY).get("max_seq_length") if path.is_file() else None
             elif kind == "Pooling":
-                name = _pooling_name(read_json(place / "config.json"))
+                path = place / "config.json"
+                name = _pooling_name(in_file(path, dict[str, Any], read_json(path), _REMEDY))
                 if name in get_args(Pooling):
                     pooling = name  # type: ignore[assignment]
                 else:

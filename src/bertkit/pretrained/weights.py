@@ -7,13 +7,15 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
+from msgspec import Meta
 from safetensors import SafetensorError
 
 from bertkit.core.errors import BertkitError, InputError
-from bertkit.core.files import read_json
+from bertkit.core.files import unreadable
 from bertkit.core.lazy import lazy_module
+from bertkit.core.records import read_foreign
 from bertkit.pretrained.int8 import INT8_FILE, Int8Tensors
 from bertkit.pretrained.tensorflow.bundle import INDEX_SUFFIX, Bundle
 
@@ -65,12 +67,24 @@ def weight_parts(path: Path) -> tuple[Path, ...]:
     if is_tensorflow(path):
         return (path, *Bundle(path).files)
     if path.suffix != ".json":
+        _check_readable(path)
         return (path,)
     parts = tuple(path.parent / name for name in sorted(set(_places(path).values())))
     missing = [part.name for part in parts if not part.is_file()]
     if missing:
         raise InputError(f"{path} names {', '.join(missing)}, not in the folder: copy all {len(parts)} parts")
+    for part in parts:
+        _check_readable(part)
     return parts
+
+
+def _check_readable(path: Path) -> None:
+    """Raise the error of a file that cannot be opened, of which safetensors says that it is not there."""
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def read_tensors(path: Path) -> Mapping[str, Tensor]:
@@ -92,14 +106,17 @@ def read_tensors(path: Path) -> Mapping[str, Tensor]:
     return tensors
 
 
+class _Index(TypedDict):
+    """Where the tensors of weights in parts are."""
+
+    weight_map: Annotated[dict[str, str], Meta(min_length=1)]
+
+
 def _places(index: Path) -> dict[str, str]:
     """From tensor to the name of its part."""
-    content = read_json(index)
-    places = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(places, dict) or not places:
-        raise InputError(f"{index} has no weight_map: copy it again")
+    places = read_foreign(index, _Index, "copy it again")["weight_map"]
     for name in places.values():
-        if not isinstance(name, str) or Path(name).name != name:
+        if Path(name).name != name:
             raise InputError(f"{index} names the part {name!r}: parts are files of the folder itself")
     return places
 

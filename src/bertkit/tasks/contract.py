@@ -8,13 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from bertkit.core.errors import InputError
 from bertkit.core.lazy import lazy_module
+from bertkit.core.records import from_json
 from bertkit.data.readers.tables import TableSource
 from bertkit.model.config import BertConfig
 from bertkit.tasks.examples import Examples
@@ -119,6 +121,9 @@ class LossShape:
 PLAIN = LossShape()
 
 
+Length = Annotated[int, Meta(ge=3, le=1 << 24)]
+"""Tokens of a sequence; [CLS], a token and [SEP] at least."""
+
 TaskT = TypeVar("TaskT", bound="Task[Any]")
 
 
@@ -204,9 +209,9 @@ class Task(ABC, Generic[ExamplesT]):
     known_loss_options: ClassVar[tuple[str, ...]] = ()
     """What may change its loss: `label_smoothing`, `class_weights`."""
 
-    max_length: int
+    max_length: Length
     """Tokens of the longest sequence, special ones counted."""
-    metric_names: tuple[str, ...]
+    metric_names: Annotated[tuple[str, ...], Meta(min_length=1)]
     """The first one decides which weights are best."""
     columns: Columns = field(default_factory=Columns)
     """Where the training table had its texts and labels."""
@@ -328,15 +333,11 @@ class Task(ABC, Generic[ExamplesT]):
 
     @classmethod
     def restore(cls, description: Mapping[str, Any], classes: tuple[str, ...] | None) -> Self:
-        """The task of a `task.json` and of a `config.json`'s labels; `KeyError` or `TypeError` for something else."""
+        """The task of a `task.json` and of a `config.json`'s labels; raises `InputError` for something else."""
         known = {entry.name: description[entry.name] for entry in fields(cls) if entry.name in description}
-        known = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
-        known["max_length"] = description["max_length"]
         if "metrics" in description:
-            known["metric_names"] = tuple(description["metrics"])
-        if "columns" in description:
-            known["columns"] = Columns.restore(description["columns"])
-        return cls(**known, classes=classes)
+            known["metric_names"] = description["metrics"]
+        return from_json(cls, {**known, "classes": classes})
 
     def description(self) -> dict[str, Any]:
         """What `task.json` says; the classes are in `config.json`."""

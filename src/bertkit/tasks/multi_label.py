@@ -7,13 +7,15 @@ import ast
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from bertkit.core.errors import InputError
 from bertkit.core.lazy import lazy_module
+from bertkit.core.records import Share
 from bertkit.data.readers.tables import TableSource
 from bertkit.pretrained.config_json import MULTI_LABEL
 from bertkit.tasks.classification import TextTask, class_name, classes_of
@@ -65,8 +67,8 @@ class MultiLabel(TextTask):
 
     classes: tuple[str, ...]
     metric_names: tuple[str, ...] = known_metrics
-    label_separator: str = ","
-    thresholds: tuple[float, ...] | None = None
+    label_separator: Annotated[str, Meta(min_length=1)] = ","
+    thresholds: tuple[Share, ...] | None = None
     """Probability of each label from which on it is given; None while training: the best for the examples measured."""
 
     def __post_init__(self) -> None:
@@ -111,7 +113,7 @@ class MultiLabel(TextTask):
         """The task of a `task.json`; without thresholds a label is given from one half on."""
         task = super().restore(description, classes)
         if task.thresholds is not None and len(task.thresholds) != len(task.classes):
-            raise TypeError(f"{len(task.thresholds)} thresholds for {len(task.classes)} labels")
+            raise InputError(f"{len(task.thresholds)} thresholds for {len(task.classes)} labels")
         return task if task.thresholds is not None else task.with_halves()
 
     @property

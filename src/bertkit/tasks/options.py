@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Literal
 
 from bertkit.core.errors import InputError
 from bertkit.data.readers.text import EncodingErrors
@@ -111,11 +111,6 @@ class Columns:
         for column in chosen:
             if chosen.count(column) > 1:
                 raise InputError(f"column {column!r} is named twice: text, text pair and label are different columns")
-
-    @classmethod
-    def restore(cls, description: Mapping[str, Any]) -> Columns:
-        """From what a file says."""
-        return cls(**{**description, "choices": tuple(description.get("choices", ()))})
 
     @property
     def inputs(self) -> tuple[str | int, ...]:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from bertkit.core.errors import InputError
+from bertkit.core.records import from_json
 from bertkit.pretrained.folder import TASK_FILE, ModelFolder
-from bertkit.tasks.contract import Task
+from bertkit.tasks.contract import Length, Task
 from bertkit.tasks.kinds import KINDS, task_family
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What a `task.json` says of every kind."""
+
+    kind: str
+    max_length: Length
 
 
 def has_task(folder: ModelFolder) -> bool:
@@ -26,8 +36,11 @@ def load_task(folder: ModelFolder) -> Task[Any]:
     if description is None:
         description = {"kind": _kind(folder), "max_length": folder.config.max_length}
     try:
-        task: Task[Any] = task_family(description["kind"]).restore(description, folder.labels)
-    except (KeyError, TypeError) as error:
+        kind = from_json(_Described, description, known_only=False).kind
+        if kind not in KINDS:  # which a program may have added to
+            raise InputError(f"kind is {kind!r}, not one of {', '.join(KINDS)}")
+        task: Task[Any] = task_family(kind).restore(description, folder.labels)
+    except InputError as error:
         raise InputError(f"{folder.path / TASK_FILE} is not what bertkit wrote ({error}): fine-tune again") from None
     return task
 

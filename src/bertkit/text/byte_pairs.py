@@ -112,7 +112,7 @@ class StoredBytePairs:
     @property
     def added_tokens(self) -> tuple[str, ...]:
         """The special tokens, which mean something to the model."""
-        return tuple(token["content"] for token in self.content["added_tokens"] if token["special"])
+        return tuple(token["content"] for token in self.content["added_tokens"] if token.get("special"))
 
     @property
     def fingerprint(self) -> str:
@@ -127,10 +127,14 @@ class StoredBytePairs:
 
     def library_tokenizer(self, added_tokens: Sequence[str]) -> Any:
         """A `tokenizers.Tokenizer` that keeps `added_tokens` whole and reads other special ones as plain text."""
-        kept = [each for each in self.content["added_tokens"] if not each["special"] or each["content"] in added_tokens]
-        library = tokenizers.Tokenizer.from_str(
-            json.dumps({**self.content, "added_tokens": kept, "post_processor": None})
-        )
+        kept = [
+            each for each in self.content["added_tokens"] if not each.get("special") or each["content"] in added_tokens
+        ]
+        content = json.dumps({**self.content, "added_tokens": kept, "post_processor": None})
+        try:
+            library = tokenizers.Tokenizer.from_str(content)
+        except Exception as error:  # the library raises no type of its own
+            raise InputError(f"tokenizer.json is not valid ({error}): copy the tokenizer again") from None
         library.no_truncation()
         library.no_padding()
         # It takes the spaces out of the offsets; bertkit itself adds [CLS] and [SEP], in text/sequences.py.

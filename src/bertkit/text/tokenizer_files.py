@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from bertkit.core.errors import InputError
-from bertkit.core.files import atomic_path, read_json, write_json
+from bertkit.core.files import atomic_path, read_json, unreadable, write_json
+from bertkit.core.records import Count, in_file, read_foreign
 from bertkit.text.byte_pairs import ByteLevelPairs, StoredBytePairs
 from bertkit.text.wordpiece import BERT, CONTINUATION, ROBERTA, SPECIAL_TOKENS, Reference, WordPiece, WordPieceRules
 
 MODEL_MAX_LENGTH = 512
 """Of a tokenizer without a model beside it."""
 WORDPIECE_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
+_REMEDY = "copy the tokenizer again"
 _VOCABULARY_FILE, _MERGES_FILE = "vocab.json", "merges.txt"
 _MERGES_VERSION = "#version: 0.2"
 
@@ -42,7 +44,7 @@ def _read(path: Path) -> Subwords:
             return _read_tokenizer_json(path / "tokenizer.json")
         if (path / "vocab.txt").is_file():
             config = path / "tokenizer_config.json"
-            return _read_vocab_txt(path / "vocab.txt", read_json(config) if config.is_file() else {})
+            return _read_vocab_txt(path / "vocab.txt", _read_config(config) if config.is_file() else {})
         if (path / _VOCABULARY_FILE).is_file():
             return _read_byte_level_files(path)
         raise InputError(f"{path} has neither tokenizer.json nor vocab.txt: give a tokenizer or model folder")
@@ -89,12 +91,69 @@ def _write_wordpiece(wordpiece: WordPiece, folder: Path) -> dict[str, Any]:
     return config | {f"{token.strip('[]').lower()}_token": token for token in SPECIAL_TOKENS}
 
 
-def _read_vocab_txt(path: Path, config: dict[str, Any]) -> WordPiece:
+class _Config(TypedDict, total=False):
+    """What a `tokenizer_config.json` says of cleaning."""
+
+    do_lower_case: bool | None
+    strip_accents: bool | None
+    clean_text: bool
+    tokenize_chinese_chars: bool
+    follow: Reference
+    add_prefix_space: bool | None
+
+
+def _read_config(path: Path) -> _Config:
+    return read_foreign(path, _Config, "correct it or copy it again")
+
+
+class _AddedToken(TypedDict):
+    content: str
+    id: Count
+    special: NotRequired[bool]
+    lstrip: NotRequired[bool]
+
+
+class _Normalizer(TypedDict, total=False):
+    type: str
+    lowercase: bool
+    strip_accents: bool | None
+    clean_text: bool
+    handle_chinese_chars: bool
+
+
+class _Splitter(TypedDict, total=False):
+    type: str
+    use_regex: bool
+    add_prefix_space: bool
+
+
+class _Model(TypedDict):
+    """Of WordPiece and byte pairs; other models have vocabularies of other forms, and are refused by name."""
+
+    vocab: Any
+    type: NotRequired[str]
+    merges: NotRequired[list[str | list[str]]]
+
+
+class _TokenizerJson(TypedDict):
+    model: _Model
+    normalizer: NotRequired[_Normalizer | None]
+    pre_tokenizer: NotRequired[_Splitter | None]
+    added_tokens: NotRequired[list[_AddedToken]]
+
+
+def _text_lines(path: Path) -> list[str]:
     try:
         # Not splitlines(): an entry may be a character that Python counts as a line end.
-        lines = path.read_bytes().decode("utf-8").replace("\r\n", "\n").split("\n")
+        return path.read_bytes().decode("utf-8").replace("\r\n", "\n").split("\n")
+    except OSError as error:
+        raise unreadable(path, error) from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}): give a vocabulary with one entry a line") from None
+
+
+def _read_vocab_txt(path: Path, config: _Config) -> WordPiece:
+    lines = _text_lines(path)
     vocabulary = tuple(lines[:-1] if lines[-1] == "" else lines)
     lowercase = config.get("do_lower_case")
     if lowercase is None:
@@ -113,6 +172,7 @@ def _read_tokenizer_json(path: Path) -> Subwords:
     content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict) or "vocab" not in content["model"]:
         raise InputError(f"{path} is not a tokenizer.json: it has no model with a vocab")
+    in_file(path, _TokenizerJson, content, _REMEDY, known_only=False)
     model, normalizer, splitter = (content.get(part) or {} for part in ("model", "normalizer", "pre_tokenizer"))
     if (model.get("type"), splitter.get("type")) == ("BPE", "ByteLevel"):
         if any(token["content"] == BERT.cls for token in content.get("added_tokens", [])):
@@ -129,7 +189,7 @@ def _read_tokenizer_json(path: Path) -> Subwords:
     ):
         if found != wanted:
             raise InputError(f"{path} has {what} {found}, not BERT's {wanted}: give a BERT tokenizer")
-    entries = dict(model["vocab"])
+    entries = _ids(path, model["vocab"])
     added = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
     by_id = {index: token for token, index in (entries | added).items()}
     if sorted(by_id) != list(range(len(entries | added))):
@@ -186,10 +246,10 @@ def _read_byte_level_files(folder: Path) -> ByteLevelPairs:
     if not (folder / _MERGES_FILE).is_file():
         raise InputError(f"{folder} has {_VOCABULARY_FILE} but no {_MERGES_FILE}: copy both")
     entries = read_json(folder / _VOCABULARY_FILE)
-    lines = (folder / _MERGES_FILE).read_text(encoding="utf-8").split("\n")
+    lines = _text_lines(folder / _MERGES_FILE)
     merges = [line for line in lines if line.strip() and not line.startswith("#version")]
     config = folder / "tokenizer_config.json"
-    prefix = read_json(config).get("add_prefix_space", False) if config.is_file() else False
+    prefix = _read_config(config).get("add_prefix_space", False) if config.is_file() else False
     return _byte_level(folder / _VOCABULARY_FILE, entries, merges, add_prefix_space=bool(prefix))
 
 
@@ -209,8 +269,8 @@ def _read_byte_level_json(path: Path, content: Mapping[str, Any]) -> ByteLevelPa
     extra = tuple(token for token in sorted(added, key=lambda name: added[name]["id"]) if token not in ROBERTA.all)
     return _byte_level(
         path,
-        content["model"]["vocab"] | {name: token["id"] for name, token in added.items()},
-        content["model"]["merges"],
+        _ids(path, content["model"]["vocab"]) | {name: token["id"] for name, token in added.items()},
+        content["model"].get("merges", []),
         add_prefix_space=splitter.get("add_prefix_space", False),
         added_tokens=ROBERTA.all + extra,
         mask_takes_space=added.get(ROBERTA.mask, {}).get("lstrip", True),
@@ -242,10 +302,13 @@ def _write_byte_level(pairs: ByteLevelPairs, folder: Path) -> dict[str, Any]:
 
 
 def _byte_level(path: Path, entries: Any, merges: list[str] | list[list[str]], **options: Any) -> ByteLevelPairs:
-    if not isinstance(entries, dict) or sorted(entries.values()) != list(range(len(entries))):
+    entries = _ids(path, entries)
+    if sorted(entries.values()) != list(range(len(entries))):
         raise InputError(f"{path} has gaps or repeats in its ids: they must run from 0 to the vocabulary's size - 1")
+    in_file(path, list[str | list[str]], merges, _REMEDY)
     pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
-    if strange := next((pair for pair in pairs if len(pair) != 2), None):
+    strange = next((pair for pair in pairs if len(pair) != 2), None)
+    if strange is not None:
         raise InputError(f"{path}: the merge {' '.join(strange)!r} is not of two entries: copy the file again")
     try:
         return ByteLevelPairs(
@@ -257,7 +320,13 @@ def _byte_level(path: Path, entries: Any, merges: list[str] | list[list[str]], *
         raise InputError(f"{path}: {error}") from None
 
 
+def _ids(path: Path, entries: Any) -> dict[str, int]:
+    """A vocabulary of a file: ids by entry."""
+    return in_file(f"{path}: the vocabulary", dict[str, Count], entries, _REMEDY)
+
+
 def _read_stored_pairs(path: Path, content: dict[str, Any]) -> StoredBytePairs:
+    _ids(path, content["model"]["vocab"])
     try:
         return StoredBytePairs(content=content)
     except InputError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from bertkit.core.errors import InputError
+from bertkit.core.records import from_json
 from bertkit.model.config import BertConfig, ModernBertConfig
 from bertkit.pretrained.formats.name_table import ModelFormat, NameTable
 
@@ -26,10 +27,16 @@ class _ModernBertFormat(ModelFormat):
         return super().describe_config(config) | dict.fromkeys(_TOKENS)
 
 
+class _Positions(TypedDict, total=False):
+    rope_parameters: dict[str, dict[str, Any] | None] | None
+    layer_types: list[str] | None
+
+
 def _rope_thetas(description: Mapping[str, Any]) -> dict[str, float]:
     found = {}
+    given = from_json(_Positions, dict(description), known_only=False).get("rope_parameters") or {}
     for kind, key in _THETAS:
-        parameters = (description.get("rope_parameters") or {}).get(kind) or {}
+        parameters = given.get(kind) or {}
         if parameters.get("rope_type", "default") != "default":
             raise InputError(f"rope_type is {parameters['rope_type']!r}: only 'default' can be loaded")
         if "rope_theta" in parameters:
@@ -38,7 +45,7 @@ def _rope_thetas(description: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _layer_pattern(description: Mapping[str, Any]) -> dict[str, int]:
-    kinds = description.get("layer_types")
+    kinds = from_json(_Positions, dict(description), known_only=False).get("layer_types")
     if not kinds:
         return {}
     every = next((depth for depth, kind in enumerate(kinds) if depth and kind == _WHOLE), len(kinds))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit.core.errors import InputError
 from bertkit.core.lazy import lazy_module
+from bertkit.core.records import from_json
 from bertkit.model.config import BertConfig
 
 if TYPE_CHECKING:
@@ -118,6 +119,15 @@ WITH_POOLER_OF_THEIR_OWN = (SEQUENCE_CLASSIFICATION, MULTIPLE_CHOICE)
 """Classes that have a pooler even where the encoder has none."""
 
 
+def config_of(kind: type[BertConfig], values: Mapping[str, Any], theirs: Mapping[str, str]) -> BertConfig:
+    """The configuration of values that a file has; raises `InputError` with the file's own name of an entry."""
+    try:
+        return from_json(kind, dict(values))
+    except InputError as error:
+        name, _, what = str(error).partition(" ")
+        raise InputError(f"{theirs.get(name, name)} {what}") from None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelFormat:
     """Tensor names, class names and the keys of `config.json`; our own names for classes are BERT's."""
@@ -167,7 +177,7 @@ class ModelFormat:
             key = theirs.get(each.name, each.name)
             if description.get(key) is not None:
                 values[each.name] = description[key]
-        return self.config_type(**(values | {"model_type": self.config_type.model_type, **self.fixed}))
+        return config_of(self.config_type, values | {"model_type": self.config_type.model_type, **self.fixed}, theirs)
 
     def describe_config(self, config: BertConfig) -> dict[str, Any]:
         """The keys of `config.json`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit.core.errors import InputError
 from bertkit.core.files import read_json
+from bertkit.core.records import in_file
 from bertkit.model.config import BertConfig
 from bertkit.pretrained.formats.name_table import NameTable
 
@@ -72,7 +73,8 @@ def read_config(path: Path) -> BertConfig:
     if not isinstance(content, dict) or "hidden_size" not in content:
         raise InputError(f"{path} describes no BERT: it has no hidden_size")
     known = asdict(BertConfig())
-    return BertConfig(**{name: value for name, value in content.items() if name in known and name != "model_type"})
+    values = {name: value for name, value in content.items() if name in known and name != "model_type"}
+    return in_file(path, BertConfig, values, "copy it again")
 
 
 def describe_config(config: BertConfig) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bertkit.core.errors import InputError
 from bertkit.core.lazy import lazy_module
+from bertkit.core.records import Figure, Positive
 from bertkit.data.readers.tables import TableSource
 from bertkit.model.config import BertConfig
 from bertkit.tasks.contract import IGNORED, PLAIN, Definition, LossShape, Scorer, Task, TaskInstances
@@ -56,16 +57,16 @@ class SpanExtraction(Task[Questions]):
     known_options = ("doc_stride", "max_question_length", "max_answer_length", "n_best", "joint")
 
     metric_names: tuple[str, ...] = _METRICS
-    doc_stride: int = 128
-    max_question_length: int = 64
-    max_answer_length: int = 30
-    n_best: int = 20
+    doc_stride: Positive = 128
+    max_question_length: Positive = 64
+    max_answer_length: Positive = 30
+    n_best: Positive = 20
     joint: bool = False
     impossible: bool = False
     """Whether a context may have no answer."""
-    threshold: float | None = None
+    threshold: Figure | None = None
     """Log odds over which no answer is given; None is what is best for the questions measured, 0 in prediction."""
-    joint_threshold: float | None = None
+    joint_threshold: Figure | None = None
 
     @classmethod
     def read(
