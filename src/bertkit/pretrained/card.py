@@ -30,6 +30,7 @@ _PIPELINES = {
     "BertForQuestionAnswering": "question-answering",
 }
 """The hub's names for what a class does, where it has one."""
+_OURS = "bertkit"
 _LIBRARIES = ("torch", "tokenizers", "safetensors", "numpy")
 Figure = str | int | float
 
@@ -74,7 +75,7 @@ class ModelCard:
         if description.labels is not None:
             config["labels"] = ", ".join(description.labels)
         sections = [
-            f"---\n{self._metadata(description, for_sentences).to_yaml()}\n---",
+            f"---\n{self._metadata(description, for_sentences, how_to_load).to_yaml()}\n---",
             f"# {self.title}",
             self.summary,
             *_section("Data", _table(self.data)),
@@ -87,10 +88,15 @@ class ModelCard:
         ]
         return "\n\n".join(sections) + "\n"
 
-    def _metadata(self, description: ModelDescription, for_sentences: bool) -> hub_cards.ModelCardData:
+    def _metadata(
+        self, description: ModelDescription, for_sentences: bool, how_to_load: Mapping[str, str]
+    ) -> hub_cards.ModelCardData:
+        library = "sentence-transformers" if for_sentences else "transformers"
+        if list(how_to_load) == [_OURS]:
+            library = _OURS
         pipeline = "sentence-similarity" if for_sentences else _PIPELINES.get(description.architecture)
         return hub_cards.ModelCardData(
-            library_name="sentence-transformers" if for_sentences else "transformers",
+            library_name=library,
             pipeline_tag=pipeline,
             tags=["bertkit", description.config.model_type],
             model_name=self.title if self.results else None,
@@ -173,6 +179,11 @@ def how_to_load(description: ModelDescription) -> dict[str, str]:
             'model = SentenceTransformer("FOLDER")\nmodel.encode(["one text", "another"])'
         ),
     }
+
+
+def how_to_load_int8(description: ModelDescription) -> dict[str, str]:
+    """The program of the only library that reads int8 folders."""
+    return {_OURS: how_to_load(description)[_OURS].replace('"FOLDER"', '"FOLDER", precision="int8"')}
 
 
 def how_to_load_checkpoint() -> dict[str, str]:

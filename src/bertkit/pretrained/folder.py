@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
-from bertkit.core.files import atomic_path, read_json
+from bertkit.core.files import atomic_path, read_json, write_json
 from bertkit.core.lazy import lazy_module
 from bertkit.model.config import BertConfig
 from bertkit.pretrained.arrays import FolderArrays
-from bertkit.pretrained.card import ModelCard, how_to_load
+from bertkit.pretrained.card import ModelCard, how_to_load, how_to_load_int8
 from bertkit.pretrained.config_json import CONFIG_FILE, REGRESSION, SINGLE_LABEL, ModelDescription
 from bertkit.pretrained.formats.name_table import (
     SEQUENCE_CLASSIFICATION,
@@ -27,7 +27,9 @@ from bertkit.pretrained.formats.name_table import (
 from bertkit.pretrained.formats.table import FORMATS
 from bertkit.pretrained.hub import find_folder
 from bertkit.pretrained.int8 import (
+    FULL_RANGE,
     INT8_FILE,
+    INT8_KEY,
     Int8Settings,
     Int8Tensors,
     Int8Weight,
@@ -125,11 +127,13 @@ def write_model_folder(
     problem_type: str | None = None,
     card: ModelCard | None = None,
     sentences: SentenceSettings | None = None,
+    int8: Mapping[str, Int8Weight] | None = None,
 ) -> None:
     """Write `module`, whose encoder is its attribute `bert`, for the Hugging Face class `architecture`.
 
     The class has BERT's name; a DistilBERT or RoBERTa is written for its own class of that kind. With `sentences` the
-    folder says how sentence-transformers makes vectors of it.
+    folder says how sentence-transformers makes vectors of it. With `int8`, linear layers of the encoder by our name,
+    it is an int8 folder, which only bertkit loads.
     """
     description = ModelDescription(
         config=config,
@@ -139,15 +143,45 @@ def write_model_folder(
     )
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().float().cpu() for name, tensor in module.state_dict().items()}
-    with atomic_path(folder / SAFETENSORS_FILE) as path:
-        stored = FORMATS[config.model_type].names_for(architecture).write(tensors)
-        safetensors_torch.save_file(stored, path, metadata={"format": "pt"})
+    names = FORMATS[config.model_type].names_for(architecture)
     description.write(folder / CONFIG_FILE)
+    if int8 is None:
+        with atomic_path(folder / SAFETENSORS_FILE) as path:
+            safetensors_torch.save_file(names.write(tensors), path, metadata={"format": "pt"})
+    else:
+        settings = _write_int8(folder, names, tensors, int8, encoder_linears(config.num_hidden_layers))
+        write_json(folder / CONFIG_FILE, read_json(folder / CONFIG_FILE) | {INT8_KEY: settings.describe()})
     if sentences is not None:
         sentences.write(folder, config.hidden_size)
     parameters = sum(tensor.numel() for tensor in tensors.values())
-    (card or ModelCard()).write(
-        folder, description, parameters, how_to_load(description), for_sentences=sentences is not None
+    loading = how_to_load(description) if int8 is None else how_to_load_int8(description)
+    (card or ModelCard()).write(folder, description, parameters, loading, for_sentences=sentences is not None)
+
+
+def _modules(names: NameTable, linear: str) -> tuple[str, ...]:
+    """Hugging Face's modules, one or three, that our linear layer is."""
+    return tuple(foreign.removesuffix(".weight") for foreign in names.foreign(f"{linear}.weight"))
+
+
+def _write_int8(
+    folder: Path,
+    names: NameTable,
+    tensors: Mapping[str, Tensor],
+    int8: Mapping[str, Int8Weight],
+    linears: Sequence[str],
+) -> Int8Settings:
+    weights = {
+        module: part
+        for name, weight in int8.items()
+        for module, part in zip(modules := _modules(names, name), weight.split(len(modules)), strict=True)
+    }
+    floats = {name: tensor for name, tensor in tensors.items() if name.removesuffix(".weight") not in int8}
+    others = {name: tensor.numpy() for name, tensor in names.write(floats).items()}
+    Int8Tensors(weights, others).write(folder / INT8_FILE)
+    return Int8Settings(
+        int8_layers=tuple(weights),
+        float32_layers=tuple(module for name in linears if name not in int8 for module in _modules(names, name)),
+        weight_range=max((weight.weight_range for weight in int8.values()), default=FULL_RANGE),
     )
 
 
@@ -206,10 +240,7 @@ class ModelFolder:
     def linear_modules(self) -> dict[str, tuple[str, ...]]:
         """The encoder's linear layers, which can be int8, by our name: Hugging Face's one or three modules of each."""
         names = FORMATS[self.config.model_type].names_for(self.architecture)
-        return {
-            name: tuple(foreign.removesuffix(".weight") for foreign in names.foreign(f"{name}.weight"))
-            for name in encoder_linears(self.config.num_hidden_layers)
-        }
+        return {name: _modules(names, name) for name in encoder_linears(self.config.num_hidden_layers)}
 
     def int8_weights(self) -> dict[str, Int8Weight]:
         """The weights of the int8 layers by our name, empty where the folder has none. Raises `InputError`."""

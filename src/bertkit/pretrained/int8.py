@@ -67,15 +67,24 @@ class Int8Weight:
         sums: NDArray[np.int32] = self.values.sum(axis=1, dtype=np.int32)
         return sums
 
+    @property
+    def weight_range(self) -> WeightRange:
+        """The narrowest that holds the integers."""
+        fits = -NARROW_RANGE <= self.values.min(initial=0) and self.values.max(initial=0) <= NARROW_RANGE
+        return NARROW_RANGE if fits else FULL_RANGE
+
+    def split(self, parts: int) -> list[Int8Weight]:
+        """As many layers of the same number of outputs: the inverse of `join_weights`."""
+        pairs = zip(np.split(self.values, parts), np.split(self.scales, parts), strict=True)
+        return [Int8Weight(values, scales) for values, scales in pairs]
+
     def dequantized(self) -> NDArray[np.float32]:
         """(O, I) in float32."""
         return self.values * self.scales[:, None]
 
     def narrowed(self) -> Int8Weight:
         """The same with integers of at most `NARROW_RANGE`; a weight moves by up to half of the wider step."""
-        if np.abs(self.values.astype(np.int16)).max(initial=0) <= NARROW_RANGE:
-            return self
-        return quantize_weight(self.dequantized(), NARROW_RANGE)
+        return self if self.weight_range == NARROW_RANGE else quantize_weight(self.dequantized(), NARROW_RANGE)
 
 
 def quantize_weight(weight: NDArray[np.float32], weight_range: WeightRange = FULL_RANGE) -> Int8Weight:

@@ -92,26 +92,42 @@ def find_weight_range() -> WeightRange | None:
     return None
 
 
+def exact_weight_range() -> WeightRange:
+    """That of `find_weight_range`; raises `InputError` where there is none."""
+    found = find_weight_range()
+    if found is None:
+        raise InputError("torch has no exact int8 products on this CPU: give precision float32, bf16 or auto")
+    return found
+
+
+def find_linear(bert: nn.Module, name: str) -> nn.Linear:
+    """The encoder's linear layer of our name, as `encoder_linears` gives it."""
+    linear = bert.get_submodule(name.removeprefix("bert."))
+    assert isinstance(linear, nn.Linear)
+    return linear
+
+
+def put_linear(bert: nn.Module, name: str, linear: nn.Module) -> None:
+    """Set the encoder's linear layer of our name."""
+    parent, _, attribute = name.removeprefix("bert.").rpartition(".")
+    setattr(bert.get_submodule(parent), attribute, linear)
+
+
 def replace_linears(bert: nn.Module, stored: Mapping[str, Int8Weight]) -> None:
     """Replace the encoder's linear layers by int8 ones: those of `stored`, or where it is empty all.
 
     Layers that an int8 folder keeps in float32 stay so. The encoder can then neither be trained nor saved. Raises
     `InputError` where torch has no exact int8 products for this CPU.
     """
-    weight_range = find_weight_range()
-    if weight_range is None:
-        raise InputError("torch has no exact int8 products on this CPU: give precision float32, bf16 or auto")
-    if weight_range == NARROW_RANGE:
+    exact = exact_weight_range()
+    if exact == NARROW_RANGE:
         note(f"this CPU adds int8 products in 16 bits: weights are narrowed to ±{NARROW_RANGE}, a little less exact")
-    depth = len(bert.get_submodule("layers"))  # type: ignore[arg-type]
-    for name in encoder_linears(depth):
+    for name in encoder_linears(len(bert.get_submodule("layers"))):  # type: ignore[arg-type]
         if stored and name not in stored:
             continue
-        parent, _, attribute = name.removeprefix("bert.").rpartition(".")
-        linear = bert.get_submodule(f"{parent}.{attribute}")
-        assert isinstance(linear, nn.Linear)
-        if stored:
-            weight = stored[name] if weight_range == FULL_RANGE else stored[name].narrowed()
+        linear = find_linear(bert, name)
+        if not stored:
+            weight = quantize_weight(linear.weight.numpy(force=True), exact)
         else:
-            weight = quantize_weight(linear.weight.numpy(force=True), weight_range)
-        setattr(bert.get_submodule(parent), attribute, QuantizedLinear(weight, linear.bias))
+            weight = stored[name] if exact == FULL_RANGE else stored[name].narrowed()
+        put_linear(bert, name, QuantizedLinear(weight, linear.bias))

@@ -1,0 +1,293 @@
+"""A model folder to an int8 one: the loss is measured, and layers that lose too much stay in float32.
+
+Each linear layer is tried alone in int8 first, which gives the order; then all are int8, and the worst go back to
+float32 one after another until the loss is small enough.
+"""
+# S sequences, R rows of output, F features.
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from bertkit.core.console import ProgressBar, progress
+from bertkit.core.devices import describe_machine
+from bertkit.core.errors import InputError
+from bertkit.core.outputs import check_output_folder, output_folder
+from bertkit.inference.backends.torch_int8 import QuantizedLinear, exact_weight_range, find_linear, put_linear
+from bertkit.inference.backends.torch_packed import TorchPacked
+from bertkit.inference.engine import Engine
+from bertkit.pretrained.card import ModelCard
+from bertkit.pretrained.folder import TASK_FILE, ModelFolder, write_model_folder
+from bertkit.pretrained.int8 import Int8Weight, WeightRange, encoder_linears, quantize_weight
+from bertkit.pretrained.models import BertWithHeads
+from bertkit.recipes.quantize_check import Check, Outputs, Quality
+from bertkit.tasks.model import TaskModel
+from bertkit.text.tokenizer import Tokenizer
+
+RESULT_FILE, REPORT_FILE = "quantization.json", "quantization.html"
+_OWN_FILES = ("*.json", "*.txt", "*.html", "*.safetensors", "README.md", "1_*", "2_*")
+_SAMPLE_TOKENS = 4096
+"""By which single layers are compared; the whole check decides."""
+_MOST_KEPT = 0.5
+"""Share of the layers that may stay in float32; with more an int8 model is hardly smaller or faster."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeOptions:
+    """What an int8 model may lose, and what its integers may be."""
+
+    max_loss: float = 0.5
+    """Points, hundredths of the metric."""
+    weight_range: WeightRange = 127
+    """Largest magnitude of a weight: 63 gives the same integers on CPUs without VNNI, which narrow 127 when they load
+    it."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.max_loss) and self.max_loss >= 0):
+            raise InputError(f"max_loss is {self.max_loss}: give points of 0 or more, such as 0.5")
+        if self.weight_range not in (127, 63):
+            raise InputError(f"weight_range is {self.weight_range}: give 127, or 63 for CPUs without VNNI")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerError:
+    """What one linear layer does to the outputs when it alone is int8."""
+
+    layer: str
+    """Our name, such as `layers.0.intermediate`."""
+    error: float
+    """Root of the mean squared difference, as a share of the outputs' own root mean square."""
+    is_int8: bool
+    """In the folder that was written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeResult:
+    """An int8 folder that was written, and what it lost."""
+
+    model: str
+    out: Path
+    data: str
+    """What was measured on."""
+    examples: int
+    tokens: int
+    options: QuantizeOptions
+    quality: Quality
+    tried: tuple[tuple[int, float], ...]
+    """Numbers of layers that stayed in float32, and the points that were lost with them."""
+    layers: tuple[LayerError, ...]
+    """In the order of the computation."""
+    bytes_before: int
+    bytes_after: int
+    seconds_before: float
+    """For all examples in float32, on this machine."""
+    seconds_after: float
+    machine: str
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The layers that stayed in float32."""
+        return tuple(one.layer for one in self.layers if not one.is_int8)
+
+    def write(self, path: Path) -> None:
+        """Write all figures as JSON."""
+        path.write_text(json.dumps({**asdict(self), "out": str(self.out)}, indent=2) + "\n", encoding="utf-8")
+
+
+class _SwitchedEncoder:
+    """An encoder each of whose linear layers is float32 or int8, as it is told."""
+
+    def __init__(self, bert: nn.Module, weight_range: WeightRange) -> None:
+        exact = exact_weight_range()
+        self._bert = bert
+        self._floats: dict[str, nn.Linear] = {}
+        self._integers: dict[str, QuantizedLinear] = {}
+        self.weights: dict[str, Int8Weight] = {}
+        for name in encoder_linears(len(bert.get_submodule("layers"))):  # type: ignore[arg-type]
+            linear = find_linear(bert, name)
+            weight = quantize_weight(linear.weight.numpy(force=True), weight_range)
+            self._floats[name], self.weights[name] = linear, weight
+            self._integers[name] = QuantizedLinear(weight if weight_range <= exact else weight.narrowed(), linear.bias)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the layers that can be int8."""
+        return tuple(self._floats)
+
+    def switch(self, int8: Collection[str]) -> None:
+        """Make these layers int8 and the others float32."""
+        for name, linear in self._floats.items():
+            put_linear(self._bert, name, self._integers[name] if name in int8 else linear)
+
+
+def quantize(
+    folder: ModelFolder,
+    module: BertWithHeads | TaskModel,
+    tokenizer: Tokenizer,
+    check: Check,
+    out: Path,
+    options: QuantizeOptions,
+    *,
+    data: str,
+    overwrite: bool = False,
+) -> QuantizeResult:
+    """Write the int8 folder `out` of `module`, which was loaded from `folder`, unless it loses too much by `check`.
+
+    `data` says what the check reads. Raises `InputError`.
+    """
+    guard: dict[str, Any] = {"own": _OWN_FILES, "what": "a model", "inputs": [folder.path], "overwrite": overwrite}
+    check_output_folder(out, **guard)
+    if folder.int8 is not None:
+        raise InputError(f"{folder.path} is int8 already: give the float32 model that it came from")
+    encoder = _SwitchedEncoder(module.bert, options.weight_range)
+    runs = _Runs(Engine(TorchPacked(module)), check)
+    with progress("Quantizing", total=2.0 + len(encoder.names), unit="passes") as bar:
+        before, seconds_before = runs.whole()
+        bar.advance()
+        errors = _single_errors(encoder, runs, bar)
+        kept, quality, tried, seconds_after = _choose(encoder, runs, before, errors, options, folder, bar)
+    encoder.switch(())
+    int8 = {name: weight for name, weight in encoder.weights.items() if name not in kept}
+    with output_folder(out, **guard) as temporary:
+        _write(temporary, folder, module, tokenizer, int8, quality, data)
+        result = QuantizeResult(
+            model=str(folder.path),
+            out=out,
+            data=data,
+            examples=len(check.sequences),
+            tokens=sum(len(sequence) for sequence in check.sequences),
+            options=options,
+            quality=quality,
+            tried=tried,
+            layers=tuple(
+                LayerError(layer=name.removeprefix("bert."), error=errors[name], is_int8=name not in kept)
+                for name in encoder.names
+            ),
+            bytes_before=sum(parameter.numel() * 4 for parameter in module.parameters()),
+            bytes_after=ModelFolder.open(temporary).weights.stat().st_size,
+            seconds_before=seconds_before,
+            seconds_after=seconds_after,
+            machine=describe_machine(),
+        )
+        result.write(temporary / RESULT_FILE)
+    return result
+
+
+class _Runs:
+    """The model's outputs for the whole check, and for a sample of it."""
+
+    def __init__(self, engine: Engine, check: Check) -> None:
+        self._engine, self.check = engine, check
+        self._every = range(len(check.sequences))
+        lengths = np.array([len(sequence) for sequence in check.sequences])
+        spread = np.random.default_rng(0).permutation(len(lengths))
+        count = max(1, int(np.searchsorted(np.cumsum(lengths[spread]), _SAMPLE_TOKENS)))
+        self._sample = sorted(spread[:count].tolist())
+
+    def whole(self) -> tuple[Outputs, float]:
+        """Of all sequences (R, F), and the seconds that it took."""
+        start = time.monotonic()
+        return self._run(self._every), time.monotonic() - start
+
+    def sample(self) -> Outputs:
+        """Of some."""
+        return self._run(self._sample)
+
+    def _run(self, places: Sequence[int]) -> Outputs:
+        sequences = [self.check.sequences[place] for place in places]
+        return self._engine.rows(sequences, self.check.want, self.check.rows_of(places))
+
+
+def _single_errors(encoder: _SwitchedEncoder, runs: _Runs, bar: ProgressBar) -> dict[str, float]:
+    encoder.switch(())
+    exact = runs.sample()
+    size = float(np.sqrt(np.mean(exact**2))) or 1.0
+    errors = {}
+    for name in encoder.names:
+        encoder.switch((name,))
+        errors[name] = float(np.sqrt(np.mean((runs.sample() - exact) ** 2))) / size
+        bar.advance()
+    return errors
+
+
+def _choose(
+    encoder: _SwitchedEncoder,
+    runs: _Runs,
+    before: Outputs,
+    errors: dict[str, float],
+    options: QuantizeOptions,
+    folder: ModelFolder,
+    bar: ProgressBar,
+) -> tuple[frozenset[str], Quality, tuple[tuple[int, float], ...], float]:
+    """The layers to keep in float32, the quality with them, what was tried, and the seconds of the last pass."""
+    worst_first = sorted(errors, key=errors.__getitem__, reverse=True)
+    tried: list[tuple[int, float]] = []
+    for count in _counts(len(worst_first)):
+        kept = frozenset(worst_first[:count])
+        encoder.switch([name for name in encoder.names if name not in kept])
+        after, seconds = runs.whole()
+        quality = runs.check.compare(before, after)
+        tried.append((count, quality.points_lost))
+        bar.describe(f"{count} layers in float32: {quality.points_lost:.2f} points lost")
+        bar.advance()
+        if quality.points_lost <= options.max_loss:
+            return kept, quality, tuple(tried), seconds
+        bar.expect(len(errors) + 2 + len(tried))
+    count, lost = min(tried, key=lambda one: one[1])
+    raise InputError(
+        f"{folder.path} loses {lost:.2f} points in int8 even with {count} of its {len(errors)} linear layers in "
+        f"float32, more than {options.max_loss:g}: nothing was written, allow more with --max-loss or use bf16"
+    )
+
+
+def _counts(layers: int) -> list[int]:
+    """How many layers are kept in float32, one try after another: single steps first, then longer ones."""
+    most = max(1, int(_MOST_KEPT * layers))
+    counts, count = [0], 1
+    while count < most:
+        counts.append(count)
+        count += max(1, count // 3)
+    return [*counts, most]
+
+
+def _write(
+    out: Path,
+    folder: ModelFolder,
+    module: BertWithHeads | TaskModel,
+    tokenizer: Tokenizer,
+    int8: dict[str, Int8Weight],
+    quality: Quality,
+    data: str,
+) -> None:
+    description = folder.description
+    figures = {name: value for name, value in asdict(quality).items() if isinstance(value, float)}
+    measured = {} if quality.metrics_after is None else quality.metrics_after
+    write_model_folder(
+        out,
+        module,
+        folder.config,
+        architecture=description.architecture,
+        labels=description.labels,
+        problem_type=description.problem_type,
+        sentences=folder.sentences,
+        int8=int8,
+        card=ModelCard(
+            title=f"{folder.path.resolve().name} in int8",
+            summary=f"Quantized by bertkit from {folder.weights.name}; `{RESULT_FILE}` says what it lost.",
+            results={Path(data).name: {**measured, **figures}},
+        ),
+    )
+    config = folder.config
+    tokenizer.save_pretrained(out, max_length=config.max_length, token_types=config.type_vocab_size > 0)
+    if folder.task is not None:
+        shutil.copy(folder.path / TASK_FILE, out)
