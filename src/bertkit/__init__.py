@@ -5,7 +5,8 @@ What a program needs, in the order of its work; the command line calls the same 
 - text: `train_tokenizer`, `Tokenizer`, `prepare`, `prepare_static`, `prepare_part`, `merge_parts`, `examine_corpus`
 - pre-training: `pretrain_options`, `pretrain`, `describe_run`, `plan_run`
 - fine-tuning: `read_tables` or `read_benchmark`, `finetune`, `evaluate`
-- a model at work: `load`, which gives a `Predictor`; `convert`, `export`, `describe_model`, `ParameterCounts`
+- a model at work: `load`, which gives a `Predictor`; `quantize`, `convert`, `export`, `describe_model`,
+  `ParameterCounts`
 - the model as a torch module: `BertConfig`, `ModernBertConfig`, `PRESETS`, `MODERN_PRESETS`, `BertModel`,
   `BertWithHeads`, `PackedBatch`
 
@@ -19,7 +20,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bertkit.api import evaluate, examine_corpus, finetune, pretrain, read_benchmark, read_tables
+    from bertkit.api import evaluate, examine_corpus, finetune, pretrain, quantize, read_benchmark, read_tables
     from bertkit.core.batch import PackedBatch
     from bertkit.core.errors import (
         BertkitError,
@@ -47,9 +48,17 @@ if TYPE_CHECKING:
     from bertkit.recipes.estimate import Estimate, describe_run, plan_run
     from bertkit.recipes.finetune_result import FinetuneResult
     from bertkit.recipes.grid import GridResult
-    from bertkit.recipes.options import PAPER_GRID, FinetuneOptions, GridOptions, MachineCost, PretrainOptions
+    from bertkit.recipes.options import (
+        PAPER_GRID,
+        FinetuneOptions,
+        GridOptions,
+        MachineCost,
+        PretrainOptions,
+        QuantizeOptions,
+    )
     from bertkit.recipes.pretrain import PretrainResult
     from bertkit.recipes.pretrain_options import pretrain_options
+    from bertkit.recipes.quantize import QuantizeResult
     from bertkit.reports.corpus import CorpusExamination
     from bertkit.reports.evaluation.evaluated import Evaluated
     from bertkit.tasks.data import TaskData
@@ -58,7 +67,7 @@ if TYPE_CHECKING:
     from bertkit.training.options import OptimizerOptions, TrainingOptions
 
 _NAMES = {
-    "api": ["evaluate", "examine_corpus", "finetune", "pretrain", "read_benchmark", "read_tables"],
+    "api": ["evaluate", "examine_corpus", "finetune", "pretrain", "quantize", "read_benchmark", "read_tables"],
     "core.batch": ["PackedBatch"],
     "core.errors": ["BertkitError", "DivergedError", "InputError", "MemoryLimitError", "RankError", "ResourceError"],
     "core.workers": ["EngineOptions", "MachineShard"],
@@ -79,9 +88,17 @@ _NAMES = {
     "recipes.estimate": ["Estimate", "describe_run", "plan_run"],
     "recipes.finetune_result": ["FinetuneResult"],
     "recipes.grid": ["GridResult"],
-    "recipes.options": ["PAPER_GRID", "FinetuneOptions", "GridOptions", "MachineCost", "PretrainOptions"],
+    "recipes.options": [
+        "PAPER_GRID",
+        "FinetuneOptions",
+        "GridOptions",
+        "MachineCost",
+        "PretrainOptions",
+        "QuantizeOptions",
+    ],
     "recipes.pretrain": ["PretrainResult"],
     "recipes.pretrain_options": ["pretrain_options"],
+    "recipes.quantize": ["QuantizeResult"],
     "reports.corpus": ["CorpusExamination"],
     "reports.evaluation.evaluated": ["Evaluated"],
     "tasks.data": ["TaskData"],
@@ -127,6 +144,8 @@ __all__ = [
     "PrepareOptions",
     "PretrainOptions",
     "PretrainResult",
+    "QuantizeOptions",
+    "QuantizeResult",
     "RankError",
     "ResourceError",
     "StageOptions",
@@ -151,6 +170,7 @@ __all__ = [
     "prepare_static",
     "pretrain",
     "pretrain_options",
+    "quantize",
     "read_benchmark",
     "read_tables",
     "train_tokenizer",

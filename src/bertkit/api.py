@@ -24,23 +24,30 @@ from bertkit.data.instances.statistics import corpus_figures
 from bertkit.data.readers.sources import HubDataset, resolve_sources
 from bertkit.data.readers.text import EncodingErrors
 from bertkit.pretrained.folder import ModelFolder
+from bertkit.pretrained.models import BertWithHeads
 from bertkit.recipes import finetune as finetune_recipe
 from bertkit.recipes import pretrain as pretrain_recipe
 from bertkit.recipes.finetune_result import FinetuneResult
 from bertkit.recipes.grid import GridResult, finetune_grid
-from bertkit.recipes.options import FinetuneOptions, GridOptions, MachineCost, PretrainOptions
+from bertkit.recipes.options import FinetuneOptions, GridOptions, MachineCost, PretrainOptions, QuantizeOptions
 from bertkit.recipes.pretrain import PretrainResult
+from bertkit.recipes.quantize import REPORT_FILE, QuantizeResult
+from bertkit.recipes.quantize import quantize as quantize_recipe
+from bertkit.recipes.quantize_check import Check, TaskCheck
+from bertkit.recipes.quantize_texts import SENTENCES, read_texts, vector_check
 from bertkit.reports.corpus import CorpusExamination, corpus_report
 from bertkit.reports.evaluation.evaluated import Evaluated
 from bertkit.reports.evaluation.pages import evaluation_page, write_grid_report, write_run_report
 from bertkit.reports.page import write_report
 from bertkit.reports.pretraining import write_pretraining_report
+from bertkit.reports.quantization import quantization_page
 from bertkit.tasks.benchmarks import find_benchmark
 from bertkit.tasks.contract import Task, TaskInstances
 from bertkit.tasks.data import TaskData, read_task_data
 from bertkit.tasks.kinds import KINDS, task_family
-from bertkit.tasks.model import load_task_model
+from bertkit.tasks.model import TaskModel, load_task_model
 from bertkit.tasks.options import Columns, TableOptions, TaskOptions, refuse_given
+from bertkit.tasks.task_folder import has_task
 from bertkit.text.tokenizer import Tokenizer
 
 
@@ -184,6 +191,27 @@ def evaluate(
     folder = ModelFolder.open(model)
     task_model, its_task = load_task_model(folder)
     tokenizer = Tokenizer.from_pretrained(folder.path)
+    its_task, instances = _labelled(its_task, data, tokenizer, model=model, task=task, split=split, table=table)
+    found = Evaluated.of(
+        task_model.to(default_device()), its_task, instances, max_tokens=micro_batch_tokens, precision=precision
+    )
+    if report is not None:
+        page = evaluation_page(found, model=Path(model), data=str(data))
+        write_report(Path(report), page, inputs=inputs, overwrite=overwrite)
+    return found
+
+
+def _labelled(
+    its_task: Task[Any],
+    data: str | Path,
+    tokenizer: Tokenizer,
+    *,
+    model: str | Path,
+    task: str | None,
+    split: str | None,
+    table: TableOptions,
+) -> tuple[Task[Any], TaskInstances[Any]]:
+    """The examples of a benchmark's folder, a file or a hub data set, and the model's task with its metrics."""
     benchmark = task or (its_task.benchmark if Path(data).is_dir() else None)
     if benchmark is None:
         instances = _own_table(its_task, data, table, split, tokenizer)
@@ -198,13 +226,60 @@ def evaluate(
         its_task = replace(its_task, metric_names=row.metric_names or its_task.metric_names)
     for warning in instances.all_warnings:
         note(warning)
-    found = Evaluated.of(
-        task_model.to(default_device()), its_task, instances, max_tokens=micro_batch_tokens, precision=precision
+    return its_task, instances
+
+
+def quantize(
+    model: str | Path,
+    out: str | Path,
+    *,
+    check: str | Path | None = None,
+    task: str | None = None,
+    split: str | None = None,
+    table: TableOptions | None = None,
+    options: QuantizeOptions | None = None,
+    overwrite: bool = False,
+) -> QuantizeResult:
+    """Write the model folder or hub name `model` as the int8 folder `out`, with a report of what it loses.
+
+    `check` is what the loss is measured on. For a fine-tuned model it is labelled data, read as `evaluate` reads it
+    (`task`, `split`, `table`), and the loss is that of the task's first metric. For other models it is a text file, or
+    a table whose column `table.text` has texts, and the loss is that of the texts' vectors. Without it the vectors of a
+    few sentences of our own are compared. Layers that lose too much stay in float32; a model that loses more than
+    `options.max_loss` all the same is not written. Raises `InputError`.
+    """
+    table, options, out = table or TableOptions(), options or QuantizeOptions(), Path(out)
+    tune_allocator()
+    folder = ModelFolder.open(model)
+    tokenizer = Tokenizer.from_pretrained(folder.path)
+    module: TaskModel | BertWithHeads
+    what: Check
+    if has_task(folder):
+        module, its_task = load_task_model(folder)
+    else:
+        refuse_given(f"{folder.path} has no task", {"task": task, "split": split})
+        module, report = BertWithHeads.from_folder(folder)
+        report.show()
+    if check is not None and isinstance(module, TaskModel):
+        its_task, instances = _labelled(its_task, check, tokenizer, model=model, task=task, split=split, table=table)
+        what = TaskCheck(task=its_task, instances=instances)
+    else:
+        if check is None:
+            refuse_given("there is no --check", {"task": task, "split": split, **table.columns})
+            note(f"no --check: the vectors of {len(SENTENCES)} built-in sentences are compared, a weak test")
+        what = vector_check(folder, tokenizer, SENTENCES if check is None else read_texts(check, table))
+    result = quantize_recipe(
+        folder,
+        module,
+        tokenizer,
+        what,
+        out,
+        options,
+        data=f"{len(SENTENCES)} built-in sentences" if check is None else str(check),
+        overwrite=overwrite,
     )
-    if report is not None:
-        page = evaluation_page(found, model=Path(model), data=str(data))
-        write_report(Path(report), page, inputs=inputs, overwrite=overwrite)
-    return found
+    write_report(out / REPORT_FILE, quantization_page(result))
+    return result
 
 
 def _own_table(

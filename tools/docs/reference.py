@@ -52,9 +52,12 @@ _AREAS = (
     Area(
         page="inference",
         title="Inference",
-        lead="A model folder, opened and asked; the guides are [Inference](../inference.md), "
+        lead="A model folder, opened and asked; the guides are [Inference](../inference.md), [int8](../int8.md), "
         "[Features](../features.md) and [Export](../export.md).",
-        names=("load", "Predictor", "convert", "export", "describe_model", "ParameterCounts"),
+        names=(
+            *("load", "Predictor", "quantize", "QuantizeResult", "convert", "export"),
+            *("describe_model", "ParameterCounts"),
+        ),
     ),
     Area(
         page="tokenizer",

@@ -45,6 +45,7 @@ _COMMANDS = {  # name: (file in cli/, summary)
     "embed": ("embed", "Turn texts into vectors."),
     "features": ("embed", "Write the hidden states of any layers as features of texts or tokens."),
     "study": ("studies", "Compare methods by experiment."),
+    "quantize": ("quantize", "Write a model with int8 weights for CPUs; measure what it loses."),
     "convert": ("convert", "Write a model in another format: Hugging Face's or TensorFlow 1's."),
     "export": ("export", "Write a model for other runtimes: ONNX or OpenVINO."),
     "doctor": ("doctor", "Check a prepared corpus, or count a model's parameters."),

@@ -9,7 +9,7 @@ Other rooms import:
 - `outputs`, for what a user names: `output_file`, `output_folder`, `check_output_file`, `check_output_folder`
 - `console`: `note`, `progress`, `ProgressBar`, `counted`, `format_duration`, `parse_duration`
 - `interrupts`: `Interrupts`, `Terminated`
-- `machine`: `Precision`, `InferencePrecision`, `Launch`, `available_memory`, `tune_allocator`
+- `machine`: `Precision`, `InferencePrecision`, `WeightRange`, `Launch`, `available_memory`, `tune_allocator`
 - `randomness`: `derive_key`, `generator`, `uniforms`, `mix64`, `GAMMA`
 - `arrays`: `run_starts`, `run_bounds`, `run_positions`, `padded_runs`, `softmax`, `NpyAppender`; `packing`:
   `PackedArrays`, `token_budget_batches`; `lazy`: `lazy_module`

@@ -17,6 +17,8 @@ Precision = Literal["auto", "bf16", "float32"]
 """`auto` is bf16 where the device multiplies it in hardware, else float32."""
 InferencePrecision = Literal["auto", "bf16", "float32", "int8"]
 """Of a model that is not trained any more; `auto` of an int8 folder is int8 on a CPU."""
+WeightRange = Literal[127, 63]
+"""Largest magnitude of an int8 weight."""
 
 
 _GROUP_FILES = (

@@ -56,6 +56,7 @@ MODEL_FILES = (
     *("bert_config.json", "generation_config.json", "*.onnx", "*.onnx.data", "openvino_model.*", "*README.md"),
     *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "added_tokens.json"),
     *("special_tokens_map.json", "modules.json", "*sentence*.json", "[0-9]_*", "SHA256SUMS", TASK_FILE),
+    *("quantization.json", "quantization.html"),
 )
 """Patterns of the names in a model's folder, of any format: another name in it is a user's own."""
 
@@ -170,11 +171,10 @@ def _write_int8(
     int8: Mapping[str, Int8Weight],
     linears: Sequence[str],
 ) -> Int8Settings:
-    weights = {
-        module: part
-        for name, weight in int8.items()
-        for module, part in zip(modules := _modules(names, name), weight.split(len(modules)), strict=True)
-    }
+    weights: dict[str, Int8Weight] = {}
+    for name, weight in int8.items():
+        modules = _modules(names, name)
+        weights.update(zip(modules, weight.split(len(modules)), strict=True))
     floats = {name: tensor for name, tensor in tensors.items() if name.removesuffix(".weight") not in int8}
     others = {name: tensor.numpy() for name, tensor in names.write(floats).items()}
     Int8Tensors(weights, others).write(folder / INT8_FILE)

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from safetensors.numpy import load_file, save_file
 
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_path
+from bertkit.core.machine import WeightRange
 
 INT8_FILE = "model.int8.safetensors"
 INT8_KEY = "bertkit_int8"
@@ -37,7 +38,6 @@ INT8_KEY = "bertkit_int8"
 _INTEGERS, _SCALE = ".weight_int8", ".weight_scale"
 _ENCODER_LINEARS = ("attention.query_key_value", "attention.output", "intermediate", "output")
 
-WeightRange = Literal[127, 63]
 FULL_RANGE: WeightRange = 127
 NARROW_RANGE: WeightRange = 63
 """Largest magnitude of a weight where a CPU adds two products of uint8 and int8 in 16 bits, as AVX2 does without VNNI:
@@ -70,8 +70,8 @@ class Int8Weight:
     @property
     def weight_range(self) -> WeightRange:
         """The narrowest that holds the integers."""
-        fits = -NARROW_RANGE <= self.values.min(initial=0) and self.values.max(initial=0) <= NARROW_RANGE
-        return NARROW_RANGE if fits else FULL_RANGE
+        largest = max(self.values.max(initial=0), -int(self.values.min(initial=0)))
+        return NARROW_RANGE if largest <= NARROW_RANGE else FULL_RANGE
 
     def split(self, parts: int) -> list[Int8Weight]:
         """As many layers of the same number of outputs: the inverse of `join_weights`."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from bertkit.core.errors import InputError
-from bertkit.core.machine import Precision
+from bertkit.core.machine import Precision, WeightRange
 from bertkit.data.instances.options import InstanceOptions, MaskingOptions, StageOptions
 from bertkit.model.config import BertConfig
 from bertkit.training.options import OptimizerOptions, Parallel, TrainingOptions
@@ -259,3 +259,20 @@ class MachineCost:
     def price(self, seconds: float) -> float | None:
         """Money for some time."""
         return None if self.price_per_hour is None else self.price_per_hour * seconds / 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeOptions:
+    """What an int8 model may lose, and what its integers may be."""
+
+    max_loss: float = 0.5
+    """Points, hundredths of the metric."""
+    weight_range: WeightRange = 127
+    """Largest magnitude of a weight: 63 gives the same integers on CPUs without VNNI, which narrow 127 when they load
+    it."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.max_loss) and self.max_loss >= 0):
+            raise InputError(f"max_loss is {self.max_loss}: give points of 0 or more, such as 0.5")
+        if self.weight_range not in (127, 63):
+            raise InputError(f"weight_range is {self.weight_range}: give 127, or 63 for CPUs without VNNI")

@@ -8,7 +8,6 @@ float32 one after another until the loss is small enough.
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import time
 from collections.abc import Collection, Sequence
@@ -22,41 +21,25 @@ from torch import nn
 from bertkit.core.console import ProgressBar, progress
 from bertkit.core.devices import describe_machine
 from bertkit.core.errors import InputError
+from bertkit.core.machine import WeightRange
 from bertkit.core.outputs import check_output_folder, output_folder
 from bertkit.inference.backends.torch_int8 import QuantizedLinear, exact_weight_range, find_linear, put_linear
 from bertkit.inference.backends.torch_packed import TorchPacked
 from bertkit.inference.engine import Engine
 from bertkit.pretrained.card import ModelCard
-from bertkit.pretrained.folder import TASK_FILE, ModelFolder, write_model_folder
-from bertkit.pretrained.int8 import Int8Weight, WeightRange, encoder_linears, quantize_weight
+from bertkit.pretrained.folder import MODEL_FILES, TASK_FILE, ModelFolder, write_model_folder
+from bertkit.pretrained.int8 import Int8Weight, encoder_linears, quantize_weight
 from bertkit.pretrained.models import BertWithHeads
+from bertkit.recipes.options import QuantizeOptions
 from bertkit.recipes.quantize_check import Check, Outputs, Quality
 from bertkit.tasks.model import TaskModel
 from bertkit.text.tokenizer import Tokenizer
 
 RESULT_FILE, REPORT_FILE = "quantization.json", "quantization.html"
-_OWN_FILES = ("*.json", "*.txt", "*.html", "*.safetensors", "README.md", "1_*", "2_*")
 _SAMPLE_TOKENS = 4096
 """By which single layers are compared; the whole check decides."""
 _MOST_KEPT = 0.5
 """Share of the layers that may stay in float32; with more an int8 model is hardly smaller or faster."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class QuantizeOptions:
-    """What an int8 model may lose, and what its integers may be."""
-
-    max_loss: float = 0.5
-    """Points, hundredths of the metric."""
-    weight_range: WeightRange = 127
-    """Largest magnitude of a weight: 63 gives the same integers on CPUs without VNNI, which narrow 127 when they load
-    it."""
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.max_loss) and self.max_loss >= 0):
-            raise InputError(f"max_loss is {self.max_loss}: give points of 0 or more, such as 0.5")
-        if self.weight_range not in (127, 63):
-            raise InputError(f"weight_range is {self.weight_range}: give 127, or 63 for CPUs without VNNI")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +128,7 @@ def quantize(
 
     `data` says what the check reads. Raises `InputError`.
     """
-    guard: dict[str, Any] = {"own": _OWN_FILES, "what": "a model", "inputs": [folder.path], "overwrite": overwrite}
+    guard: dict[str, Any] = {"own": MODEL_FILES, "what": "a model", "inputs": [folder.path], "overwrite": overwrite}
     check_output_folder(out, **guard)
     if folder.int8 is not None:
         raise InputError(f"{folder.path} is int8 already: give the float32 model that it came from")

@@ -61,7 +61,7 @@ class Check(Protocol):
 
     @property
     def sequences(self) -> Sequence[EncodedExample]:
-        """(S,)"""
+        """What goes through the model (S,)."""
 
     @property
     def want(self) -> Want:
@@ -80,7 +80,11 @@ class TaskCheck:
 
     task: Task[Any]
     instances: TaskInstances[Any]
-    want: Want = HeadLogits(TASK)
+
+    @property
+    def want(self) -> Want:
+        """Logits."""
+        return HeadLogits(TASK)
 
     @property
     def sequences(self) -> Sequence[EncodedExample]:

@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
+from bertkit.core.machine import WeightRange
 from bertkit.pretrained.int8 import (
     FULL_RANGE,
     NARROW_RANGE,
     Int8Weight,
-    WeightRange,
     encoder_linears,
     quantize_weight,
 )
@@ -55,7 +56,7 @@ class QuantizedLinear(nn.Module):
     def __init__(self, weight: Int8Weight, bias: Tensor | None) -> None:
         super().__init__()
         self._products = Int8Products(weight)
-        self._column_sums = torch.from_numpy(weight.column_sums * weight.scales)
+        self._column_sums = torch.from_numpy(weight.column_sums.astype(np.float32) * weight.scales)
         self._bias = torch.zeros(len(weight.scales)) if bias is None else bias.detach().float()
 
     def forward(self, rows: Tensor) -> Tensor:

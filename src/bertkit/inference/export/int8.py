@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from bertkit.core.machine import WeightRange
 from bertkit.inference.export.graph import Graph
 from bertkit.inference.export.operators import Operators, Part, Weights, part_name
-from bertkit.pretrained.int8 import FULL_RANGE, NARROW_RANGE, Int8Weight, WeightRange, encoder_linears, quantize_weight
+from bertkit.pretrained.int8 import FULL_RANGE, NARROW_RANGE, Int8Weight, encoder_linears, quantize_weight
 
 _STEPS = 255.0
 _LEAST_SCALE = 1e-30

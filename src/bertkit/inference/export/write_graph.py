@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from bertkit.core.errors import InputError
+from bertkit.core.machine import WeightRange
 from bertkit.inference.export import heads
 from bertkit.inference.export.encoder import BATCH, SEQUENCE, Encoder
 from bertkit.inference.export.graph import OPSET, OPSET_INT8, Graph
@@ -19,7 +20,7 @@ from bertkit.inference.export.int8 import Int8Operators
 from bertkit.inference.export.operators import Operators
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.pretrained.formats.name_table import MULTIPLE_CHOICE, SEQUENCE_CLASSIFICATION
-from bertkit.pretrained.int8 import FULL_RANGE, WeightRange
+from bertkit.pretrained.int8 import FULL_RANGE
 from bertkit.pretrained.sentence_settings import SentenceSettings
 
 GraphPrecision = Literal["float32", "int8"]
