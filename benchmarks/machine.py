@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -30,6 +31,21 @@ def describe_machine(*packages: str) -> str:
         except PackageNotFoundError:
             versions.append(f"{package} not installed")
     return f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, {', '.join(versions)}"
+
+
+def cpu_class() -> str:
+    """What the CPU multiplies with: "amx", "avx512" (with VNNI) or "avx2". Results of one do not speak for another."""
+    flags = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
+    if "amx_int8" in flags:
+        return "amx"
+    return "avx512" if "avx512_vnni" in flags else "avx2"
+
+
+def peer_versions(python: str | Path, *packages: str) -> str:
+    """The versions of packages in another environment, by its Python."""
+    code = "import sys\nfrom importlib.metadata import version\nfor name in sys.argv[1:]: print(name, version(name))"
+    found = subprocess.run([python, "-c", code, *packages], check=False, capture_output=True, text=True)
+    return ", ".join(found.stdout.splitlines()) or "none"
 
 
 def spelled_command(script: str, paths: Mapping[str, str]) -> str:
