@@ -213,6 +213,24 @@ def replace_folder(new: Path, target: Path) -> None:
     _sync(target.parent)
 
 
+def replace_with_own(new: Path, target: Path) -> None:
+    """The same where `new` is a folder within `target`."""
+    target = Path(os.path.realpath(target))
+    with full_disk_named(target):
+        descriptor = os.open(new, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            temporary = _beside(target, "partial")
+            new.rename(temporary)
+            try:
+                replace_folder(temporary, target)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+
+
 _RENAME_EXCHANGE = 2
 _CURRENT_FOLDER = -100
 

@@ -117,6 +117,15 @@ class TestMistakes:
         with pytest.raises(InputError, match="--overwrite"):
             prepare_part([text], tokenizer, out, MachineShard(3, 3))
 
+    def test_other_text_in_a_finished_folder(self, tmp_path, out, text, tokenizer):
+        self.add(tmp_path, out, text, tokenizer)
+        merge_parts(out)
+        before = contents(out)
+        text.write_text(make_text(3))
+        with pytest.raises(InputError, match="holds a finished corpus, which a part of one cannot replace"):
+            prepare_part([text], tokenizer, out, MachineShard(3, 3), PrepareOptions(overwrite=True))
+        assert contents(out) == before
+
     def test_unreadable_text_leaves_the_other_parts(self, out, text, tokenizer):
         fingerprint = out / ".prepare" / "fingerprint.json"
         text.write_bytes(text.read_bytes().replace(b"the", b"th\xff"))

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from bertkit.cli.main import USER_ERROR, run
 from bertkit.core.errors import InputError, ResourceError
 from bertkit.core.files import exclusive
 from bertkit.core.workers import EngineOptions
-from bertkit.data.corpus import write_shards
+from bertkit.data.corpus import output_folder, write_shards
 from bertkit.data.corpus.documents import read_documents
 from bertkit.data.corpus.options import CorpusOptions, DuplicateOptions, PrepareOptions
 from bertkit.data.corpus.prepare import prepare
@@ -151,6 +152,72 @@ def test_another_preparation_in_the_folder_is_refused_unless_overwritten(tmp_pat
     assert contents(out) == before
     assert prepare([text], tokenizer, out, PrepareOptions(overwrite=True)).documents == 59
     assert PreparedCorpus.open(out).num_documents == 59
+
+
+@pytest.mark.parametrize("bad", [b"\xff\n", b""], ids=["not UTF-8", "empty"])
+def test_overwriting_with_a_text_that_cannot_be_read_keeps_the_old_corpus(tmp_path, text, tokenizer, bad):
+    out = tmp_path / "out"
+    prepare([text], tokenizer, out)
+    (out / "mine").mkdir()
+    (out / "mine" / "note").write_text("keep")
+    before = contents(out)
+    (tmp_path / "bad.txt").write_bytes(bad)
+    with pytest.raises(InputError, match=r"not UTF-8|empty"):
+        prepare([tmp_path / "bad.txt"], tokenizer, out, PrepareOptions(overwrite=True))
+    assert contents(out) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.txt", "out", "text.txt"]
+
+
+def test_overwriting_leaves_what_a_new_preparation_does_and_what_others_keep_there(tmp_path, text, tokenizer):
+    other = PrepareOptions(corpus=CorpusOptions(lines="paragraph"), overwrite=True)
+    prepare([text], tokenizer, tmp_path / "new", other)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").symlink_to("elsewhere")
+    prepare([text], tokenizer, tmp_path / "out")
+    (tmp_path / "elsewhere" / "mine").mkdir()
+    (tmp_path / "elsewhere" / "mine" / "note").write_text("keep")
+    (tmp_path / "elsewhere" / "link").symlink_to("mine/note")
+    prepare([text], tokenizer, tmp_path / "out", other)
+    assert (tmp_path / "out").is_symlink()
+    assert (tmp_path / "elsewhere" / "mine" / "note").read_text() == "keep"
+    assert (tmp_path / "elsewhere" / "link").readlink() == Path("mine/note")
+    found = contents(tmp_path / "elsewhere")
+    assert {name for name in found if name not in contents(tmp_path / "new")} == {"mine/note", "link"}
+    assert contents(tmp_path / "new").items() <= found.items()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "new", "out", "text.txt"]
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_an_overwriting_that_is_killed_leaves_the_old_corpus_or_the_new_one(
+    tmp_path, text, tokenizer, small_shards, monkeypatch, moment
+):
+    out = tmp_path / "out"
+    prepare([text], tokenizer, out)
+    old = contents(out)
+    new_text = tmp_path / "new.txt"
+    new_text.write_text(make_text(59))
+    prepare([new_text], tokenizer, tmp_path / "whole")
+    places = [
+        (write_shards, "finished_shard"),
+        (output_folder, "_carry_over"),
+        (output_folder, "replace_with_own"),
+    ]
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        if moment == 3:  # after the exchange
+            replace = output_folder.replace_with_own
+            patched.setattr(output_folder, "replace_with_own", lambda *names: (replace(*names), killed()))
+        else:
+            patched.setattr(*places[moment], killed)
+        prepare([new_text], tokenizer, out, PrepareOptions(overwrite=True))
+    found = {name: digest for name, digest in contents(out).items() if not name.startswith(".prepare/next")}
+    assert found == (contents(tmp_path / "whole") if moment == 3 else old)
+    prepare([new_text], tokenizer, out, PrepareOptions(overwrite=True))
+    assert contents(out) == contents(tmp_path / "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.txt", "out", "text.txt", "whole"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -104,7 +104,7 @@ def prepare(
         corpus_fingerprint(found, tokenizer, options),
         overwrite=options.overwrite,
         read=Manifest.read,
-        make=lambda: write_corpus(found, tokenizer, out, options),
+        make=lambda folder: write_corpus(found, tokenizer, folder, options),
     )
     warn_of_one_document(manifest, out)
     return manifest

@@ -144,7 +144,7 @@ def prepare_static(
         hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
         overwrite=options.overwrite,
         read=InstanceManifest.read,
-        make=lambda: _write_instances(found, tokenizer, out, options, static),
+        make=lambda folder: _write_instances(found, tokenizer, folder, options, static),
     )
 
 
