@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto, ValueInfoProto, helper
 
 from bertkit import __version__
 from bertkit.core.errors import InputError
@@ -24,6 +24,8 @@ OPSET_INT8 = 13
 
 _LARGEST_FILE = 2**31 - 1
 """Protocol buffers hold no more than 2 GB."""
+_ALIGNMENT = 64
+"""Bytes, of arrays in a file that is mapped."""
 _GRAPH_FIELD, _INITIALIZER_FIELD, _RAW_DATA_FIELD = 7, 5, 9
 """Numbers of ModelProto.graph, GraphProto.initializer and TensorProto.raw_data, all three length-delimited."""
 
@@ -37,16 +39,28 @@ class Constant:
     dtype: np.dtype[Any]
     make: Callable[[], NDArray[Any]]
 
-    @property
-    def header(self) -> bytes:
+    def header(self, **more: Any) -> bytes:
         """All of its TensorProto but the data."""
         kind = helper.np_dtype_to_tensor_dtype(self.dtype)
-        return TensorProto(dims=self.shape, data_type=kind, name=self.name).SerializeToString()  # type: ignore[no-any-return]
+        proto = TensorProto(dims=self.shape, data_type=kind, name=self.name, **more)
+        return proto.SerializeToString()  # type: ignore[no-any-return]
+
+    def external(self, file: str, offset: int) -> bytes:
+        """Its TensorProto where the data begins at a byte of another file."""
+        places = {"location": file, "offset": str(offset), "length": str(self.size)}
+        entries = [StringStringEntryProto(key=key, value=value) for key, value in places.items()]
+        return self.header(data_location=TensorProto.EXTERNAL, external_data=entries)
 
     @property
     def size(self) -> int:
         """Bytes of its data."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def write(self, file: BinaryIO) -> None:
+        """Write its data."""
+        array = np.asarray(self.make(), self.dtype, order="C")
+        assert array.shape == self.shape, f"{self.name} is {array.shape}, not {self.shape}"
+        file.write(array.reshape(-1).view(np.uint8).data)
 
 
 @dataclass
@@ -108,11 +122,9 @@ class Graph:
         self.outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(axes)))
 
     def write(self, path: Path) -> None:
-        """Write the file, whole or not at all; raise `InputError` where one file cannot hold it."""
-        graph = GraphProto(
-            node=self.nodes, name="bertkit", input=self.inputs, output=self.outputs, value_info=self.shapes
-        ).SerializeToString()
-        headers = {each.name: each.header for each in self.constants.values()}
+        """Write one file, whole or not at all; raise `InputError` where it cannot hold the graph."""
+        graph = self._without_constants().SerializeToString()
+        headers = {name: constant.header() for name, constant in self.constants.items()}
         tensors = {name: len(header) + _field_size(self.constants[name].size) for name, header in headers.items()}
         size = len(graph) + sum(_field_size(length) for length in tensors.values())
         if size > _LARGEST_FILE:
@@ -120,10 +132,8 @@ class Graph:
                 f"{path} would have {size / 2**30:.1f} GB and an ONNX file holds 2 GB at most: export with "
                 "--precision int8"
             )
-        model = ModelProto(ir_version=IR_VERSION, producer_name="bertkit", producer_version=__version__)
-        model.opset_import.append(helper.make_opsetid("", self.opset))
         with atomic_path(path) as temporary, temporary.open("wb") as file:
-            file.write(model.SerializeToString())
+            file.write(self._model().SerializeToString())
             _start_field(file, _GRAPH_FIELD, size)
             file.write(graph)
             for name, header in headers.items():
@@ -131,9 +141,29 @@ class Graph:
                 _start_field(file, _INITIALIZER_FIELD, tensors[name])
                 file.write(header)
                 _start_field(file, _RAW_DATA_FIELD, constant.size)
-                array = np.asarray(constant.make(), constant.dtype, order="C")
-                assert array.shape == constant.shape, f"{name} is {array.shape}, not {constant.shape}"
-                file.write(array.reshape(-1).view(np.uint8).data)
+                constant.write(file)
+
+    def write_in_two(self, path: Path, data: Path) -> None:
+        """Write the graph to `path` and what the constants hold to `data` beside it, which readers can map."""
+        model, graph = self._model(), self._without_constants()
+        with data.open("wb") as file:
+            for constant in self.constants.values():
+                graph.initializer.add().ParseFromString(constant.external(data.name, file.tell()))
+                constant.write(file)
+                file.write(b"\0" * (-file.tell() % _ALIGNMENT))
+        model.graph.CopyFrom(graph)
+        path.write_bytes(model.SerializeToString())
+
+    def _model(self) -> ModelProto:
+        """The file's head."""
+        model = ModelProto(ir_version=IR_VERSION, producer_name="bertkit", producer_version=__version__)
+        model.opset_import.append(helper.make_opsetid("", self.opset))
+        return model
+
+    def _without_constants(self) -> GraphProto:
+        return GraphProto(
+            node=self.nodes, name="bertkit", input=self.inputs, output=self.outputs, value_info=self.shapes
+        )
 
 
 def _varint(value: int) -> bytes:

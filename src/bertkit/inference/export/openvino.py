@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import openvino
 from openvino import opset13
 
-from bertkit.inference.export.write_graph import GraphInfo, GraphPrecision, write_graph
+from bertkit.inference.export.write_graph import GraphInfo, GraphPrecision, build_graph
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.pretrained.int8 import Int8Weight, encoder_linears, quantize_weight
 
@@ -31,14 +32,17 @@ def write_openvino(
     """Write the folder's model to `path`, whose name ends in .xml, and its weights beside it, as `write_graph` does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=path.parent) as temporary:
-        info = write_graph(folder, Path(temporary) / "model.onnx", outputs=outputs)
-        model = openvino.Core().read_model(info.path)
+        graph = build_graph(replace(folder), outputs=outputs)  # another, so that its weights are given back
+        inputs, given = (tuple(each.name for each in ends) for ends in (graph.inputs, graph.outputs))
+        graph.write_in_two(source := Path(temporary) / "model.onnx", Path(temporary) / "model.data")
+        del graph
+        model = openvino.Core().read_model(source)  # maps the constants
         if precision == "int8":
             _take_int8(model, folder)
         openvino.save_model(model, path, compress_to_fp16=False)
         del model  # it holds the temporary file
     size = path.stat().st_size + path.with_suffix(".bin").stat().st_size
-    return GraphInfo(path=path, inputs=info.inputs, outputs=info.outputs, precision=precision, size=size)
+    return GraphInfo(path=path, inputs=inputs, outputs=given, precision=precision, size=size)
 
 
 def _take_int8(model: Any, folder: ModelFolder) -> None:

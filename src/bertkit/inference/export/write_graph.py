@@ -87,10 +87,7 @@ def write_graph(
     Inputs are int64 (B, S): `input_ids`, `attention_mask` and, where a model has several types, `token_type_ids`.
     Raises `InputError` for an output that the folder has no head for.
     """
-    writer = _Writer(folder, precision, weight_range)
-    for name in default_outputs(folder) if outputs is None else outputs:
-        writer.add_output(name)
-    graph = writer.graph
+    graph = build_graph(folder, precision=precision, outputs=outputs, weight_range=weight_range)
     graph.write(path)
     return GraphInfo(
         path=path,
@@ -99,6 +96,20 @@ def write_graph(
         precision=precision,
         size=path.stat().st_size,
     )
+
+
+def build_graph(
+    folder: ModelFolder,
+    *,
+    precision: GraphPrecision = "float32",
+    outputs: Sequence[str] | None = None,
+    weight_range: WeightRange = FULL_RANGE,
+) -> Graph:
+    """The graph that `write_graph` writes."""
+    writer = _Writer(folder, precision, weight_range)
+    for name in default_outputs(folder) if outputs is None else outputs:
+        writer.add_output(name)
+    return writer.graph
 
 
 class _Writer:
