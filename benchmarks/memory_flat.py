@@ -66,9 +66,9 @@ def main() -> None:
 
 
 def _write_model(folder: Path) -> None:
-    from bertkit.model.bert import BertModel
     from bertkit.model.config import BertConfig
     from bertkit.model.initialization import initialize
+    from bertkit.model.pretraining import PretrainingModel
     from bertkit.pretrained.folder import write_model_folder
     from bertkit.text.tokenizer import Tokenizer
 
@@ -84,10 +84,10 @@ def _write_model(folder: Path) -> None:
         intermediate_size=512,
         max_position_embeddings=512,
     )
-    model = BertModel(config)
+    model = PretrainingModel(config)
     initialize(model, 0.02, seed=1)
     folder.mkdir()
-    write_model_folder(folder, model, config, architecture="BertModel")
+    write_model_folder(folder, model, config, architecture="BertForPreTraining")
     tokenizer.save_pretrained(folder)
 
 
