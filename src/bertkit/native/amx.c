@@ -21,12 +21,19 @@ void amx_end(void) { _tile_release(); }
 
 /* Tiles 0 to 3 are sums, 4 and 5 rows, 6 and 7 outputs. Rows behind the last are read and their sums never used: every
  * buffer of rows has room for them. */
+/* Weights come once from the third-level cache and in an order that the CPU does not foresee: they are asked for 6 steps
+ * (12 KiB) before they are needed, across the end of a panel into the next. A quarter of the time with few rows. */
+static inline void fetch_ahead(const char *panel) {
+    for (int line = 0; line < 32; line++) _mm_prefetch(panel + 6 * 2048 + 64 * line, _MM_HINT_T0);
+}
+
 #define BLOCK_AMX(name, dot)                                                                                          \
     void name(const char *a, size_t a_stride, const char *panel, long depth, int rows, void *out, size_t out_stride) { \
         int32_t *c = out;                                                                                              \
         _tile_zero(0); _tile_zero(1);                                                                                  \
         if (rows <= 16) {                                                                                              \
             for (long k = 0; k < depth; k += 16) {                                                                     \
+                fetch_ahead(panel + 128 * k);                                                                          \
                 _tile_loadd(4, a + 4 * k, a_stride);                                                                   \
                 _tile_loadd(6, panel + 128 * k, 128);                                                                  \
                 dot(0, 4, 6);                                                                                          \
@@ -36,6 +43,7 @@ void amx_end(void) { _tile_release(); }
         } else {                                                                                                       \
             _tile_zero(2); _tile_zero(3);                                                                              \
             for (long k = 0; k < depth; k += 16) {                                                                     \
+                fetch_ahead(panel + 128 * k);                                                                          \
                 _tile_loadd(4, a + 4 * k, a_stride);                                                                   \
                 _tile_loadd(6, panel + 128 * k, 128);                                                                  \
                 dot(0, 4, 6);                                                                                          \

@@ -90,7 +90,7 @@ INLINE void pack_values(const Head *head, int from, int keys, char *panels) {
 }
 
 /* Scores to e^(score - largest) of the keys from..to that a query sees, 0 for others; returns their sum. */
-INLINE float soften(float *scores, int from, int to, int width, int kind, char *codes) {
+INLINE float soften(float *scores, int from, int to, int width, const int kind, char *codes) {
     float largest = -FLT_MAX;
     if (from == 0) {
         vf most = all(-FLT_MAX);
@@ -101,9 +101,14 @@ INLINE float soften(float *scores, int from, int to, int width, int kind, char *
         for (int i = from; i < to; i++) largest = fmaxf(largest, scores[i]);
         for (int i = 0; i < from; i++) scores[i] = -FLT_MAX;
     }
-    vf total = V(setzero_ps)(), shift = all(largest);
+    const float log2_e = 1.44269504f;
+    vf total = V(setzero_ps)(), shift = all(kind == BF16 ? largest * log2_e : largest);
     for (int i = 0; i < width; i += VL) {
-        vf e = i < to ? exp_of(V(sub_ps)(load(scores + i), shift)) : V(setzero_ps)();
+        vf e = V(setzero_ps)();
+        if (i < to && kind == BF16)
+            e = rough_power_of_2(V(fmsub_ps)(load(scores + i), all(log2_e), shift));
+        else if (i < to)
+            e = exp_of(V(sub_ps)(load(scores + i), shift));
         if (i + VL > to) e = keep_first(e, i < to ? to - i : 0, V(setzero_ps)());
         if (i < from) e = V(sub_ps)(e, keep_first(e, from - i, V(setzero_ps)()));
         total = V(add_ps)(total, e);
@@ -162,7 +167,9 @@ void NAME(attend)(const Head *head, char *workspace, Place to) {
             low = head->queries[q] - head->window - from, high = head->queries[q] + head->window + 1 - from;
             low = low > 0 ? low : 0, high = high < keys ? high : keys;
         }
-        sums[q] = soften(scores + q * score_stride, low, high, (int)width, kind, codes + q * code_stride);
+        float *row = scores + q * score_stride;
+        sums[q] = kind == BF16 ? soften(row, low, high, (int)width, BF16, codes + q * code_stride)
+                               : soften(row, low, high, (int)width, FLOAT32, codes + q * code_stride);
     }
     product(head->product, codes, code_stride, value_panels, row_depth(keys, kind), queries, size, context,
             context_stride);

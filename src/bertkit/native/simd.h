@@ -79,6 +79,20 @@ INLINE vi to_bf16(vf v) {
     return V(srli_epi32)(V(add_epi32)(bits, V(add_epi32)(odd, V(set1_epi32)(0x7fff))), 16);
 }
 
+/* 2^x within 1e-4 of it, for what is rounded to 8 bits afterwards; x from -126 to 1. */
+INLINE vf rough_power_of_2(vf x) {
+    x = V(max_ps)(x, all(-126.0f));
+    vi n = V(cvtps_epi32)(x);
+    vf f = V(sub_ps)(x, V(cvtepi32_ps)(n));
+    vf p = fma_(fma_(fma_(fma_(all(0.0096181f), f, all(0.0555041f)), f, all(0.2402265f)), f, all(0.6931472f)), f,
+                all(1.0f));
+#ifdef __AVX512F__
+    return _mm512_scalef_ps(p, _mm512_cvtepi32_ps(n));
+#else
+    return _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23)));
+#endif
+}
+
 /* e^x to 2 units of the last place, for x <= 88; 0 below -87. Cephes' reduction, x = n ln 2 + r, |r| <= ln 2 / 2. */
 INLINE vf exp_of(vf x) {
     x = V(max_ps)(x, all(-87.3f));
