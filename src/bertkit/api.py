@@ -12,17 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
+import torch
+
 from bertkit.core.console import note
 from bertkit.core.devices import default_device
 from bertkit.core.distributed import joined
 from bertkit.core.errors import InputError
-from bertkit.core.machine import Launch, Precision, tune_allocator
+from bertkit.core.machine import InferencePrecision, Launch, tune_allocator
 from bertkit.core.outputs import check_output_file
 from bertkit.data.corpus.overlap import benchmark_files, text_overlap
 from bertkit.data.corpus.prepared import PreparedCorpus
 from bertkit.data.instances.statistics import corpus_figures
 from bertkit.data.readers.sources import HubDataset, resolve_sources
 from bertkit.data.readers.text import EncodingErrors
+from bertkit.inference.backends.torch_int8 import replace_linears
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.pretrained.models import BertWithHeads
 from bertkit.recipes import finetune as finetune_recipe
@@ -171,7 +174,7 @@ def evaluate(
     split: str | None = None,
     table: TableOptions | None = None,
     micro_batch_tokens: int = 4096,
-    precision: Precision = "auto",
+    precision: InferencePrecision = "auto",
     report: str | Path | None = None,
     overwrite: bool = False,
 ) -> Evaluated:
@@ -179,7 +182,8 @@ def evaluate(
 
     A folder is read as the benchmark `task`, or the one that the model was fine-tuned on. `split` is train, dev or test
     of a benchmark (unless given, test where it has labels, else dev), or a hub split. `report` is a page to write, with
-    what the model gets right and wrong; `overwrite` replaces what is there. Raises `InputError`.
+    what the model gets right and wrong; `overwrite` replaces what is there. `precision` "int8" computes on the CPU,
+    and "auto" does so for an int8 folder. Raises `InputError`.
     """
     table = table or TableOptions()
     if report is not None and Path(report).suffix != ".html":
@@ -192,9 +196,11 @@ def evaluate(
     task_model, its_task = load_task_model(folder)
     tokenizer = Tokenizer.from_pretrained(folder.path)
     its_task, instances = _labelled(its_task, data, tokenizer, model=model, task=task, split=split, table=table)
-    found = Evaluated.of(
-        task_model.to(default_device()), its_task, instances, max_tokens=micro_batch_tokens, precision=precision
-    )
+    device = default_device()
+    if precision == "int8" or (precision == "auto" and folder.int8 is not None):
+        device, precision = torch.device("cpu"), "float32"
+        replace_linears(task_model.bert, folder.int8_weights())
+    found = Evaluated.of(task_model.to(device), its_task, instances, max_tokens=micro_batch_tokens, precision=precision)
     if report is not None:
         page = evaluation_page(found, model=Path(model), data=str(data))
         write_report(Path(report), page, inputs=inputs, overwrite=overwrite)

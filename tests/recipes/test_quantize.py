@@ -93,7 +93,10 @@ def test_the_folder_predicts_what_the_report_says(quantized: QuantizeResult, cla
     quality = quantized.quality
     assert quality.metrics_before == {"accuracy": 1.0, "macro_f1": 1.0}
     assert quality.metrics_after is not None
-    assert api.evaluate(quantized.out, labelled, precision="float32").figures["accuracy"] > 0.9
+    for precision in ("int8", "auto"):
+        found = api.evaluate(quantized.out, labelled, precision=precision).figures
+        assert found["accuracy"] == pytest.approx(quality.metrics_after["accuracy"])
+    assert api.evaluate(quantized.out, labelled, precision="float32").figures["loss"] != found["loss"]
     texts = [line.split("\t")[0] for line in labelled.read_text().splitlines()[1:]]
     exact = load(classifier, precision="float32", device="cpu").predict(texts)
     said = [exact, load(quantized.out, precision="int8", device="cpu").predict(texts)]

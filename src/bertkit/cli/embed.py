@@ -18,7 +18,7 @@ from bertkit.cli.inputs import (
     text_rows,
 )
 from bertkit.core.errors import InputError
-from bertkit.core.machine import Precision
+from bertkit.core.machine import InferencePrecision
 from bertkit.inference.bulk import BulkOptions
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def embed(
     layer: int = -1,
     normalize: bool | None = None,
     max_length: int | None = None,
-    precision: Precision = "float32",
+    precision: InferencePrecision = "float32",
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     bulk: Annotated[BulkOptions, Parameter(name="*", group="Many files and machines")] = BulkOptions(),
 ) -> None:
@@ -60,7 +60,8 @@ def embed(
     max_length
         Tokens that a text is cut to, with special tokens; unless given, the folder's own setting.
     precision
-        bf16 is faster where the device supports it; auto uses it there.
+        bf16 is faster where the device supports it, and auto uses it there; int8 is for CPUs, and auto uses it for what
+        `bertkit quantize` wrote.
     overwrite
         Replace OUTPUT if it is there already.
     """
@@ -110,7 +111,7 @@ def features(
     weights: Annotated[str | None, _LISTED] = None,
     pooling: Literal["mean", "cls", "tokens"] = "mean",
     max_length: int | None = None,
-    precision: Precision = "float32",
+    precision: InferencePrecision = "float32",
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     bulk: Annotated[BulkOptions, Parameter(name="*", group="Many files and machines")] = BulkOptions(),
 ) -> None:
@@ -140,7 +141,8 @@ def features(
     max_length
         Tokens that a text is cut to, with special tokens; unless given, the folder's own setting.
     precision
-        bf16 is faster where the device supports it; auto uses it there.
+        bf16 is faster where the device supports it, and auto uses it there; int8 is for CPUs, and auto uses it for what
+        `bertkit quantize` wrote.
     overwrite
         Replace OUTPUT and the files beside it if they are there already.
     """

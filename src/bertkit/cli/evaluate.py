@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bertkit.core.errors import InputError
-from bertkit.core.machine import Precision
+from bertkit.core.machine import InferencePrecision
 from bertkit.tasks.options import TableOptions
 
 
@@ -22,7 +22,7 @@ def evaluate(
     split: str | None = None,
     table: Annotated[TableOptions, Parameter(name="*")] = TableOptions(),
     micro_batch_tokens: int = 4096,
-    precision: Precision = "auto",
+    precision: InferencePrecision = "auto",
     report: Path | None = None,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
@@ -44,7 +44,7 @@ def evaluate(
     micro_batch_tokens
         Tokens that go through the model at once.
     precision
-        auto is bf16 where the device supports it in hardware, else float32.
+        auto is int8 for what `bertkit quantize` wrote, bf16 where the device supports it in hardware, else float32.
     report
         HTML page to write: what the model gets right and wrong, how reliable its probabilities are, and which threshold
         to use.

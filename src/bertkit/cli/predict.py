@@ -25,7 +25,7 @@ from bertkit.cli.inputs import (
 from bertkit.cli.outputs import Highlighted, Lines
 from bertkit.cli.task_inputs import task_sources
 from bertkit.core.errors import InputError
-from bertkit.core.machine import Precision
+from bertkit.core.machine import InferencePrecision
 from bertkit.inference.bulk import BulkOptions
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def predict(
     source: Annotated[TaskInputOptions, Parameter(name="*")] = TaskInputOptions(),
     output: Path | None = None,
     max_length: int | None = None,
-    precision: Precision = "float32",
+    precision: InferencePrecision = "float32",
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     escape_formulas: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
@@ -66,7 +66,8 @@ def predict(
     max_length
         Tokens that a text is cut to, with special tokens; unless given, the length of fine-tuning.
     precision
-        bf16 is faster where the device supports it; auto uses it there.
+        bf16 is faster where the device supports it, and auto uses it there; int8 is for CPUs, and auto uses it for what
+        `bertkit quantize` wrote.
     json_output
         Print a JSON object per line, with all probabilities and positions.
     escape_formulas
@@ -162,7 +163,7 @@ def fill_mask(
     *texts: str,
     source: Annotated[InputOptions, Parameter(name="*")] = InputOptions(),
     top_k: int = 5,
-    precision: Precision = "float32",
+    precision: InferencePrecision = "float32",
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Fill in every [MASK] with the most probable entries of the vocabulary.
@@ -176,7 +177,8 @@ def fill_mask(
     top_k
         Entries for each [MASK].
     precision
-        bf16 is faster where the device supports it; auto uses it there.
+        bf16 is faster where the device supports it, and auto uses it there; int8 is for CPUs, and auto uses it for what
+        `bertkit quantize` wrote.
     json_output
         Print a JSON object per line.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -59,7 +58,7 @@ def quantize(
         model, out, check=check, task=task, split=split, table=table, options=options, overwrite=overwrite
     )
     if json_output:
-        say(json.dumps({**asdict(result), "out": str(result.out)}, indent=2))
+        say(json.dumps(result.as_dict(), indent=2))
         return
     say(f"measured on {result.data}: {result.examples:,} sequences")
     for name, before, after in quality_rows(result.quality):

@@ -7,7 +7,6 @@ float32 one after another until the loss is small enough.
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Collection, Sequence
@@ -21,6 +20,7 @@ from torch import nn
 from bertkit.core.console import ProgressBar, progress
 from bertkit.core.devices import describe_machine
 from bertkit.core.errors import InputError
+from bertkit.core.files import write_json
 from bertkit.core.machine import WeightRange
 from bertkit.core.outputs import check_output_folder, output_folder
 from bertkit.inference.backends.torch_int8 import QuantizedLinear, exact_weight_range, find_linear, put_linear
@@ -82,9 +82,9 @@ class QuantizeResult:
         """The layers that stayed in float32."""
         return tuple(one.layer for one in self.layers if not one.is_int8)
 
-    def write(self, path: Path) -> None:
-        """Write all figures as JSON."""
-        path.write_text(json.dumps({**asdict(self), "out": str(self.out)}, indent=2) + "\n", encoding="utf-8")
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, as JSON takes them."""
+        return {**asdict(self), "out": str(self.out)}
 
 
 class _SwitchedEncoder:
@@ -162,7 +162,7 @@ def quantize(
             seconds_after=seconds_after,
             machine=describe_machine(),
         )
-        result.write(temporary / RESULT_FILE)
+        write_json(temporary / RESULT_FILE, result.as_dict())
     return result
 
 
