@@ -1,10 +1,19 @@
+import errno
+import os
+import shutil
+import threading
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.summary.writer.record_writer import RecordWriter
 
+from bertkit.core.distributed import ProcessGroup
+from bertkit.core.errors import DivergedError, ResourceError
 from bertkit.training import metrics as matrix_peak
-from bertkit.training.metrics import StepProfile, measure_matrix_peak
+from bertkit.training.metrics import MetricsLog, StepProfile, measure_matrix_peak
+from bertkit.training.run_folder import RunFolder
 
 
 def test_the_matrices_are_random_and_the_default_generator_stays(monkeypatch: pytest.MonkeyPatch):
@@ -22,6 +31,45 @@ def test_the_matrices_are_random_and_the_default_generator_stays(monkeypatch: py
     left, right = factors[-1]
     assert left.shape == right.shape == (64, 64)
     assert len(left.unique()) > 4000 and len(right.unique()) > 4000 and not torch.equal(left, right)
+
+
+@pytest.mark.parametrize("place", ["write", "flush", "close"])
+def test_a_disk_that_is_full_for_tensorboard_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd, place: str
+):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    hook = threading.excepthook
+    with (
+        pytest.raises(ResourceError, match=r"no space left on the disk of .*run: free some"),
+        MetricsLog(RunFolder(tmp_path / "run"), 0, ProcessGroup()) as log,
+    ):
+        monkeypatch.setattr(RecordWriter, place, full)
+        for step in range(20):
+            log.write(step, "train", {"loss": 1.0})
+            time.sleep(0.01)
+    assert capfd.readouterr().err == ""
+    assert threading.excepthook is hook
+
+
+def test_a_run_folder_that_is_removed_is_one_line(tmp_path: Path, capfd):
+    with (
+        pytest.raises(ResourceError, match=r"run cannot be written .*: its folder was removed"),
+        MetricsLog(RunFolder(tmp_path / "run"), 0, ProcessGroup()) as log,
+    ):
+        shutil.rmtree(tmp_path / "run")
+        for step in range(20):
+            log.write(step, "train", {"loss": 1.0})
+            time.sleep(0.01)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_error_of_the_run_comes_before_those_of_its_log(tmp_path: Path):
+    with pytest.raises(DivergedError), MetricsLog(RunFolder(tmp_path / "run"), 0, ProcessGroup()) as log:
+        log.write(0, "train", {"loss": 1.0})
+        shutil.rmtree(tmp_path / "run")
+        raise DivergedError("of the run")
 
 
 def _record(folder: Path, steps: int) -> None:

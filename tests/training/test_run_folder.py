@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 
@@ -46,6 +47,42 @@ def test_starting_over_empties_the_folder_of_a_run_and_not_what_links_lead_to(tm
     assert RunFolder(run).read_config() == {"seed": 1}
     assert sorted(entry.name for entry in run.iterdir()) == [".lock", "config.yaml"]
     assert (elsewhere / "model").read_text() == "kept"
+
+
+def test_starting_over_keeps_what_a_run_does_not_write(tmp_path: Path) -> None:
+    mine = {"my-notes.md", "mine/a", "seed-0/notes.md", "settings/2e-5/notes.md", "modelled/a"}
+    runs = {
+        *("metrics.jsonl", "best.safetensors", "baselines.json", "plan.json", "results.json", "results.md"),
+        *("report.html", "tensorboard/events", "checkpoints/step-00000002/state.json", "profile/table.txt"),
+        *("model/config.json", "seed-0/config.yaml", "seed-0/model/config.json", "seed-0/result.json"),
+        *("seed-1/config.yaml", "seed-1/.lock", "settings/2e-5/seed-3/result.json", "settings/3e-5/config.yaml"),
+        *("features/0.npy", "runs/mean-last-0/metrics.jsonl"),
+    }
+    _start(tmp_path, {"seed": 0})
+    for name in mine | runs:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    _start(tmp_path, {"seed": 1}, resume=False)
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == mine | {".lock", "config.yaml"}
+    assert not (tmp_path / "seed-1").exists()
+    assert RunFolder(tmp_path).read_config() == {"seed": 1}
+    _start(tmp_path, {"seed": 1}, resume=True)
+
+
+def test_starting_over_that_is_killed_leaves_a_run_that_can_be_started_over(tmp_path: Path, monkeypatch) -> None:
+    _start(tmp_path, {"seed": 0})
+    (tmp_path / "model").mkdir()
+
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(shutil, "rmtree", killed)
+        _start(tmp_path, {"seed": 1}, resume=False)
+    assert RunFolder(tmp_path).read_config() == {"seed": 0}
+    _start(tmp_path, {"seed": 1}, resume=False)
+    assert not (tmp_path / "model").exists()
 
 
 def test_what_may_change_is_kept_as_it_is_now(tmp_path: Path) -> None:

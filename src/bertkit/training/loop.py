@@ -219,6 +219,7 @@ class _Loop(Generic[MicroBatchT, OutputsT]):
         self.saved_at = self.result.steps
         self.result.memory = max(self.result.memory, peak_memory(self.group.device))
         self.result.halvings = self.halving.times
+        self.result.unlogged = self.group.gather(self.figures.unlogged())
         self.clock.note(self.result)
         self.checkpoints.save(self.state(), Progress(self.saved_at, asdict(self.result)))
 
@@ -240,6 +241,7 @@ class _Loop(Generic[MicroBatchT, OutputsT]):
             raise InputError(f"{self.run.checkpoints}: progress {error}: start again with --no-resume") from None
         self.halving.times = self.result.halvings
         self.clock.resume(self.result)
+        self.figures.resume(self.result.unlogged, self.group)
         self.timed_until = self.logged_at = self.saved_at = found.step
         if self.watch is not None:
             for line in self.run.read_metrics():

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from bertkit.core.console import counted, note
 from bertkit.core.devices import autocast
 from bertkit.core.distributed import ProcessGroup
+from bertkit.core.errors import BertkitError
 from bertkit.core.files import atomic_path, full_disk_named
 from bertkit.core.machine import Precision
 from bertkit.training.run_folder import RunFolder
@@ -31,21 +34,22 @@ class MetricsLog:
     """
 
     def __init__(self, run: RunFolder, step: int, group: ProcessGroup) -> None:
-        self._path, self._writes = run.metrics, group.is_main
+        self._folder, self._writes = run.path, group.is_main
         if not self._writes:
             return
         kept = [line for line in run.read_metrics() if line["step"] <= step]
-        with atomic_path(self._path) as path:
-            path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        self._file = self._path.open("a", encoding="utf-8")
-        self._tensorboard = SummaryWriter(str(run.tensorboard), purge_step=step + 1)
+        with full_disk_named(self._folder):
+            with atomic_path(run.metrics) as path:
+                path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            self._file = run.metrics.open("a", encoding="utf-8")
+            self._tensorboard = SummaryWriter(str(run.tensorboard), purge_step=step + 1)
 
     def write(self, step: int, kind: str, figures: Mapping[str, float]) -> None:
         """Append the figures of one step; one that is not finite is null."""
         if not self._writes:
             return
         finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-        with full_disk_named(self._path):
+        with full_disk_named(self._folder):
             self._file.write(json.dumps({"step": step, "kind": kind, **finite}) + "\n")
             self._file.flush()
             for name, value in finite.items():
@@ -53,15 +57,24 @@ class MetricsLog:
                     self._tensorboard.add_scalar(f"{kind}/{name}", value, step)
 
     def __enter__(self) -> MetricsLog:
+        self._hook, threading.excepthook = threading.excepthook, self._failed_thread
         return self
+
+    def _failed_thread(self, failed: threading.ExceptHookArgs) -> None:
+        """Print nothing where TensorBoard's thread could not write: the next call of its writer raises the error."""
+        if not isinstance(failed.exc_value, OSError):
+            self._hook(failed)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._writes:
-            return
-        self._file.close()
-        self._tensorboard.close()
+        try:
+            later = nullcontext() if kind is None else suppress(BertkitError)  # than the error that came first
+            if self._writes:
+                with later, full_disk_named(self._folder), closing(self._tensorboard):
+                    self._file.close()
+        finally:
+            threading.excepthook = self._hook
 
 
 _SKIPPED, _WARM_UP, _RECORDED = 2, 2, 4

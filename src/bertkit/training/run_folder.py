@@ -19,6 +19,13 @@ from bertkit.core.records import Count, Figure, from_json
 from bertkit.core.yaml_files import read_yaml
 
 CHECKPOINT_PREFIX = "step-"
+_FILES = (
+    *("config.yaml", "metrics.jsonl", "best.safetensors", "baselines.json", "plan.json"),
+    *("result.json", "results.json", "results.md", "report.html"),
+)
+_FOLDERS = ("tensorboard", "checkpoints", "profile", "model", "features", "runs")
+_SEED_FOLDERS, _SETTINGS_FOLDER = "seed-[0-9]*", "settings"
+"""Names that runs write into their folders, studies too; what has another name is a user's own."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +144,8 @@ class RunFolder:
     ) -> Iterator[None]:
         """Hold the folder for a run with the options `config`, new or resumed, and for no other process.
 
-        `resume` None resumes a run that is there, True asks for one to be there, False removes it first. A folder
+        `resume` None resumes a run that is there, True asks for one to be there, False removes it first, by the names
+        that runs write: other files stay. A folder
         without a run that is not empty is refused, and so are other options than those of the run that is there. Of
         the options that `may_change` the folder keeps the newest values. Where a `BertkitError` ends a new run before
         it `has_begun`, what it wrote is removed, so that the next one finds the folder as this one did.
@@ -159,7 +167,7 @@ class RunFolder:
             raise InputError(f"{self.path} holds a run of another kind or version: choose another folder")
         if self.config.exists() and resume is False:
             self._clear()
-        if self.config.exists():
+        elif self.config.exists():
             before = self.read_config()
             for name, old, new in _differences(before, plain):
                 if name not in may_change:
@@ -177,12 +185,26 @@ class RunFolder:
             temporary.write_text(as_yaml(config), encoding="utf-8")
 
     def _clear(self) -> None:
-        """Empty the folder, the options last: what is left of a removal that was killed is still a run."""
-        for entry in sorted(self.path.iterdir(), key=lambda entry: entry == self.config):
+        """Remove what runs write but for the options: what is left of a removal that was killed is still a run."""
+        for entry in self.path.iterdir():
             if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            elif entry.name != LOCK_FILE:
+                if entry.match(_SEED_FOLDERS):
+                    RunFolder(entry)._clear_whole()
+                elif entry.name == _SETTINGS_FOLDER:
+                    for setting in entry.iterdir():
+                        RunFolder(setting)._clear_whole()
+                    _remove_if_empty(entry)
+                elif entry.name in _FOLDERS:
+                    shutil.rmtree(entry)
+            elif entry.name in (*_FILES, *_FOLDERS) and entry != self.config:
                 entry.unlink()
+
+    def _clear_whole(self) -> None:
+        """The same with the options and the folder, for a run that belongs to another."""
+        if self.path.is_dir() and not self.path.is_symlink():
+            self._clear()
+            self.config.unlink(missing_ok=True)
+            _remove_if_empty(self.path)
 
     def _roll_back(self) -> None:
         """Remove what a run writes before its first step is done."""
@@ -203,6 +225,11 @@ class _Line:
 
     step: Count
     kind: str
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if all(entry.name == LOCK_FILE for entry in folder.iterdir()):
+        shutil.rmtree(folder)
 
 
 def as_yaml(config: Mapping[str, Any]) -> str:

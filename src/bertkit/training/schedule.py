@@ -55,6 +55,22 @@ class ShortBudgetError(InputError):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unlogged:
+    """What one process has counted since the last line of `metrics.jsonl`."""
+
+    losses: dict[str, float] = field(default_factory=dict)
+    """Sums, by the term of the loss."""
+    correct: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, Count] = field(default_factory=dict)
+    perplexity_of: str | None = None
+    """The term that has one."""
+    tokens: Count = 0
+    flops: Amount = 0.0
+    seconds: Amount = 0.0
+    steps: Count = 0
+
+
 @dataclass
 class TrainingResult:
     """Over all starts of a run; every checkpoint holds it."""
@@ -82,6 +98,8 @@ class TrainingResult:
     """Of these, the ones before the first step."""
     milestones: list[Count] = field(default_factory=list)
     """Steps with which the run reached its clock's milestones."""
+    unlogged: list[Unlogged] = field(default_factory=list)
+    """By process, so that the curves of a resumed run are those of one that was not stopped."""
 
 
 _REMEMBERED = 8

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bertkit.core.console import note
 from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import MemoryLimitError, RankError
+from bertkit.training.schedule import Unlogged
 
 
 class MicroBatch(Protocol):
@@ -155,8 +156,8 @@ class StepFigures(Generic[MicroBatchT, OutputsT]):
         self._clear()
 
     def _clear(self) -> None:
-        self._totals: dict[str, Tensor] = {}
-        self._correct: dict[str, Tensor] = {}
+        self._totals: dict[str, Tensor | float] = {}
+        self._correct: dict[str, Tensor | float] = {}
         self._counts: dict[str, int] = defaultdict(int)
         self._perplexity_of: str | None = None
         self._tokens, self._flops, self._seconds, self._steps = 0, 0.0, 0.0, 0
@@ -184,6 +185,33 @@ class StepFigures(Generic[MicroBatchT, OutputsT]):
         seconds = time.perf_counter() - self._since
         self._seconds, self._steps = self._seconds + seconds, self._steps + steps
         return seconds
+
+    def unlogged(self) -> Unlogged:
+        """All that `take` has not taken yet."""
+        return Unlogged(
+            losses={name: float(total) for name, total in self._totals.items()},
+            correct={name: float(right) for name, right in self._correct.items()},
+            counts=dict(self._counts),
+            perplexity_of=self._perplexity_of,
+            tokens=self._tokens,
+            flops=self._flops,
+            seconds=self._seconds,
+            steps=self._steps,
+        )
+
+    def resume(self, everyone: Sequence[Unlogged], group: ProcessGroup) -> None:
+        """Take over what the processes had; of another number of processes the first one takes over all."""
+        own = [everyone[group.rank]] if len(everyone) == group.size else everyone if group.is_main else ()
+        for one in own:
+            for sums, more in ((self._totals, one.losses), (self._correct, one.correct)):
+                for name, value in more.items():
+                    sums[name] = sums.get(name, 0.0) + value
+            for name, count in one.counts.items():
+                self._counts[name] += count
+            self._perplexity_of = one.perplexity_of or self._perplexity_of
+            self._tokens, self._flops = self._tokens + one.tokens, self._flops + one.flops
+        if own:  # the time is this process's alone
+            self._seconds, self._steps = own[0].seconds, own[0].steps
 
     def take(self, group: ProcessGroup) -> dict[str, float]:
         """`X_loss` and `X_accuracy` of every term, the perplexity of the one that has it, and rates; then start over.
