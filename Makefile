@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test check format lint types docs bench torture clean
+.PHONY: demo test check format lint types docs bench torture fuzz clean
 
 demo: $(VENV)/.run  ## The whole path on an embedded corpus, in at most ten minutes
 	$(BIN)/bertkit demo --out runs/demo
@@ -26,6 +26,12 @@ types: $(VENV)/.test  ## Strict types
 
 torture: $(VENV)/.test  ## Kill preparation and training twenty times; the results must be the same bits
 	$(BIN)/python -m pytest -m torture tests/torture
+
+FUZZ_CASES ?= 10000
+FUZZ_SEED ?= 1
+
+fuzz: $(VENV)/.test  ## Bad invocations and spoilt files for every command: no traceback, hang, lost or half-written file
+	$(BIN)/python tools/fuzz/run.py --cases $(FUZZ_CASES) --seed $(FUZZ_SEED)
 
 docs: $(VENV)/.docs  ## The documentation site, in site/: docs/, docstrings and real reports; strict, without a network
 	$(BIN)/python tools/docs/gallery.py build/gallery

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bertkit.cli.main import USER_ERROR, run
-from bertkit.core.errors import ResourceError
+from bertkit.core.errors import DivergedError, ResourceError
 from bertkit.core.files import exclusive
 from bertkit.text import tokenizer_files as tokenizer_folder
 
@@ -287,3 +287,10 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, prepared: Path, capsys):
     assert run(["pretrain", str(prepared / "data"), *one, "--dry-run", "--out", str(tmp_path / "run")]) == 0
     assert "1 step of 1 sequence " in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
+
+
+def test_pretraining_that_diverges_writes_no_model(tmp_path: Path, prepared: Path, capsys):
+    for name, spoilt in (("a", ["--learning-rate", "1e30"]), ("b", ["--weight-decay", "1e30"])):
+        arguments = ["pretrain", str(prepared / "data"), *SIZES, *spoilt, "--out", str(tmp_path / name)]
+        _refused(capsys, arguments, "training diverged by step", code=DivergedError.exit_code)
+        assert not (tmp_path / name / "model").exists()

@@ -3,7 +3,7 @@ import torch
 
 from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import DivergedError
-from bertkit.training.guard import StepGuard
+from bertkit.training.guard import StepGuard, check_evaluation
 
 GROUP = ProcessGroup(device=torch.device("cpu"))
 
@@ -63,3 +63,20 @@ def test_a_guard_resumes_with_what_it_remembers():
     later = [(5.0, 3.1), (5.4, 2.0), (5.9, 2.0), (float("nan"), 2.0), *_usual(60)]
     assert _judge(one, 90, later) == _judge(other, 90, later)
     torch.testing.assert_close(other.state(), one.state(), rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_run_may_not_end_with_a_step_that_is_not_finite(value: float):
+    guard = StepGuard(GROUP, spike_deviations=6)
+    _judge(guard, 0, [(5.0, 2.0), (value, 2.0), (5.0, 2.0)])
+    guard.check_end(3, 1e-3)
+    _judge(guard, 3, [(value, 2.0), (5.0, value)])
+    with pytest.raises(DivergedError, match=r"diverged by step 5: .* last 2 steps are not finite: lower .* 0\.001"):
+        guard.check_end(5, 1e-3)
+
+
+def test_an_evaluation_that_is_not_finite_ends_a_run():
+    check_evaluation(3, {"loss": 2.0, "f1": 0.0}, 1e-3)
+    for value in (float("nan"), float("inf"), float("-inf")):
+        with pytest.raises(DivergedError, match=rf"diverged by step 3: loss is {value}: lower"):
+            check_evaluation(3, {"f1": 0.0, "loss": value}, 1e-3)

@@ -1,11 +1,11 @@
 """Bad invocations and spoilt files for every command, in forked children of one process that has imported all.
 
-`make fuzz` runs 10,000 cases in minutes; `make fuzz FUZZ_CASES=100000 FUZZ_SEED=7` is a night's. Case N of a seed is the
-same on every machine: `python tools/fuzz/run.py --seed 1 --only N` runs it again and shows what it did.
+`make fuzz` runs 10,000 cases in minutes, `make fuzz FUZZ_CASES=100000 FUZZ_SEED=7` a night's. Case N of a seed is the
+same everywhere: `python tools/fuzz/run.py --seed 1 --only N` runs it again and shows what it did.
 
 A case takes a command that works (templates.py), spoils a file or an option (mutations.py), and checks that the command
 ended in time with a code of its own (0, 2, 3 or 4), said why in one line, changed no input, left nothing beside its
-outputs, and that what it wrote is whole and finite. Every failure is kept in OUT/failures with the line that repeats it.
+outputs, and that what it wrote is whole and finite. Failures are kept in OUT/failures with the line that repeats them.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ os.environ |= {
 }
 sys.path.insert(0, str(Path(__file__).parent))
 
-from mutations import BAD_OPTIONS, mutate_file, remove  # noqa: E402  # after the settings that libraries read
-from templates import TEMPLATES, Template  # noqa: E402
+from mutations import BAD_OPTIONS, mutate_file, remove  # after the settings that libraries read
+from templates import TEMPLATES, Template
 
 SECONDS, MEMORY_BYTES = 60, 3 << 30
 _CODES = (0, 2, 3, 4)
@@ -117,7 +117,7 @@ def options_of(command: str) -> list[str]:
 
     found = build_app()[command].assemble_argument_collection()
     names = {name for argument in found for name in argument.names if name.startswith("--")}
-    return sorted(names - set(_TO_LEAVE)) + ["--config", "--unknown"]
+    return [*sorted(names - set(_TO_LEAVE)), "--config", "--unknown"]
 
 
 def preload(workshop: Path) -> None:
@@ -126,7 +126,9 @@ def preload(workshop: Path) -> None:
         "import sys; sys.path.insert(0, sys.argv[1]); from run import TEMPLATES; from bertkit.cli.main import run\n"
         "import contextlib, os, io\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):\n"
-        "    for each in TEMPLATES: run([a if a != 'out' else f'out{id(each)}' for a in each.arguments])\n"
+        "    for each in TEMPLATES:\n"
+        "        with contextlib.suppress(Exception):\n"
+        "            run([a if a != 'out' else f'out{id(each)}' for a in each.arguments])\n"
         "print(*sorted(sys.modules))\n"
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -238,7 +240,7 @@ def snapshot(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_symlink():
-            found[name] = f"link {os.readlink(path)}"
+            found[name] = f"link {path.readlink()}"
         elif path.is_file():
             found[name] = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
         else:
@@ -316,7 +318,8 @@ class Fuzzer:
         """Make the workshop in a process of its own, and import all."""
         shutil.rmtree(self.out, ignore_errors=True)
         self.workshop.mkdir(parents=True)
-        script = "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import workshop; workshop.build(pathlib.Path(sys.argv[2]))"
+        script = "import sys, pathlib; sys.path.insert(0, sys.argv[1])\n"
+        script += "import workshop; workshop.build(pathlib.Path(sys.argv[2]))"
         command = [sys.executable, "-c", script, str(Path(__file__).parent), str(self.workshop.resolve())]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
         preload(self.workshop)

@@ -35,6 +35,14 @@ class InputError(BertkitError, ValueError):
     exit_code = 2
 
 
+def not_finite(place: str) -> InputError:
+    """The error of a model whose output for the text at `place` is NaN or infinite."""
+    return InputError(
+        f"{place}: the model's output is not finite: its weights or its config.json are damaged, or training diverged; "
+        "take another copy of the model"
+    )
+
+
 class ResourceError(BertkitError):
     """Memory, disk, network or another process failed: the same call may succeed later, or on another machine.
 

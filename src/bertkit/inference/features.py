@@ -11,12 +11,13 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.core.errors import InputError
+from bertkit.core.errors import InputError, not_finite
 from bertkit.core.packing import PackedArrays
 from bertkit.inference.backends.base import Output, PooledStates, SequenceStates, TokenStates, Want
 from bertkit.inference.feature_layers import Layers, find_layers
 from bertkit.inference.loaded_model import LoadedModel
 from bertkit.pretrained.sentence_settings import Pooling
+from bertkit.tasks.labelled import shortened
 from bertkit.text.sequences import EncodedExample
 
 Combination = Literal["concat", "sum", "mean", "weighted"]
@@ -168,4 +169,8 @@ def extract_features(
     lengths = np.array([len(example) for example in examples], np.int64)
     counts = lengths if plan.is_per_token else np.ones_like(lengths)
     vectors = model.engine.rows(examples, plan.want, counts, plan.vectors, advance)
+    broken = np.flatnonzero(~np.isfinite(vectors).all(-1))
+    if len(broken):
+        index = int(np.searchsorted(np.cumsum(counts), broken[0], side="right"))
+        raise not_finite(f"text {index}, {shortened(texts[index])}")
     return TextFeatures(vectors, examples, pieces.lengths > room)

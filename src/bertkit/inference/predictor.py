@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any, Literal, get_args, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.core.errors import InputError
+from bertkit.core.errors import InputError, not_finite
 from bertkit.core.packing import PackedArrays
 from bertkit.inference.backends.base import MASKED_LM, TASK, HeadLogits, Output, TokensWithId, find_positions
 from bertkit.inference.engine import chunks
@@ -79,7 +80,9 @@ class Predictor:
         def best_entries(batch: PackedArrays, output: Output) -> list[list[list[Filling]]]:
             (logits,) = output  # (M, V)
             # A model's table may be longer than its vocabulary.
-            chances, entries = _most_likely(logits[:, : tokenizer.vocab_size], top_k)
+            broken = ~np.isfinite(logits).all(-1)  # refused below, with the text's number
+            chances, entries = _most_likely(np.where(broken[:, None], 0, logits)[:, : tokenizer.vocab_size], top_k)
+            chances[broken] = np.nan
             positions = find_positions(batch, masks)
             assert positions is not None
             owners = np.searchsorted(batch.cu_seqlens, positions, side="right") - 1
@@ -96,6 +99,8 @@ class Predictor:
                 for place, filled in zip(places, found, strict=True):
                     fillings[chunk[place]] = filled
         for index, filled in enumerate(fillings):
+            if not all(math.isfinite(chance) for mask in filled for _, chance in mask):
+                raise not_finite(f"text {index}")
             if not filled:
                 mask = tokenizer.special_tokens.mask
                 where = "is beyond max_length" if mask in texts[index] else "is missing"
@@ -157,6 +162,7 @@ class Predictor:
                 instances.sequence_rows,
                 advance=partial(_advance, advance, share),
             )
+            instances.check_finite(logits)
             yield from task.decode(logits, instances)
 
     def embed(

@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from bertkit.core.errors import InputError
+from bertkit.core.errors import InputError, not_finite
 from bertkit.core.lazy import lazy_module
 from bertkit.core.records import from_json
 from bertkit.data.readers.tables import TableSource
@@ -90,6 +90,13 @@ class TaskInstances(Generic[ExamplesT]):
     def sequence_rows(self) -> NDArray[np.int64]:
         """(S,) rows of each sequence."""
         return self.lengths if self.reads_tokens else np.ones_like(self.lengths)
+
+    def check_finite(self, outputs: NDArray[np.float32]) -> None:
+        """Raise `InputError`, with the place of the example, where outputs (R, C) are NaN or infinite."""
+        broken = np.flatnonzero(~np.isfinite(outputs).all(-1))
+        if len(broken):
+            instance = np.searchsorted(self.row_bounds, broken[0], side="right") - 1
+            raise not_finite(self.examples.place(int(self.owners[instance])))
 
     @cached_property
     def row_bounds(self) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -57,10 +58,7 @@ class StepGuard:
         new_broken, new_spikes = broken - self._told[0], spikes - self._told[1]
         self._told = [broken, spikes]
         if in_a_row >= _MOST_IN_A_ROW:
-            raise DivergedError(
-                f"training diverged by step {step}: loss or gradients of the last {in_a_row} steps are not finite: "
-                f"lower learning_rate {learning_rate} or raise warmup_share, and start again with --no-resume"
-            )
+            raise _diverged(step, f"loss or gradients of the last {in_a_row} steps are not finite", learning_rate)
         if new_broken:
             note(
                 f"step {step}: left out {new_broken} with a loss or gradient that is not finite; "
@@ -73,6 +71,11 @@ class StepGuard:
             )
         return {"steps_not_finite": broken, "steps_spiked": spikes}
 
+    def check_end(self, step: int, learning_rate: float) -> None:
+        """Raise `DivergedError` where the last step of a run had no finite numbers."""
+        if in_a_row := int(self._counts[2]):
+            raise _diverged(step, f"loss or gradients of the last {in_a_row} steps are not finite", learning_rate)
+
     def state(self) -> dict[str, Tensor]:
         """What it remembers, to be saved."""
         return {"guard.recent": self._recent, "guard.counts": self._counts}
@@ -82,3 +85,17 @@ class StepGuard:
         self._recent.copy_(state["guard.recent"])
         self._counts = state["guard.counts"].clone()
         self._told = self._counts.tolist()[:2]
+
+
+def check_evaluation(step: int, figures: Mapping[str, float], learning_rate: float) -> None:
+    """Raise `DivergedError` for figures that are not finite: the weights of the run are lost."""
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            raise _diverged(step, f"{name} is {value}", learning_rate)
+
+
+def _diverged(step: int, reason: str, learning_rate: float) -> DivergedError:
+    return DivergedError(
+        f"training diverged by step {step}: {reason}: lower learning_rate {learning_rate} or raise warmup_share, and "
+        "start again with --no-resume"
+    )

@@ -19,7 +19,7 @@ from bertkit.core.files import atomic_path, remove_leftovers
 from bertkit.core.randomness import derive_key
 from bertkit.core.records import from_json
 from bertkit.training.checkpoint import Checkpoints, Progress
-from bertkit.training.guard import StepGuard
+from bertkit.training.guard import StepGuard, check_evaluation
 from bertkit.training.metrics import MetricsLog, StepProfile
 from bertkit.training.optimizers import ParameterSchedule, new_optimizer
 from bertkit.training.options import TrainingOptions
@@ -137,6 +137,8 @@ class _Loop(Generic[MicroBatchT, OutputsT]):
             if recorder is not None:
                 recorder.step()
             self.record(log, bar, is_last=False)
+        with self.group.together():
+            self.guard.check_end(result.steps, self.options.optimizer.learning_rate)
         self.record(log, bar, is_last=True)
 
     def step(self, share: float, micro_batches: Sequence[MicroBatchT]) -> None:
@@ -204,6 +206,8 @@ class _Loop(Generic[MicroBatchT, OutputsT]):
         with torch.no_grad():
             result.evaluation, result.evaluated_at = dict(evaluate()), result.steps
         module.train()
+        with self.group.together():
+            check_evaluation(result.steps, result.evaluation, self.options.optimizer.learning_rate)
         result.since_best += 1
         if chosen is not None and (not result.best or result.evaluation[chosen] > result.best[chosen]):
             result.best, result.since_best = result.evaluation, 0

@@ -41,6 +41,7 @@ class Evaluated:
     ) -> Evaluated:
         """Run the model over all sequences once."""
         logits = compute_logits(model, instances.sequences, max_tokens=max_tokens, precision=precision)
+        instances.check_finite(logits.numpy())
         return cls(task=task, instances=instances, logits=logits)
 
     @cached_property
