@@ -80,8 +80,10 @@ class Predictor:
         def best_entries(batch: PackedArrays, output: Output) -> list[list[list[Filling]]]:
             (logits,) = output  # (M, V)
             # A model's table may be longer than its vocabulary.
-            broken = ~np.isfinite(logits).all(-1)  # refused below, with the text's number
-            chances, entries = _most_likely(np.where(broken[:, None], 0, logits)[:, : tokenizer.vocab_size], top_k)
+            broken = np.asarray(~np.isfinite(logits).all(-1))  # refused below, with the text's number
+            chances, entries = _most_likely(
+                np.where(broken[:, None], np.float32(0), logits)[:, : tokenizer.vocab_size], top_k
+            )
             chances[broken] = np.nan
             positions = find_positions(batch, masks)
             assert positions is not None
