@@ -92,7 +92,7 @@ def test_a_row_has_the_same_bits_alone_and_among_others(weight_range: int):
 
 
 def test_a_text_has_the_same_vector_alone_and_among_others(weight_range: int, pretrained: Path):
-    model = load(pretrained, precision="int8", device="cpu")
+    model = load(pretrained, precision="int8", backend="torch")
     assert model.model.engine.backend.precision == "int8"
     together = model.embed(TEXTS)
     for text, vector in zip(TEXTS, together, strict=True):
@@ -100,14 +100,14 @@ def test_a_text_has_the_same_vector_alone_and_among_others(weight_range: int, pr
 
 
 def test_int8_is_near_float32_and_not_equal(weight_range: int, pretrained: Path):
-    exact, quantized = (load(pretrained, precision=p, device="cpu").embed(TEXTS) for p in ("float32", "int8"))
+    exact, quantized = (load(pretrained, precision=p, backend="torch").embed(TEXTS) for p in ("float32", "int8"))
     assert 0.98 < _cosines(exact, quantized).min() < 1 - 1e-6
 
 
 def test_an_int8_folder_is_int8_with_auto_and_its_weights_as_floats_with_float32(
     weight_range: int, int8_folder: Path, capsys: pytest.CaptureFixture[str]
 ):
-    auto, asked, floats = (load(int8_folder, precision=p, device="cpu") for p in ("auto", "int8", "float32"))
+    auto, asked, floats = (load(int8_folder, precision=p, backend="torch") for p in ("auto", "int8", "float32"))
     assert [one.model.engine.backend.precision for one in (auto, asked, floats)] == ["int8", "int8", "float32"]
     assert (auto.embed(TEXTS) == asked.embed(TEXTS)).all()
     np.testing.assert_allclose(auto.embed(TEXTS), floats.embed(TEXTS), atol=0.05)
@@ -119,9 +119,9 @@ def test_an_int8_folder_is_int8_with_auto_and_its_weights_as_floats_with_float32
 def test_where_sums_saturate_weights_are_narrowed_and_it_is_said(
     weight_range: int, int8_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    wide = load(int8_folder, precision="int8", device="cpu").embed(TEXTS)
+    wide = load(int8_folder, precision="int8", backend="torch").embed(TEXTS)
     monkeypatch.setattr(torch_int8, "find_weight_range", lambda: 63)
-    narrow = load(int8_folder, precision="int8", device="cpu").embed(TEXTS)
+    narrow = load(int8_folder, precision="int8", backend="torch").embed(TEXTS)
     assert capsys.readouterr().err.count("narrowed to ±63") == 1 + (weight_range == 63)
     assert (wide != narrow).any() or weight_range == 63
     assert _cosines(wide, narrow).min() > 0.99
@@ -130,7 +130,7 @@ def test_where_sums_saturate_weights_are_narrowed_and_it_is_said(
 def test_a_cpu_without_exact_products_is_refused_in_one_line(pretrained: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch_int8, "find_weight_range", lambda: None)
     with pytest.raises(InputError, match="no exact int8 products on this CPU: give precision float32"):
-        load(pretrained, precision="int8", device="cpu")
+        load(pretrained, precision="int8", backend="torch")
 
 
 def test_operators_that_saturate_or_are_gone_are_found_out(monkeypatch: pytest.MonkeyPatch):

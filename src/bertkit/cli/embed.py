@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from bertkit.cli.inputs import (
     InputBytes,
     InputOptions,
+    RunningOptions,
     TextRowOptions,
     check_merge,
     check_model,
@@ -18,7 +19,6 @@ from bertkit.cli.inputs import (
     text_rows,
 )
 from bertkit.core.errors import InputError
-from bertkit.core.machine import InferencePrecision
 from bertkit.inference.bulk import BulkOptions
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def embed(
     layer: int = -1,
     normalize: bool | None = None,
     max_length: int | None = None,
-    precision: InferencePrecision = "float32",
+    running: Annotated[RunningOptions, Parameter(name="*")] = RunningOptions(),
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     bulk: Annotated[BulkOptions, Parameter(name="*", group="Many files and machines")] = BulkOptions(),
 ) -> None:
@@ -59,9 +59,6 @@ def embed(
         Scale vectors to length 1; unless given, the folder's own setting.
     max_length
         Tokens that a text is cut to, with special tokens; unless given, the folder's own setting.
-    precision
-        bf16 is faster where the device supports it, and auto uses it there; int8 is for CPUs, and auto uses it for what
-        `bertkit quantize` wrote.
     overwrite
         Replace OUTPUT if it is there already.
     """
@@ -78,7 +75,7 @@ def embed(
     from bertkit.inference.vector_files import check_vector_path
 
     check_vector_path(output, inputs=inputs, overwrite=overwrite)
-    loading = partial(load, check_model(model), precision=precision)
+    loading = partial(load, check_model(model), **running.keywords())
     predictor = loading()
     plan = predictor.embedding_plan(pooling, layer, normalize, max_length=max_length)
     written = write_features(
@@ -111,7 +108,7 @@ def features(
     weights: Annotated[str | None, _LISTED] = None,
     pooling: Literal["mean", "cls", "tokens"] = "mean",
     max_length: int | None = None,
-    precision: InferencePrecision = "float32",
+    running: Annotated[RunningOptions, Parameter(name="*")] = RunningOptions(),
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     bulk: Annotated[BulkOptions, Parameter(name="*", group="Many files and machines")] = BulkOptions(),
 ) -> None:
@@ -140,9 +137,6 @@ def features(
         offsets.
     max_length
         Tokens that a text is cut to, with special tokens; unless given, the folder's own setting.
-    precision
-        bf16 is faster where the device supports it, and auto uses it there; int8 is for CPUs, and auto uses it for what
-        `bertkit quantize` wrote.
     overwrite
         Replace OUTPUT and the files beside it if they are there already.
     """
@@ -162,7 +156,7 @@ def features(
     from bertkit.inference.vector_files import check_vector_path
 
     check_vector_path(output, with_ids=True, is_per_token=pooling == "tokens", inputs=inputs, overwrite=overwrite)
-    loading = partial(load, check_model(model), precision=precision)
+    loading = partial(load, check_model(model), **running.keywords())
     predictor = loading()
     loaded = predictor.model
     plan = FeaturePlan.of(

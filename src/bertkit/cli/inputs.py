@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bertkit.core.errors import InputError
+from bertkit.core.machine import BackendName, InferencePrecision
 from bertkit.data.readers.sources import HubDataset, Source, no_rows, resolve_sources
 from bertkit.data.readers.tables import RowOptions, read_rows
 from bertkit.data.readers.text import BytesSeen, EncodingErrors, TextRow, TextSource, text_lines
@@ -20,6 +21,31 @@ _CHUNK_CHARACTERS = 1 << 24
 _STANDARD_INPUT = "/dev/stdin"
 
 Text = str | tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningOptions:
+    """How a model is run.
+
+    Parameters
+    ----------
+    backend
+        What runs the model: bertkit's own CPU engine (native), ONNX Runtime, OpenVINO or torch; auto takes torch on a
+        GPU, else the fastest that is installed.
+    precision
+        Number format of the encoder's matrices: unless given, the folder's (float32, or int8 of `bertkit quantize`).
+        bf16 and int8 are faster where the CPU supports them; auto takes bf16 there.
+    threads
+        CPU cores to use at most; unless given, all that the process may use.
+    """
+
+    backend: BackendName = "auto"
+    precision: InferencePrecision | None = None
+    threads: int | None = None
+
+    def keywords(self) -> dict[str, Any]:
+        """For `load`."""
+        return {"backend": self.backend, "precision": self.precision, "threads": self.threads}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from bertkit.cli.inputs import (
     InputBytes,
     InputOptions,
+    RunningOptions,
     TaskInputOptions,
     check_merge,
     check_model,
@@ -25,7 +26,6 @@ from bertkit.cli.inputs import (
 from bertkit.cli.outputs import Highlighted, Lines
 from bertkit.cli.task_inputs import task_sources
 from bertkit.core.errors import InputError
-from bertkit.core.machine import InferencePrecision
 from bertkit.inference.bulk import BulkOptions
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def predict(
     source: Annotated[TaskInputOptions, Parameter(name="*")] = TaskInputOptions(),
     output: Path | None = None,
     max_length: int | None = None,
-    precision: InferencePrecision = "float32",
+    running: Annotated[RunningOptions, Parameter(name="*")] = RunningOptions(),
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     escape_formulas: Annotated[bool, Parameter(negative="")] = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
@@ -65,9 +65,6 @@ def predict(
         File to write: .jsonl with all probabilities and positions, or .csv or .tsv with one column each.
     max_length
         Tokens that a text is cut to, with special tokens; unless given, the length of fine-tuning.
-    precision
-        bf16 is faster where the device supports it, and auto uses it there; int8 is for CPUs, and auto uses it for what
-        `bertkit quantize` wrote.
     json_output
         Print a JSON object per line, with all probabilities and positions.
     escape_formulas
@@ -93,7 +90,7 @@ def predict(
         assert output is not None
         _report(merge_predictions(output, overwrite=overwrite), output)
         return
-    loading = partial(load, check_model(model), precision=precision)
+    loading = partial(load, check_model(model), **running.keywords())
     predictor = loading()
     read = InputBytes(source)
     sources = task_sources(predictor.task, texts, source, read)
@@ -163,7 +160,7 @@ def fill_mask(
     *texts: str,
     source: Annotated[InputOptions, Parameter(name="*")] = InputOptions(),
     top_k: int = 5,
-    precision: InferencePrecision = "float32",
+    running: Annotated[RunningOptions, Parameter(name="*")] = RunningOptions(),
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Fill in every [MASK] with the most probable entries of the vocabulary.
@@ -176,9 +173,6 @@ def fill_mask(
         Texts with one or more [MASK].
     top_k
         Entries for each [MASK].
-    precision
-        bf16 is faster where the device supports it, and auto uses it there; int8 is for CPUs, and auto uses it for what
-        `bertkit quantize` wrote.
     json_output
         Print a JSON object per line.
     """
@@ -187,7 +181,7 @@ def fill_mask(
     from bertkit.core.console import is_utf8, say
     from bertkit.inference.load import load
 
-    predictor = load(model, precision=precision)
+    predictor = load(model, **running.keywords())
     for chunk in chunks:
         lines = [text for text in chunk if isinstance(text, str)]
         for text, masks in zip(lines, predictor.fill_mask(lines, top_k), strict=True):

@@ -8,14 +8,13 @@ import resource
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Literal
 
 import torch
 
 from bertkit.core.console import counted
 from bertkit.core.errors import InputError, MemoryLimitError
-from bertkit.core.machine import Precision
+from bertkit.core.machine import Precision, cpu_name
 
 Use = Literal["training", "evaluation", "inference"]
 _TOKEN_BUDGETS: dict[str, dict[Use, int]] = {
@@ -83,19 +82,10 @@ def peak_memory(device: torch.device) -> int:
 def describe_machine() -> str:
     """CPU or GPU, cores, precision and versions, in one line."""
     device = default_device()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     precision = resolve_precision("auto", device)
     return (
         f"{name}, {counted(cores or 1, 'CPU core')}, {counted(torch.get_num_threads(), 'thread')}, {precision}, "
         f"{platform.system()}, Python {platform.python_version()}, torch {torch.__version__}"
     )
-
-
-def _cpu_name() -> str:
-    details = Path("/proc/cpuinfo")
-    if details.is_file():
-        for line in details.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

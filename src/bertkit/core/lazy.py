@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -30,3 +31,8 @@ def lazy_module(name: str) -> Any:
     to find out whether there is one.
     """
     return _LazyModule(name)
+
+
+def is_installed(*names: str) -> bool:
+    """Whether all these packages can be imported; none of them is."""
+    return all(find_spec(name) is not None for name in names)

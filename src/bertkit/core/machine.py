@@ -1,4 +1,4 @@
-"""What can be known of the machine without torch: precision names, free memory, allocator, torchrun's variables.
+"""What can be known of the machine without torch: precision names, CPU, memory, allocator, torchrun's variables.
 
 Apart from devices.py, for the command line and `prepare` start without torch.
 """
@@ -6,7 +6,9 @@ Apart from devices.py, for the command line and `prepare` start without torch.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
+import platform
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ InferencePrecision = Literal["auto", "bf16", "float32", "int8"]
 WeightRange = Literal[127, 63]
 """Largest magnitude of an int8 weight."""
 
+BackendName = Literal["auto", "native", "onnx", "openvino", "torch"]
+"""What runs a model; `auto` is the fastest of those that are installed and can."""
 
 _GROUP_FILES = (
     ("memory.max", "memory.current", "inactive_file"),
@@ -72,6 +76,75 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
+
+
+def cpu_name(root: Path = Path("/")) -> str:
+    """As its maker calls it, else the kind of machine."""
+    return _cpu_line("model name", root) or platform.processor() or platform.machine()
+
+
+def cpu_flags(root: Path = Path("/")) -> frozenset[str]:
+    """The instruction sets that Linux names, such as `avx512_bf16`; empty elsewhere."""
+    return frozenset((_cpu_line("flags", root) or _cpu_line("Features", root)).split())
+
+
+def _cpu_line(key: str, root: Path) -> str:
+    for line in _lines(root / "proc/cpuinfo"):
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""
+
+
+def default_threads(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> int:
+    """Threads that compute best: a core of those this process may use each, no more than its control group's quota.
+
+    Two hardware threads of a core share its arithmetic units and count once. `OMP_NUM_THREADS` limits them as it does
+    in other programs.
+    """
+    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    topology = root / "sys/devices/system/cpu"
+    cores = {"".join(_lines(topology / f"cpu{cpu}/topology/thread_siblings_list")) or str(cpu) for cpu in cpus}
+    asked = environment.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    limits = [len(cores), *_quotas(root), *([int(asked)] if asked.isdecimal() and int(asked) else [])]
+    return max(1, min(limits))
+
+
+def _quotas(root: Path) -> Iterator[int]:
+    """CPUs that a control group around this process may use, rounded up: of the second and of the first version."""
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, group = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        folder = top / group.lstrip("/")
+        for place in (folder, *folder.parents):
+            if not place.is_relative_to(top):
+                break
+            files = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
+            numbers = " ".join(line for name in files for line in _lines(place / name)).split()
+            if len(numbers) == 2 and numbers[0].isdecimal():
+                yield max(1, math.ceil(int(numbers[0]) / int(numbers[1])))
+
+
+def has_cuda_device() -> bool:
+    """Whether NVIDIA's driver sees a device that this process may use; torch, which asks it too, is not imported."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+        count = ctypes.c_int()
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):
+        return False
+
+
+def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the system keeps what programs can make again, for bertkit."""
+    given = environment.get("XDG_CACHE_HOME")
+    if given:
+        return Path(given) / "bertkit"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "bertkit"
+    return Path.home() / ".cache" / "bertkit"
 
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4

@@ -348,7 +348,8 @@ class SharedModel:
 
     def __init__(self, predictor: Predictor, load: partial[Predictor]) -> None:
         self._predictor: Predictor | None = predictor
-        self._load = load
+        backend = predictor.model.engine.backend  # another machine's own choice might have other bits
+        self._load = partial(load, backend=backend.name, precision=backend.precision)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_predictor": None, "_load": self._load}

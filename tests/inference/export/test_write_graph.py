@@ -17,14 +17,14 @@ from small_models import CONFIGS, HEADS, small_folder
 onnx = pytest.importorskip("onnx", reason="needs the package onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
 
-from bertkit.inference.export.write_graph import (  # noqa: E402
+from bertkit.inference.export.names import (  # noqa: E402
     MASKED_LM_ROWS,
     POOLER_OUTPUT,
     SENTENCE_EMBEDDING,
     TASK_ROWS,
     hidden_state_output,
-    write_graph,
 )
+from bertkit.inference.export.write_graph import write_graph  # noqa: E402
 
 LENGTHS = (5, 1, 23, 14)
 BOUND = 1e-5

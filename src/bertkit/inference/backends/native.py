@@ -25,6 +25,7 @@ from bertkit.inference.backends.base import (
     Want,
     find_positions,
 )
+from bertkit.inference.backends.table import BackendOptions
 from bertkit.model.config import REPLACED_TOKEN_DETECTION, BertConfig, ModernBertConfig
 from bertkit.native.encoder import EncoderShape, NativeEncoder, Wanted
 from bertkit.native.library import Kind, find_isa, has_kind
@@ -82,6 +83,24 @@ class Native:
             self._pooler = self._read_pooler() if folder.has_pooler else None
             if folder.holds("masked_lm.bias"):
                 self._arrays.check_tied()
+
+    @classmethod
+    def obstacle(cls, folder: ModelFolder, options: BackendOptions) -> str | None:
+        """An engine that was not compiled, another device, or a precision that the CPU lacks."""
+        if options.device != "cpu":
+            return f"the backend native runs on the CPU, not on {options.device}: leave out the device or take torch"
+        try:
+            isa = find_isa()
+        except InputError as error:
+            return str(error)
+        if not has_kind(options.precision, isa):
+            return f"this CPU has no instructions for {options.precision}: take float32, or another backend"
+        return None
+
+    @classmethod
+    def open(cls, folder: ModelFolder, options: BackendOptions) -> Native:
+        """Read and pack the weights."""
+        return cls(folder, options.precision, threads=options.threads)
 
     @property
     def precision(self) -> str:

@@ -27,11 +27,14 @@ from bertkit.inference.backends.base import (
     Want,
     find_positions,
 )
+from bertkit.inference.backends.table import BackendOptions
 from bertkit.inference.backends.torch_int8 import replace_linears
 from bertkit.model.layers import BertLayer
+from bertkit.pretrained.folder import ModelFolder
 from bertkit.pretrained.int8 import Int8Weight
 from bertkit.pretrained.models import BertWithHeads
-from bertkit.tasks.model import TaskModel
+from bertkit.tasks.model import TaskModel, load_task_model
+from bertkit.tasks.task_folder import has_task
 
 
 class TorchPacked:
@@ -44,6 +47,27 @@ class TorchPacked:
         self._module = module.eval()
         self._bert = module.bert
         self._is_int8 = False
+
+    @classmethod
+    def obstacle(cls, folder: ModelFolder, options: BackendOptions) -> str | None:
+        """int8 anywhere but on a CPU, or on one that lacks its instructions."""
+        if options.precision != "int8":
+            return None
+        return None if options.device == "cpu" else _INT8_ON_CPUS.format(device=options.device)
+
+    @classmethod
+    def open(cls, folder: ModelFolder, options: BackendOptions) -> TorchPacked:
+        """The folder's module, and on a CPU torch's number of threads as `options` say, in the whole process."""
+        if options.device == "cpu" and torch.get_num_threads() != options.threads:
+            torch.set_num_threads(options.threads)
+        module: TaskModel | BertWithHeads
+        if has_task(folder):
+            module, _ = load_task_model(folder)
+        else:
+            module, report = BertWithHeads.from_folder(folder)
+            report.show()
+        int8_weights = folder.int8_weights() if options.precision == "int8" else None
+        return cls.frozen(module, torch.device(options.device), options.precision, int8_weights)
 
     @classmethod
     def frozen(
@@ -59,7 +83,7 @@ class TorchPacked:
         Other models are quantized here. Raises `InputError` for int8 where it cannot be computed.
         """
         if precision == "int8" and device.type != "cpu":
-            raise InputError(f"int8 is for CPUs: on {device.type} give precision bf16, float32 or auto")
+            raise InputError(_INT8_ON_CPUS.format(device=device.type))
         module.eval().requires_grad_(False).to(device)
         if precision == "int8" or (precision == "auto" and int8_weights and device.type == "cpu"):
             replace_linears(module.bert, int8_weights or {})
@@ -167,6 +191,7 @@ class TorchPacked:
         return self._bert.embeddings.word_embeddings.weight
 
 
+_INT8_ON_CPUS = "int8 is for CPUs: on {device} give precision bf16, float32 or auto"
 _SETTING_THREADS = threading.Lock()
 
 

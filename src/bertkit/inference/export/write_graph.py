@@ -17,6 +17,21 @@ from bertkit.inference.export import heads
 from bertkit.inference.export.encoder import BATCH, SEQUENCE, Encoder
 from bertkit.inference.export.graph import OPSET, OPSET_INT8, Graph
 from bertkit.inference.export.int8 import Int8Operators
+from bertkit.inference.export.names import (
+    ATTENTION_MASK,
+    END_LOGITS,
+    HIDDEN_STATES,
+    INPUT_IDS,
+    LAST_HIDDEN_STATE,
+    LOGITS,
+    MASKED_LM_ROWS,
+    POOLER_OUTPUT,
+    POSITIONS,
+    SENTENCE_EMBEDDING,
+    START_LOGITS,
+    TASK_ROWS,
+    TOKEN_TYPE_IDS,
+)
 from bertkit.inference.export.operators import Operators
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.pretrained.formats.name_table import MULTIPLE_CHOICE, SEQUENCE_CLASSIFICATION
@@ -25,12 +40,6 @@ from bertkit.pretrained.sentence_settings import SentenceSettings
 
 GraphPrecision = Literal["float32", "int8"]
 
-INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS, POSITIONS = "input_ids", "attention_mask", "token_type_ids", "positions"
-LAST_HIDDEN_STATE, SENTENCE_EMBEDDING, POOLER_OUTPUT = "last_hidden_state", "sentence_embedding", "pooler_output"
-LOGITS, START_LOGITS, END_LOGITS = "logits", "start_logits", "end_logits"
-TASK_ROWS, MASKED_LM_ROWS = "task_rows", "masked_lm_rows"
-"""Outputs for bertkit's own backends."""
-_HIDDEN_STATES = "hidden_states."
 _CHOICES, _PLACES, _TOKENS = "num_choices", "num_positions", "BertForTokenClassification"
 _QUESTIONS, _NEXT_SENTENCE, _REPLACED = (
     "BertForQuestionAnswering",
@@ -38,11 +47,6 @@ _QUESTIONS, _NEXT_SENTENCE, _REPLACED = (
     "BertForReplacedTokenDetection",
 )
 _MASKED_LM = ("BertForMaskedLM", "BertForPreTraining")
-
-
-def hidden_state_output(layer: int) -> str:
-    """Name of the output with the hidden states (B, S, H) behind a layer, 0 for the embeddings."""
-    return f"{_HIDDEN_STATES}{layer}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +142,8 @@ class _Writer:
 
     def add_output(self, name: str) -> None:
         """Add an output with all that it needs."""
-        if name.startswith(_HIDDEN_STATES):
-            layer = int(name.removeprefix(_HIDDEN_STATES))
+        if name.startswith(HIDDEN_STATES):
+            layer = int(name.removeprefix(HIDDEN_STATES))
             assert self.hidden and layer < len(self.encoder.hidden_states), f"there is no layer {layer}"
             self.graph.output(name, self.encoder.hidden_states[layer], [BATCH, SEQUENCE, self.config.hidden_size])
         elif name in (START_LOGITS, END_LOGITS):
