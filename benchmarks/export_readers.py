@@ -22,7 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from machine import describe_machine, spelled_command, write_results
+
+import bertkit
+from bertkit.core.batch import pack
+from bertkit.model.config import BertConfig
+from bertkit.pretrained.config_json import ModelDescription
+from bertkit.pretrained.models import BertWithHeads
+from bertkit.text.tokenizer import Tokenizer
 
 BOUND = 1e-4
 """Largest difference of a float32 vector's number."""
@@ -98,7 +106,8 @@ env.allowRemoteModels = false;
 const found = await pipeline(request.task, path.basename(request.folder), { dtype: request.file ? "q8" : "fp32" });
 const results = [];
 for (const text of request.texts) {
-  const options = request.task === "feature-extraction" ? { pooling: "mean", normalize: true } : { top_k: null };
+  const vectors = { pooling: "mean", normalize: true }, labels = { top_k: null, ignore_labels: [] };
+  const options = request.task === "feature-extraction" ? vectors : labels;
   const one = await found(text, options);
   results.push(one.tolist ? one.tolist()[0] : one);
 }
@@ -199,6 +208,61 @@ def _ask(reader: Reader, environment: Path, request: dict[str, Any]) -> dict[str
     return found
 
 
+_LABELS = ("negative", "neutral", "positive")
+
+
+def _small(folder: Path, source: Path, architecture: str) -> BertWithHeads:
+    """A random model of two layers with the source's tokenizer, written to a folder."""
+    tokenizer = Tokenizer.from_pretrained(source)
+    config = BertConfig(
+        vocab_size=tokenizer.vocab_size,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=128,
+    )
+    model = BertWithHeads.outline(ModelDescription(config=config, architecture=architecture, labels=_LABELS))
+    model.to_empty(device="cpu")
+    draw = torch.Generator().manual_seed(0)
+    for name, parameter in model.named_parameters():
+        parameter.data.normal_(1.0 if "norm.weight" in name else 0.0, 0.2, generator=draw)
+    model.eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model
+
+
+def _heads(environment: Path, source: Path, folder: Path, texts: list[str]) -> list[dict[str, Any]]:
+    """What transformers.js says of a classifier and of a tagger, beside the torch modules."""
+    reader = next(each for each in READERS if each.environment == "node")
+    rows = []
+    for task, architecture in (
+        ("text-classification", "BertForSequenceClassification"),
+        ("token-classification", "BertForTokenClassification"),
+    ):
+        model = _small(folder / f"small-{task}", source, architecture)
+        _export(folder / f"small-{task}", folder / task)
+        found = _ask(reader, environment, {"folder": str(folder / task), "texts": texts, "task": task})
+        largest = 0.0
+        for text, said in zip(texts, found["vectors"], strict=True):
+            batch = pack([Tokenizer.from_pretrained(source).encode(text)])
+            with torch.no_grad():
+                output = model.bert(batch)
+                rows_read = output.pooler_output if task == "text-classification" else output.last_hidden_state[1:-1]
+                expected = model.head(rows_read).softmax(-1)
+            if task == "text-classification":
+                scores = {one["label"]: one["score"] for one in said}
+                wanted = dict(zip(_LABELS, expected[0].tolist(), strict=True))
+                largest = max(largest, *(abs(scores[label] - wanted[label]) for label in _LABELS))
+            else:
+                best = expected.max(-1)
+                assert [one["entity"] for one in said] == [_LABELS[place] for place in best.indices.tolist()]
+                largest = max(
+                    largest, *(abs(one["score"] - score) for one, score in zip(said, best.values.tolist(), strict=True))
+                )
+        rows.append({"reader": f"{reader.name}, {task}", "version": found["version"], "largest_difference": largest})
+    return rows
+
+
 def _texts() -> list[str]:
     """Short and long ones, and one that is longer than the model reads."""
     short = [f"{one} {two}{three}" for one in _SUBJECTS for two in _VERBS for three in _ENDS[:3]]
@@ -275,8 +339,6 @@ def _compare(reader: Reader, environments: Path, request: dict[str, Any], expect
 
 def main() -> None:
     """Export, ask every reader, print and write the table; exit with 1 where a float32 vector differs."""
-    import bertkit
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--environments", type=Path, default=Path("build/readers"))
@@ -293,8 +355,11 @@ def main() -> None:
         exports = _export_rows(model, Path(temporary))
         _export(model, folder, *("--to", "onnx", "--to", "openvino", "--precision", "float32", "--precision", "int8"))
         request = {"folder": str(folder), "texts": texts, "width": expected.shape[1], "task": "feature-extraction"}
-        rows = [_compare(reader, options.environments.resolve(), request, expected) for reader in READERS]
-    _report(rows, exports, len(texts) - 1)
+        environments = options.environments.resolve()
+        rows = [_compare(reader, environments, request, expected) for reader in READERS]
+        if (environments / "node" / ".made").exists():
+            rows += _heads(environments / "node", model, Path(temporary), texts[:8])
+    _report(rows, exports, len(texts) - 1, spelled_command(__file__, {str(options.environments): "build/readers"}))
     wrong = [row["reader"] for row in rows if not row.get("int8") and row.get("largest_difference", 0) > BOUND]
     failed = [row["reader"] for row in rows if row["version"] == "failed"]
     if wrong or failed:
@@ -303,11 +368,11 @@ def main() -> None:
         )
 
 
-def _report(rows: list[dict[str, Any]], exports: list[dict[str, Any]], texts: int) -> None:
+def _report(rows: list[dict[str, Any]], exports: list[dict[str, Any]], texts: int, command: str) -> None:
     lines = [
         "# Readers of an exported folder",
         "",
-        f"{describe_machine('onnx', 'torch')}. `{spelled_command(__file__, {})}`: {texts} texts of 6 to 256 tokens, "
+        f"{describe_machine('onnx', 'torch')}. `{command}`: {texts} texts of 6 to 256 tokens, "
         "against bertkit's torch backend in float32; one more is longer than the model reads. TEI comes as an image or "
         "a Rust build and was not run; the folder has the names that it looks for.",
         "",
@@ -318,8 +383,9 @@ def _report(rows: list[dict[str, Any]], exports: list[dict[str, Any]], texts: in
         if "problem" in row:
             lines.append(f"| {row['reader']} | {row['version']} | | | |")
         else:
-            differences = f"{row['largest_difference']:.1e} | {row['difference_too_long']:.1e}"
-            cosines = f"{row['cosine_mean']:.4f} / {row['cosine_least']:.4f}" if row["int8"] else ""
+            long = f"{row['difference_too_long']:.1e}" if "difference_too_long" in row else ""
+            differences = f"{row['largest_difference']:.1e} | {long}"
+            cosines = f"{row['cosine_mean']:.4f} / {row['cosine_least']:.4f}" if row.get("int8") else ""
             lines.append(f"| {row['reader']} | {row['version']} | {differences} | {cosines} |")
     lines += ["", "| `--to` | `--precision` | seconds, imports too | memory beside imports, x the weights |"]
     lines += ["| --- | --- | --- | --- |"]

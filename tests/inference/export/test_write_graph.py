@@ -217,3 +217,15 @@ def test_onnx_runtimes_optimiser_of_transformers_fuses_every_layer(tmp_path: Pat
     )
     found = Counter(node.op_type for node in optimised.model.graph.node)
     assert (found["Attention"], found["SkipLayerNormalization"], found["BiasGelu"]) == (3, 2 * 3 + 1, 3)
+
+
+def test_a_masked_lm_whose_decoder_is_not_tied_is_refused(tmp_path: Path):
+    from safetensors.numpy import load_file, save_file
+
+    small_folder(tmp_path / "model", CONFIGS["bert"], "BertForMaskedLM")
+    folder = ModelFolder.open(tmp_path / "model")
+    tensors = load_file(folder.weights)
+    words = tensors["bert.embeddings.word_embeddings.weight"]
+    save_file(tensors | {"cls.predictions.decoder.weight": words + 1}, folder.weights)
+    with pytest.raises(InputError, match="not tied to the word embeddings"):
+        write_graph(ModelFolder.open(tmp_path / "model"), tmp_path / "model.onnx")

@@ -192,6 +192,7 @@ class _Writer:
     def _logits(self) -> tuple[str, list[str | int]]:
         architecture, graph = self.folder.architecture, self.graph
         if architecture in _MASKED_LM:
+            self.weights.check_tied()
             return heads.masked_lm(self.encoder, self.hidden), [BATCH, SEQUENCE, self.config.vocab_size]
         if architecture == MULTIPLE_CHOICE:
             self._choices = True
@@ -230,6 +231,7 @@ class _Writer:
                 f"{self.folder.path} holds {self.folder.description.class_name}, which has no head that fills in "
                 "words: give a model with its masked-LM head"
             )
+        self.weights.check_tied()
         flat = graph.constant("rows", [-1, self.config.hidden_size], np.int64)
         rows = graph.node("Reshape", self.hidden, flat, name="masked_lm/Reshape")
         places = graph.input(POSITIONS, [_PLACES])
