@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -193,6 +194,20 @@ class TorchPacked:
 
 _INT8_ON_CPUS = "int8 is for CPUs: on {device} give precision bf16, float32 or auto"
 _SETTING_THREADS = threading.Lock()
+
+
+def _use_one_core() -> None:
+    """Keep a forked child from waiting for ever for OpenMP's threads, of which it has none and would start none.
+
+    A batch then runs on one core; batches side by side still use the others.
+    """
+    global _SETTING_THREADS  # noqa: PLW0603  # another thread of the parent may hold the old one
+    _SETTING_THREADS = threading.Lock()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_use_one_core)
 
 
 def _places(places: NDArray[np.int64] | None, batch: PackedBatch) -> Tensor | None:
