@@ -23,7 +23,7 @@ INLINE void take_row(const Head *head, const float *x, int place, float scale, c
     for (int i = 0; i < round_up(size, 32); i += VL) {
         vf v = V(mul_ps)(load_first(x + i, i < size ? size - i : 0), all(scale));
         if (head->kind == BF16)
-            store_halves((uint16_t *)codes + i, to_bf16(v));
+            store_bf16((uint16_t *)codes + i, v);
         else
             store((float *)codes + i, v);
     }
@@ -65,27 +65,44 @@ INLINE void pack_keys(const Head *head, int from, int keys, char *codes, char *p
     }
 }
 
-/* Values as panels of 32 of the head's dimensions, cells along the keys. */
-INLINE void pack_values(const Head *head, int from, int keys, char *panels) {
-    const int items = cell_items(head->kind);
-    const long depth = row_depth(keys, head->kind);
-    for (int column = 0; column < head->size; column += PANEL) {
-        for (long cell = 0; cell < depth; cell++) {
-            for (int i = 0; i < PANEL; i += VL) {
-                int left = head->size - column - i;
-                vf v[2];
-                for (int item = 0; item < items; item++) {
-                    long key = cell * items + item;
-                    const char *row = head->rows + (from + key) * head->stride + head->value;
-                    v[item] = left > 0 && key < keys ? load_first((const float *)row + column + i, left) : V(setzero_ps)();
-                }
-                char *to = panels + ((size_t)(column / PANEL) * depth + cell) * 4 * PANEL + 4 * i;
-                if (items == 1)
-                    store((float *)to, v[0]);
-                else
-                    store_i(to, or_i(to_bf16(v[0]), V(slli_epi32)(to_bf16(v[1]), 16)));
+/* Up to 32 columns of values, cells along the keys; `columns` is a constant 32 but for heads of odd sizes. */
+INLINE void pack_columns(const Head *head, int from, int keys, int column, const int columns, const int kind, char *panel) {
+    static const float no_key[PANEL];
+    const int items = cell_items(kind);
+    const long depth = row_depth(keys, kind);
+    const char *values = head->rows + from * head->stride + head->value + 4 * (size_t)column;
+    for (long cell = 0; cell < depth; cell++) {
+        const float *rows[2];
+        for (int item = 0; item < items; item++) {
+            const long key = cell * items + item;
+            rows[item] = key < keys ? (const float *)(values + key * head->stride) : no_key;
+        }
+        for (int i = 0; i < PANEL; i += VL) {
+            int left = columns - i > 0 ? columns - i : 0;
+            char *to = panel + cell * 4 * PANEL + 4 * i;
+            vf v = columns == PANEL ? load(rows[0] + i) : load_first(rows[0] + i, left);
+            if (items == 1) {
+                store((float *)to, v);
+            } else {
+                vf w = columns == PANEL ? load(rows[1] + i) : load_first(rows[1] + i, left);
+                store_i(to, or_i(to_bf16(v), V(slli_epi32)(to_bf16(w), 16)));
             }
         }
+    }
+}
+
+/* Values as panels of 32 of the head's dimensions. */
+INLINE void pack_values(const Head *head, int from, int keys, char *panels) {
+    const size_t panel = (size_t)row_depth(keys, head->kind) * 4 * PANEL;
+    for (int column = 0; column < head->size; column += PANEL) {
+        char *to = panels + column / PANEL * panel;
+        const int columns = head->size - column;
+        if (columns >= PANEL && head->kind == BF16)
+            pack_columns(head, from, keys, column, PANEL, BF16, to);
+        else if (columns >= PANEL)
+            pack_columns(head, from, keys, column, PANEL, FLOAT32, to);
+        else
+            pack_columns(head, from, keys, column, columns, head->kind, to);
     }
 }
 
@@ -113,7 +130,7 @@ INLINE float soften(float *scores, int from, int to, int width, const int kind, 
         if (i < from) e = V(sub_ps)(e, keep_first(e, from - i, V(setzero_ps)()));
         total = V(add_ps)(total, e);
         if (kind == BF16)
-            store_halves((uint16_t *)codes + i, to_bf16(e));
+            store_bf16((uint16_t *)codes + i, e);
         else
             store((float *)codes + i, e);
     }
@@ -182,10 +199,10 @@ void NAME(attend)(const Head *head, char *workspace, Place to) {
             uint16_t *halves = to.codes ? (uint16_t *)(to.codes + q * to.code_stride) + i : NULL;
             int left = size - i < VL ? size - i : VL;
             if (floats) store_first(floats, left, v);
-            if (halves && left == VL) store_halves(halves, to_bf16(v));
+            if (halves && left == VL) store_bf16(halves, v);
             if (halves && left < VL) { /* the next head's dimensions come right behind */
                 uint16_t some[VL];
-                store_halves(some, to_bf16(v));
+                store_bf16(some, v);
                 memcpy(halves, some, 2 * left);
             }
         }

@@ -19,13 +19,13 @@ INLINE vi load_i(const void *p) { return _mm512_loadu_si512(p); }
 INLINE void store_i(void *p, vi v) { _mm512_storeu_si512(p, v); }
 INLINE vi or_i(vi a, vi b) { return _mm512_or_si512(a, b); }
 INLINE vi and_i(vi a, vi b) { return _mm512_and_si512(a, b); }
-INLINE __mmask16 first(int n) { return n >= VL ? 0xffff : (__mmask16)((1u << n) - 1); }
-INLINE vf load_first(const float *p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
-INLINE void store_first(float *p, int n, vf v) { _mm512_mask_storeu_ps(p, first(n), v); }
-INLINE vf keep_first(vf v, int n, vf other) { return _mm512_mask_blend_ps(first(n), other, v); }
+/* The first n of a vector's numbers; nearly always all of them. */
+INLINE __mmask16 first(int n) { return (__mmask16)((1u << n) - 1); }
+INLINE vf load_first(const float *p, int n) { return n >= VL ? _mm512_loadu_ps(p) : _mm512_maskz_loadu_ps(first(n), p); }
+INLINE void store_first(float *p, int n, vf v) { _mm512_mask_storeu_ps(p, n >= VL ? 0xffff : first(n), v); }
+INLINE vf keep_first(vf v, int n, vf other) { return n >= VL ? v : _mm512_mask_blend_ps(first(n), other, v); }
 INLINE float sum_of(vf v) { return _mm512_reduce_add_ps(v); }
 INLINE float max_of(vf v) { return _mm512_reduce_max_ps(v); }
-INLINE void store_halves(void *p, vi v) { _mm256_storeu_si256(p, _mm512_cvtepi32_epi16(v)); }
 INLINE void store_bytes(void *p, vi v) { _mm_storeu_si128(p, _mm512_cvtepi32_epi8(v)); }
 INLINE vf absolute(vf v) { return _mm512_abs_ps(v); }
 #else
@@ -39,9 +39,11 @@ INLINE void store_i(void *p, vi v) { _mm256_storeu_si256(p, v); }
 INLINE vi or_i(vi a, vi b) { return _mm256_or_si256(a, b); }
 INLINE vi and_i(vi a, vi b) { return _mm256_and_si256(a, b); }
 INLINE vi first(int n) { return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)); }
-INLINE vf load_first(const float *p, int n) { return _mm256_maskload_ps(p, first(n)); }
+INLINE vf load_first(const float *p, int n) { return n >= VL ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, first(n)); }
 INLINE void store_first(float *p, int n, vf v) { _mm256_maskstore_ps(p, first(n), v); }
-INLINE vf keep_first(vf v, int n, vf other) { return _mm256_blendv_ps(other, v, _mm256_castsi256_ps(first(n))); }
+INLINE vf keep_first(vf v, int n, vf other) {
+    return n >= VL ? v : _mm256_blendv_ps(other, v, _mm256_castsi256_ps(first(n)));
+}
 INLINE float sum_of(vf v) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
@@ -68,16 +70,17 @@ INLINE void store(float *p, vf v) { V(storeu_ps)(p, v); }
 INLINE vf all(float x) { return V(set1_ps)(x); }
 INLINE vf fma_(vf a, vf b, vf c) { return V(fmadd_ps)(a, b, c); }
 
-/* float32 to bf16 in the low half of each lane, to nearest, ties to even. */
+/* float32 to bf16, to nearest, ties to even. Whatever else the file runs on, only a CPU that multiplies bf16 gets here. */
+#ifdef __AVX512BF16__
+INLINE vi to_bf16(vf v) { return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(v)); }
+INLINE void store_bf16(void *p, vf v) { _mm256_storeu_si256(p, (__m256i)_mm512_cvtneps_pbh(v)); }
+#elif !defined(__AVX512F__)
 INLINE vi to_bf16(vf v) {
-#ifdef __AVX512F__
-    vi bits = _mm512_castps_si512(v);
-#else
-    vi bits = _mm256_castps_si256(v);
-#endif
-    vi odd = and_i(V(srli_epi32)(bits, 16), V(set1_epi32)(1));
+    vi bits = _mm256_castps_si256(v), odd = and_i(V(srli_epi32)(bits, 16), V(set1_epi32)(1));
     return V(srli_epi32)(V(add_epi32)(bits, V(add_epi32)(odd, V(set1_epi32)(0x7fff))), 16);
 }
+INLINE void store_bf16(void *p, vf v) { store_halves(p, to_bf16(v)); }
+#endif
 
 /* 2^x within 1e-4 of it, for what is rounded to 8 bits afterwards; x from -126 to 1. */
 INLINE vf rough_power_of_2(vf x) {

@@ -37,18 +37,35 @@ __attribute__((constructor)) static void fill_cubics(void) {
     }
 }
 
-INLINE vf gelu(vf x, int form) {
+/* The table of a form in eight registers. */
+typedef struct {
+    vf low[4], high[4];
+} Gelu;
+INLINE Gelu gelu_of(int form) {
+    Gelu g;
+#pragma GCC unroll 4
+    for (int power = 0; power < 4; power++)
+        g.low[power] = load(cubics[form][power]), g.high[power] = load(cubics[form][power] + 16);
+    return g;
+}
+
+INLINE vf gelu(vf x, int form, const Gelu *table) {
+    (void)form;
     vf size = absolute(x);
     vf t = _mm512_min_ps(_mm512_mul_ps(size, all(32 / 5.5f)), all(31.999998f));
     vi i = _mm512_cvttps_epi32(t);
     t = _mm512_sub_ps(t, _mm512_cvtepi32_ps(i));
-#define CUBIC(power) _mm512_permutex2var_ps(load(cubics[form][power]), i, load(cubics[form][power] + 16))
+#define CUBIC(power) _mm512_permutex2var_ps(table->low[power], i, table->high[power])
     vf g = fma_(fma_(fma_(CUBIC(3), t, CUBIC(2)), t, CUBIC(1)), t, CUBIC(0));
     return fma_(size, g, _mm512_mul_ps(x, all(0.5f)));
 }
 #else
 /* erf by Abramowitz and Stegun 7.1.26 (within 1.5e-7), tanh by an exponential. */
-INLINE vf gelu(vf x, int form) {
+typedef int Gelu;
+INLINE Gelu gelu_of(int form) { return form; }
+
+INLINE vf gelu(vf x, int form, const Gelu *table) {
+    (void)table;
     vf size = absolute(x), g;
     if (form) {
         vf u = V(mul_ps)(fma_(V(mul_ps)(size, V(mul_ps)(size, size)), all(0.044715f), size), all(-1.5957691216f));
@@ -69,34 +86,46 @@ INLINE vf gelu(vf x, int form) {
 
 INLINE void put(Place to, int row, int column, vf v) {
     if (to.floats) store((float *)(to.floats + row * to.float_stride) + column, v);
-    if (to.codes) store_halves((uint16_t *)(to.codes + row * to.code_stride) + column, to_bf16(v));
+    if (to.codes) store_bf16((uint16_t *)(to.codes + row * to.code_stride) + column, v);
 }
 
+/* What VL neighbouring outputs have in common for all rows. */
+typedef struct {
+    vf scale, bias;
+    vi sums;
+} Outputs;
+
+INLINE Outputs outputs_of(const int whole, const Linear *linear, int output) {
+    Outputs o = {V(setzero_ps)(), linear->bias ? load(linear->bias + output) : V(setzero_ps)(), V(set1_epi32)(0)};
+    if (whole) o.scale = load(linear->scale + output), o.sums = load_i(linear->sums + output);
+    return o;
+}
+
+INLINE vf scaled(const int whole, const Outputs *o, const void *sums, int place, const RowScale *row) {
+    if (!whole) return V(add_ps)(load((const float *)sums + place), o->bias);
+    vi sum = V(sub_epi32)(load_i((const int32_t *)sums + place), V(mullo_epi32)(V(set1_epi32)(row->zero), o->sums));
+    return fma_(V(cvtepi32_ps)(sum), V(mul_ps)(all(row->scale), o->scale), o->bias);
+}
+
+/* Column by column of vectors, so that what belongs to outputs is loaded once for all rows. */
 INLINE void finish_as(const int whole, const int activation, const Linear *linear, int panel, const void *sums, int rows,
                       const RowScale *scales, const char *residual, size_t residual_stride, Place to) {
-    const int first_output = panel * PANEL;
-    for (int r = 0; r < rows; r++) {
-        vf v[PANEL / VL];
-#pragma GCC unroll 4
-        for (int i = 0; i < PANEL / VL; i++) {
-            const int output = first_output + i * VL;
-            vf bias = linear->bias ? load(linear->bias + output) : V(setzero_ps)();
-            if (whole) {
-                vi sum = load_i((const int32_t *)sums + r * PANEL + i * VL);
-                vi shift = V(mullo_epi32)(V(set1_epi32)(scales[r].zero), load_i(linear->sums + output));
-                vf scale = V(mul_ps)(all(scales[r].scale), load(linear->scale + output));
-                v[i] = fma_(V(cvtepi32_ps)(V(sub_epi32)(sum, shift)), scale, bias);
-            } else {
-                v[i] = V(add_ps)(load((const float *)sums + r * PANEL + i * VL), bias);
-            }
-            if (activation == GELU || activation == GELU_TANH) v[i] = gelu(v[i], activation == GELU_TANH);
-            if (activation == RELU) v[i] = V(max_ps)(v[i], V(setzero_ps)());
-            if (residual) v[i] = V(add_ps)(v[i], load((const float *)(residual + r * residual_stride) + i * VL));
-            if (activation < GEGLU) put(to, r, i * VL, v[i]);
+    const int form = activation == GELU_TANH || activation == GEGLU_TANH;
+    const Gelu table = gelu_of(form);
+    const int columns = activation >= GEGLU ? PANEL / 2 : PANEL;
+    for (int i = 0; i < columns; i += VL) {
+        const Outputs outputs = outputs_of(whole, linear, panel * PANEL + i);
+        const Outputs gates = outputs_of(whole, linear, panel * PANEL + (activation >= GEGLU ? i + 16 : i));
+        for (int r = 0; r < rows; r++) {
+            const RowScale *row = whole ? scales + r : NULL;
+            vf v = scaled(whole, &outputs, sums, r * PANEL + i, row);
+            if (activation == GELU || activation == GELU_TANH) v = gelu(v, form, &table);
+            if (activation == RELU) v = V(max_ps)(v, V(setzero_ps)());
+            if (activation >= GEGLU)
+                v = V(mul_ps)(gelu(v, form, &table), scaled(whole, &gates, sums, r * PANEL + i + 16, row));
+            if (residual) v = V(add_ps)(v, load((const float *)(residual + r * residual_stride) + i));
+            put(to, r, i, v);
         }
-        if (activation >= GEGLU)
-            for (int i = 0; i < 16 / VL; i++)
-                put(to, r, i * VL, V(mul_ps)(gelu(v[i], activation == GEGLU_TANH), v[i + 16 / VL]));
     }
 }
 
@@ -137,7 +166,7 @@ static void encode_row(const float *x, int width, char *codes, int kind, RowScal
         quantize_row(x, width, (uint8_t *)codes, scale);
     } else if (kind == BF16) {
         for (int i = 0; i < round_up(width, 32); i += VL)
-            store_halves((uint16_t *)codes + i, to_bf16(load_first(x + i, i < width ? width - i : 0)));
+            store_bf16((uint16_t *)codes + i, load_first(x + i, i < width ? width - i : 0));
     } else if ((const float *)codes != x) {
         for (int i = 0; i < round_up(width, 16); i += VL)
             store((float *)codes + i, load_first(x + i, i < width ? width - i : 0));
