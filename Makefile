@@ -24,8 +24,8 @@ format: $(VENV)/.test  ## Format, and mend what can be mended
 types: $(VENV)/.test  ## Strict types
 	$(BIN)/mypy
 
-torture: $(VENV)/.test  ## Kill preparation and training twenty times; the results must be the same bits
-	$(BIN)/python -m pytest -m torture tests/torture
+torture: $(VENV)/.test  ## Kill every command and fill its disk, 100 times each; the results must be the same bits
+	$(BIN)/python tools/torture/run.py --page
 
 FUZZ_CASES ?= 10000
 FUZZ_SEED ?= 1

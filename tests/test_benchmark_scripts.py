@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-SCRIPTS = sorted([*(PROJECT / "benchmarks").glob("*.py"), *(PROJECT / "tools").glob("*.py")])
+SCRIPTS = sorted([*(PROJECT / "benchmarks").glob("*.py"), *(PROJECT / "tools").rglob("*.py")])
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

@@ -55,6 +55,16 @@ def test_the_row_that_contributing_shows_is_all_that_a_new_task_needs(
     assert "leave epochs 3 out" in error
 
 
+def test_a_refused_glue_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    _write(tmp_path / "CoLA/train.tsv", "a\t1\t\ttext")
+    _write(tmp_path / "CoLA/dev.tsv", "a\t1\t\ttext")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for data in (tmp_path, tmp_path / "nowhere"):
+        arguments = ("glue", tmp_path / "no-model", "--data", data, "--out", tmp_path / "deep" / "out", *QUICK)
+        assert _run(capsys, *arguments)[0] == USER_ERROR
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
 def test_glue_runs_what_is_there_measures_the_diagnostic_set_and_makes_the_zip(
     tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ):

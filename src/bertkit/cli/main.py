@@ -146,6 +146,7 @@ def _interrupted(arguments: list[str], launch: Launch, number: int) -> int:
     if not launch.rank:
         word = "terminated" if number == signal.SIGTERM else "interrupted"
         resumes = arguments[:1] and arguments[0] in _RESUMING and _NOT_RESUMING not in arguments
+        resumes = resumes or (arguments[:1] == ["predict"] and any(one.startswith("--output") for one in arguments))
         _say(f"{word}: give the same command again to resume" if resumes else word)
     return 128 + number
 
