@@ -67,6 +67,22 @@ def test_a_plain_task_is_learnt_and_the_best_seed_is_the_model(tmp_path: Path, t
     assert figures == pytest.approx(result.best.test, abs=1e-5)
 
 
+@pytest.mark.parametrize("damaged", ["model/model.safetensors", "model/tokenizer.json", "result.json"])
+def test_a_damaged_seed_of_a_finished_run_does_not_replace_the_good_model(
+    tmp_path: Path, tiny_model: Path, damaged: str
+):
+    options = replace(OPTIONS, epochs=1)
+    finetune(tiny_model, DATA, tmp_path, options)
+    good = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+    path = tmp_path / "seed-0" / damaged
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"{path.name}.*: remove .*seed-0, the seed is trained again"):
+        finetune(tiny_model, DATA, tmp_path, options)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == good
+
+
 def test_a_run_that_was_killed_resumes_to_the_same_bits_and_a_finished_seed_is_left_alone(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ):

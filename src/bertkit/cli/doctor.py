@@ -78,17 +78,20 @@ def _examine_corpus(data: Path, against: list[Path], html: Path | None, overwrit
 
 
 def _count_parameters(model: str, json_output: bool) -> None:
+    from bertkit.core.checksums import SUMS_FILE, check_sums
     from bertkit.core.console import say
     from bertkit.model.size import ParameterCounts
     from bertkit.pretrained.models import describe_model
 
+    checked = check_sums(Path(model), verify="always") if Path(model).is_dir() else 0
     described = describe_model(model)
     counts = ParameterCounts.of(described)
     if json_output:
-        say(
-            json.dumps({"model": model, "architecture": described.description.class_name, **counts.to_json()}, indent=2)
-        )
+        about = {"model": model, "architecture": described.description.class_name, "files_checked": checked}
+        say(json.dumps({**about, **counts.to_json()}, indent=2))
     else:
+        if checked:
+            say(f"{checked} files are what was written: their SHA-256 are those in {SUMS_FILE}")
         _print_table(f"{model}: {described.description.class_name}", counts)
 
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
+from bertkit.core.checksums import write_sums
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
 from bertkit.core.files import write_json
@@ -67,6 +68,7 @@ def convert(
             shutil.copy(folder.path / TASK_FILE, temporary)
         if source_card.is_file():
             shutil.copy(source_card, temporary / _SOURCE_CARD)
+        write_sums(temporary)
     return report
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bertkit.core.checksums import Verify
 from bertkit.core.machine import BackendName, InferencePrecision, tune_allocator
 from bertkit.inference.backends.choose import open_backend
 from bertkit.inference.engine import Engine
@@ -26,6 +27,7 @@ def load(
     threads: int | None = None,
     device: str | torch.device | None = None,
     keep_freed_memory: bool = True,
+    verify: Verify = "auto",
 ) -> Predictor:
     """Load a folder, or a hub name where there is a network, in Hugging Face's format.
 
@@ -36,9 +38,11 @@ def load(
     device multiplies it in hardware. `threads` limits the cores of a CPU: by default a thread for each core that the
     process may use. `device` None is the first CUDA device, else the CPU. On the CPU, with `keep_freed_memory`, the C
     library keeps what this process frees for what it takes next, instead of handing it back to the system after every
-    batch, which costs a third of the time. Raises `InputError`.
+    batch, which costs a third of the time. Weights and tokenizer are compared with the folder's `SHA256SUMS`, if it
+    has one: with `verify` "auto" where they changed since they were last compared, with "always" every time. Raises
+    `InputError`.
     """
-    folder = ModelFolder.open(path)
+    folder = ModelFolder.open(path, verify)
     tokenizer = Tokenizer.from_pretrained(folder.path)
     task = load_task(folder) if has_task(folder) else None
     place = None if device is None else str(device)

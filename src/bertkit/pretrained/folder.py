@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertkit.core.checksums import TOKENIZER_FILES, Verify, check_sums, write_sums
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_path, read_json, write_json
@@ -183,6 +184,7 @@ def _write_int8(
         float32_layers=tuple(module for name in linears if name not in int8 for module in _modules(names, name)),
         weight_range=max((weight.weight_range for weight in int8.values()), default=FULL_RANGE),
     )
+    write_sums(folder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,10 +197,11 @@ class ModelFolder:
     description: ModelDescription
 
     @classmethod
-    def open(cls, name: str | Path) -> ModelFolder:
+    def open(cls, name: str | Path, verify: Verify = "auto") -> ModelFolder:
         """Find the folder, or the hub's model of that name, and read its `config.json` or `bert_config.json`.
 
-        Raises `InputError` for what is neither, and where the folder holds no BERT.
+        Where the folder has checksums, weights and tokenizer are compared with them; `verify` says how often. Raises
+        `InputError` for what is neither, and where the folder holds no BERT, or damaged files.
         """
         path = find_folder(name)
         if not any((path / name).is_file() for name in (CONFIG_FILE, tensorflow.CONFIG_FILE)):
@@ -210,6 +213,7 @@ class ModelFolder:
             description = ModelDescription.read(path / CONFIG_FILE)
         else:
             description = ModelDescription(config=tensorflow.read_config(path / tensorflow.CONFIG_FILE))
+        check_sums(path, (*(part.name for part in {weights, *weight_parts(weights)}), *TOKENIZER_FILES), verify)
         return cls(path=path, weights=weights, description=description)
 
     @property

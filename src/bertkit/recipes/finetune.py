@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 
+from bertkit.core.checksums import check_sums
 from bertkit.core.console import note
+from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder, write_json
 from bertkit.core.machine import tune_allocator
 from bertkit.recipes.finetune_result import FinetuneResult
@@ -17,6 +19,17 @@ from bertkit.recipes.options import FinetuneOptions
 from bertkit.recipes.seeds import run_side_by_side, seeds_at_once
 from bertkit.tasks.data import TaskData
 from bertkit.training.run_folder import RunFolder
+
+
+def check_copy(copy: Path, source: Path) -> None:
+    """Raise `InputError` where the copy of a seed's model is not what the seed wrote; the one before stays."""
+    try:
+        check_sums(copy, verify="always")
+    except InputError as error:
+        what = str(error).partition(" is not what was written")[0].replace(str(copy), str(source))
+        raise InputError(
+            f"{what} is not what was written (its SHA-256 differs): remove {source.parent}, the seed is trained again"
+        ) from None
 
 
 def finetune(
@@ -55,6 +68,7 @@ def finetune(
         )
         with atomic_folder(run.model) as copy:
             shutil.copytree(folders[result.best.seed].model, copy, dirs_exist_ok=True)
+            check_copy(copy, folders[result.best.seed].model)
         write_json(run.results, result.to_json())
     if (advice := result.advice()) is not None:
         note(advice)

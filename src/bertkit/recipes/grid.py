@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bertkit.core.console import note
 from bertkit.core.files import atomic_folder, write_json
-from bertkit.recipes.finetune import finetune
+from bertkit.recipes.finetune import check_copy, finetune
 from bertkit.recipes.finetune_result import FinetuneResult, SeedResult, deviation
 from bertkit.recipes.finetune_seed import seed_result
 from bertkit.recipes.finetune_setup import FinetuneSetup
@@ -135,6 +135,7 @@ def finetune_grid(
         found = GridResult(settings=tuple(done), best=replace(result, model=run.model), run=run)
         with atomic_folder(run.model) as copy:
             shutil.copytree(result.model, copy, dirs_exist_ok=True)
+            check_copy(copy, result.model)
         write_json(run.results, found.to_json())
     return found
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from bertkit.core.batch import PackedBatch
+from bertkit.core.checksums import write_sums
 from bertkit.core.files import atomic_folder, write_json
 from bertkit.model.config import BertConfig
 from bertkit.model.encoder import Encoder
@@ -54,6 +55,7 @@ def save_task_model(
         config = model.bert.config
         tokenizer.save_pretrained(temporary, max_length=config.max_length, token_types=config.type_vocab_size > 0)
         write_json(temporary / TASK_FILE, task.description())
+        write_sums(temporary, [TASK_FILE])
 
 
 def new_task_model(task: Task[Any], config: BertConfig) -> TaskModel:

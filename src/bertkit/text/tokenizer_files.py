@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+from bertkit.core.checksums import TOKENIZER_FILES, write_sums
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_path, read_json, unreadable, write_json
 from bertkit.core.records import Count, in_file, read_foreign
@@ -67,6 +68,7 @@ def write_subwords(subwords: Subwords, folder: Path, *, max_length: int, token_t
     if not token_types:
         config["model_input_names"] = ["input_ids", "attention_mask"]
     write_json(folder / "tokenizer_config.json", config)
+    write_sums(folder, TOKENIZER_FILES)
 
 
 def _write_wordpiece(wordpiece: WordPiece, folder: Path) -> dict[str, Any]:

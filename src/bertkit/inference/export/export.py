@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
+from bertkit.core.checksums import write_sums
 from bertkit.core.errors import InputError
 from bertkit.core.files import write_json
 from bertkit.core.outputs import output_folder
@@ -114,6 +115,7 @@ def export(
 
                 path = temporary / GRAPH_FILES["openvino", chosen]
                 graphs.append(write_openvino(folder, path, precision=chosen, outputs=outputs))
+        write_sums(temporary)
         return ExportReport(
             folder=out,
             class_name=description.class_name,
