@@ -77,7 +77,7 @@ DAMAGES = {
 @pytest.mark.parametrize("command", ["embed", "fill-mask", "convert"])
 def test_every_command_says_what_is_wrong(tiny_model: Path, tmp_path: Path, capsys, damage: str, command: str):
     folder, out = tmp_path / "model", tmp_path / "out.npy"
-    shutil.copytree(tiny_model, folder)
+    shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("SHA256SUMS"))  # another program's
     DAMAGES[damage][0](folder)
     arguments = {
         "embed": ["embed", str(folder), "a film", "--output", str(out)],
@@ -99,7 +99,7 @@ def test_fine_tuning_leaves_no_folder_that_would_refuse_the_mended_model(
 ):
     folder, out, table = tmp_path / "model", tmp_path / "run", tmp_path / "in.csv"
     table.write_text("text,label\n" + "a good film,up\na bad film,down\n" * 10)
-    shutil.copytree(tiny_model, folder)
+    shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("SHA256SUMS"))  # another program's
     DAMAGES[damage][0](folder)
     arguments = ["finetune", str(folder), "--train", str(table), "--out", str(out), "--epochs", "1"]
     assert run(arguments) == USER_ERROR
@@ -108,7 +108,7 @@ def test_fine_tuning_leaves_no_folder_that_would_refuse_the_mended_model(
     assert error.count("\n") == 1
     assert not out.exists()
     shutil.rmtree(folder)
-    shutil.copytree(tiny_model, folder)
+    shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("SHA256SUMS"))  # another program's
     assert run([*arguments, "--max-length", "12"]) == 0
 
 

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.helpers.small_models import CONFIGS, small_folder
 
+from bertkit.core.checksums import SUMS_FILE
 from bertkit.core.errors import InputError
 from bertkit.pretrained.arrays import map_safetensors
 from bertkit.pretrained.folder import ModelFolder
@@ -32,6 +33,7 @@ def test_other_number_formats_are_read_as_float32(tmp_path: Path, dtype: torch.d
     tensors = {"one": torch.randn(3, 5).to(dtype), "other": torch.randn(7).to(dtype)}
     save_file(tensors, tmp_path / SAFETENSORS_FILE)
     small_folder(tmp_path / "model", CONFIGS["bert"], "BertModel")
+    (tmp_path / "model" / SUMS_FILE).unlink()
     path = tmp_path / "model" / SAFETENSORS_FILE
     stored = {name: tensor.to(dtype) for name, tensor in load_file(path).items()}
     save_file(stored, path)
@@ -53,6 +55,7 @@ def test_weights_of_torch_are_read_by_torch(tmp_path: Path):
 
 def test_what_is_missing_broken_or_untied_is_named(tmp_path: Path):
     small_folder(tmp_path, CONFIGS["bert"], "BertForMaskedLM")
+    (tmp_path / SUMS_FILE).unlink()
     path = tmp_path / SAFETENSORS_FILE
     whole, tensors = path.read_bytes(), load_file(path)
     with pytest.raises(InputError, match=r"lacks the tensor classifier\.weight: it is not a whole BertForMaskedLM"):

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from bertkit.core.checksums import SUMS_FILE
 from bertkit.core.errors import InputError
 from bertkit.core.files import read_json, write_json
 from bertkit.pretrained.folder import ModelFolder
@@ -187,6 +188,7 @@ def _key_in_float(folder: Path) -> None:
     ],
 )
 def test_a_spoilt_folder_is_one_clear_line(spoil, message: str, int8_folder: Path):
+    (int8_folder / SUMS_FILE).unlink()
     spoil(int8_folder)
     with pytest.raises(InputError, match=message) as caught:
         ModelFolder.open(int8_folder).int8_weights()

@@ -21,7 +21,7 @@ WEIGHTS = "model.safetensors"
 
 @pytest.fixture
 def folder(tiny_model: Path, tmp_path: Path) -> Path:
-    shutil.copytree(tiny_model, tmp_path / "model")
+    shutil.copytree(tiny_model, tmp_path / "model", ignore=shutil.ignore_patterns("SHA256SUMS"))
     return tmp_path / "model"
 
 

@@ -158,6 +158,7 @@ def write_model_folder(
     parameters = sum(tensor.numel() for tensor in tensors.values())
     loading = how_to_load(description) if int8 is None else how_to_load_int8(description)
     (card or ModelCard()).write(folder, description, parameters, loading, for_sentences=sentences is not None)
+    write_sums(folder)
 
 
 def _modules(names: NameTable, linear: str) -> tuple[str, ...]:
@@ -184,7 +185,6 @@ def _write_int8(
         float32_layers=tuple(module for name in linears if name not in int8 for module in _modules(names, name)),
         weight_range=max((weight.weight_range for weight in int8.values()), default=FULL_RANGE),
     )
-    write_sums(folder)
 
 
 @dataclass(frozen=True, kw_only=True)
