@@ -25,8 +25,8 @@ Verify = Literal["auto", "always", "never"]
 SUMS_FILE = "SHA256SUMS"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt")
 _SUMMED = (
-    *("*.safetensors", "*.index.json", "pytorch_model*.bin", "bert_model.ckpt.*", "*.onnx", "*.onnx.data"),
-    *("openvino_model*", "config.json", "bert_config.json", "task.json", *TOKENIZER_FILES),
+    *("*.safetensors", "*.index.json", "pytorch_model*.bin", "bert_model.ckpt.*"),
+    *("onnx/*.onnx", "openvino/openvino_model*", "config.json", "bert_config.json", "task.json", *TOKENIZER_FILES),
 )
 
 
@@ -38,7 +38,8 @@ def write_sums(folder: Path, names: Iterable[str] | None = None) -> None:
     known = {} if names is None else read_sums(folder)
     if names is not None and not known:
         return
-    found = sorted({path.name for pattern in _SUMMED for path in folder.glob(pattern) if path.is_file()})
+    paths = [path for pattern in _SUMMED for path in folder.glob(pattern) if path.is_file()]
+    found = sorted({path.relative_to(folder).as_posix() for path in paths})
     changed = found if names is None else [name for name in names if name in found]
     sums = known | {name: sha256(folder / name) for name in changed}
     lines = [f"{sums[name]}  {name}\n" for name in found if name in sums]

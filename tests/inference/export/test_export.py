@@ -32,6 +32,7 @@ def sentence_encoder(
 def test_one_folder_has_what_every_reader_looks_for(sentence_encoder: Path, tmp_path: Path):
     report = export(sentence_encoder, tmp_path / "out", precision=("float32", "int8"))
     assert report.outputs == ("last_hidden_state", "sentence_embedding")
+    assert "onnx/model.onnx" in (tmp_path / "out" / "SHA256SUMS").read_text()
     for name in (
         *("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"),
         *("modules.json", "1_Pooling/config.json", "2_Normalize", "sentence_bert_config.json"),
@@ -69,7 +70,7 @@ def test_bad_input_is_one_line(pretrained: Path, tmp_path: Path, monkeypatch: py
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="file"):
         export(pretrained, tmp_path / "file" / "out")
-    monkeypatch.setattr("bertkit.inference.export.export.find_spec", lambda _: None)
+    monkeypatch.setattr("bertkit.inference.export.export.is_installed", lambda _: False)
     with pytest.raises(InputError, match=r'the package onnx is missing: pip install "bertkit\[openvino\]"'):
         export(pretrained, tmp_path / "other", to="openvino")
 

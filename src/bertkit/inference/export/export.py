@@ -9,13 +9,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
-from bertkit.core.checksums import write_sums
+from bertkit.core.checksums import SUMS_FILE, write_sums
 from bertkit.core.errors import InputError
 from bertkit.core.files import write_json
+from bertkit.core.lazy import is_installed
 from bertkit.core.outputs import output_folder
 from bertkit.inference.loaded_model import check_vocabulary_size
 from bertkit.pretrained.card import CARD_FILE
@@ -38,7 +38,7 @@ GRAPH_FILES: dict[tuple[Target, ExportPrecision], str] = {
     ("openvino", "int8"): "openvino/openvino_model_qint8_quantized.xml",
 }
 """Where readers look for a graph, by runtime and precision."""
-_OWN = ("*.json", "*.txt", "README.md", "onnx", "openvino", "1_Pooling", "2_Normalize")
+_OWN = ("*.json", "*.txt", "README.md", SUMS_FILE, "onnx", "openvino", "1_Pooling", "2_Normalize")
 _HEADS: dict[str, ExportHead] = {
     "BertModel": "embeddings",
     "BertForMaskedLM": "fill-mask",
@@ -69,7 +69,7 @@ class ExportReport:
 
 def need(package: str, extra: str) -> None:
     """Raise `InputError` where an optional package is missing."""
-    if find_spec(package) is None:
+    if not is_installed(package):
         raise InputError(f'the package {package} is missing: pip install "bertkit[{extra}]"')
 
 
