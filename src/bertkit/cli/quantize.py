@@ -28,8 +28,8 @@ def quantize(
     """Write a model with int8 weights for CPUs, and measure what it loses.
 
     Linear layers that lose too much stay in float32; a model that loses more than --max-loss all the same is not
-    written. OUT loads like any other folder in bertkit, in int8 with `--precision int8` or auto. It holds the figures
-    in quantization.json and as a page in quantization.html.
+    written. OUT loads like any other folder in bertkit, in int8 unless another precision is asked for. It holds the
+    figures in quantization.json and as a page in quantization.html.
 
     Parameters
     ----------

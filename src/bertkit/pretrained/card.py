@@ -183,7 +183,7 @@ def how_to_load(description: ModelDescription) -> dict[str, str]:
 
 def how_to_load_int8(description: ModelDescription) -> dict[str, str]:
     """The program of the only library that reads int8 folders."""
-    return {_OURS: how_to_load(description)[_OURS].replace('"FOLDER"', '"FOLDER", precision="int8"')}
+    return {_OURS: how_to_load(description)[_OURS]}
 
 
 def how_to_load_checkpoint() -> dict[str, str]:

@@ -72,9 +72,9 @@ def quantization_page(result: QuantizeResult) -> Report:
                 title="What to type next",
                 blocks=[
                     Commands(
-                        text=f"bertkit embed {given} --precision int8 --input TEXTS --output vectors.npy"
+                        text=f"bertkit embed {given} --input TEXTS --output vectors.npy"
                         if quality.metrics_after is None
-                        else f"bertkit predict {given} --precision int8 --input NEW --output predictions.jsonl"
+                        else f"bertkit predict {given} --input NEW --output predictions.jsonl"
                     )
                 ],
             ),
