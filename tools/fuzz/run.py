@@ -17,6 +17,7 @@ import hashlib
 import importlib
 import json
 import os
+import pkgutil
 import random
 import re
 import resource
@@ -25,7 +26,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -45,6 +45,7 @@ from templates import TEMPLATES, Template
 SECONDS, MEMORY_BYTES = 60, 3 << 30
 _CODES = (0, 2, 3, 4)
 _INVALID = 97
+_KEPT = 3
 _OUTPUTS = ("--out", "--output", "--html", "--report")
 _LONG_WORK = re.compile(
     r"--(epochs|steps|seeds|min-steps|budget|dupe-factor|workers|parallel-seeds|evaluations.*|patience)"
@@ -72,16 +73,25 @@ def make_case(seed: int, number: int, options: dict[str, list[str]], workshop: P
     """Draw case `number` of a seed and put its files into the empty `folder`."""
     draw = random.Random(f"{seed}-{number}")
     template = draw.choices(TEMPLATES, [each.weight for each in TEMPLATES])[0]
-    for name in template.reads:
-        source = workshop / name
-        (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
     case = Case(number, template, list(template.arguments))
+    _copy_inputs(case, workshop, folder)
     for _ in range(1 if draw.random() < 0.85 else 2):
         if draw.random() < 0.6:
             _spoil_file(case, folder, draw)
         else:
             _spoil_option(case, options[template.command], draw)
     return case
+
+
+def plain_case(number: int, template: Template, said: str) -> Case:
+    """A case that spoils nothing."""
+    return Case(number, template, list(template.arguments), [said])
+
+
+def _copy_inputs(case: Case, workshop: Path, folder: Path) -> None:
+    for name in case.template.reads:
+        source = workshop / name
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
 
 
 def _spoil_file(case: Case, folder: Path, draw: random.Random) -> None:
@@ -120,24 +130,31 @@ def options_of(command: str) -> list[str]:
     return [*sorted(names - set(_TO_LEAVE)), "--config", "--unknown"]
 
 
-def preload(workshop: Path) -> None:
+_LIBRARIES = (
+    *("numpy", "torch", "torch._dynamo", "torch.distributed.checkpoint", "torch.utils.tensorboard", "tensorboard"),
+    *(
+        "pyarrow.parquet",
+        "pyarrow.compute",
+        "tokenizers",
+        "safetensors.torch",
+        "safetensors.numpy",
+        "nupunkt",
+        "datasets",
+    ),
+    *("sklearn.metrics", "scipy.stats", "matplotlib.pyplot", "matplotlib.backends.backend_svg", "jinja2", "msgspec"),
+    *("huggingface_hub", "rich.table", "rich.progress", "cyclopts.help", "onnx", "torch.distributed.fsdp"),
+)
+
+
+def preload() -> None:
     """Import all that any command imports, so that children only fork; nothing is computed here."""
-    script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from run import TEMPLATES; from bertkit.cli.main import run\n"
-        "import contextlib, os, io\n"
-        "with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):\n"
-        "    for each in TEMPLATES:\n"
-        "        with contextlib.suppress(Exception):\n"
-        "            run([a if a != 'out' else f'out{id(each)}' for a in each.arguments])\n"
-        "print(*sorted(sys.modules))\n"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(workshop, folder, dirs_exist_ok=True)
-        command = [sys.executable, "-c", script, str(Path(__file__).parent)]
-        done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-    for name in done.stdout.split():
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
+    import bertkit
+
+    names = [module.name for module in pkgutil.walk_packages(bertkit.__path__, "bertkit.")]
+    for name in (*_LIBRARIES, *names):
+        if not name.endswith("__main__"):
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
     import torch
 
     torch.set_num_threads(1)
@@ -322,27 +339,58 @@ class Fuzzer:
         script += "import workshop; workshop.build(pathlib.Path(sys.argv[2]))"
         command = [sys.executable, "-c", script, str(Path(__file__).parent), str(self.workshop.resolve())]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-        preload(self.workshop)
+        preload()
         self.options = {name: options_of(name) for name in {each.command for each in TEMPLATES}}
 
     def run(self, numbers: Any) -> None:
         """Run the cases of these numbers."""
         for number in numbers:
-            self._start(number)
-            while len(self._running) >= self.jobs:
-                self._reap()
+            folder = self.out / "cases" / f"{number:06d}"
+            folder.mkdir(parents=True)
+            self._start(make_case(self.seed, number, self.options, self.workshop, folder), folder)
+        self.finish()
+
+    def run_case(self, case: Case) -> None:
+        """Start a case that spoils nothing."""
+        self._start(case, self.folder_of(case))
+
+    def folder_of(self, case: Case) -> Path:
+        """A folder with the inputs of a case as they are."""
+        folder = self.out / "cases" / f"{case.number:06d}"
+        folder.mkdir(parents=True)
+        _copy_inputs(case, self.workshop, folder)
+        return folder
+
+    def finish(self) -> None:
+        """Wait for all that runs."""
         while self._running:
             self._reap()
 
-    def _start(self, number: int) -> None:
-        folder = self.out / "cases" / f"{number:06d}"
-        folder.mkdir(parents=True)
-        case = make_case(self.seed, number, self.options, self.workshop, folder)
+    def note(self, case: Case, code: int, problem: str | None, error: str = "") -> Path | None:
+        """Count how a case ended; a new kind of failure gets a folder, which is returned."""
+        self.done += 1
+        self.codes[str(code)] += 1
+        if problem is None:
+            return None
+        known = self.failures.setdefault(f"{case.template.command}: {problem}", [])
+        known.append(case)
+        if len(known) > _KEPT:
+            return None
+        kept = self.out / "failures" / f"{case.number:06d}"
+        kept.mkdir(parents=True, exist_ok=True)
+        said = f"{self._repeat(case)}\n{case.line}\n{problem}\n"
+        (kept / "command.txt").write_text(said, "utf-8", "backslashreplace")
+        (kept / "stderr").write_text(error, "utf-8", "backslashreplace")
+        return kept
+
+    def _start(self, case: Case, folder: Path) -> None:
         before = snapshot(folder)
         process = os.fork()
         if not process:
             child(case, folder.resolve())
         self._running[process] = Running(case, folder, before, time.monotonic())
+        while len(self._running) >= self.jobs:
+            self._reap()
 
     def _reap(self) -> None:
         process, status = os.waitpid(-1, os.WNOHANG)
@@ -361,20 +409,8 @@ class Fuzzer:
         error = streams["err"].read_text(encoding="utf-8", errors="replace") if streams["err"].exists() else ""
         hung = code == -signal.SIGKILL and time.monotonic() - one.start > SECONDS
         problem = "hang" if hung else judged(one.case, code, error, one.before, snapshot(one.folder))
-        self.done += 1
-        self.codes[str(code)] += 1
-        if problem is not None:
-            key = f"{one.case.template.command}: {problem}"
-            known = self.failures.setdefault(key, [])
-            known.append(one.case)
-            if len(known) <= 3:
-                kept = self.out / "failures" / f"{one.case.number:06d}"
-                kept.mkdir(parents=True)
-                for name, path in streams.items():
-                    shutil.move(path, kept / f"std{name}")
-                (kept / "command.txt").write_text(
-                    f"{self._repeat(one.case)}\n{one.case.line}\n{problem}\n", "utf-8", "replace"
-                )
+        if (kept := self.note(one.case, code, problem, error)) is not None:
+            shutil.move(streams["out"], kept / "stdout")
         for path in streams.values():
             path.unlink(missing_ok=True)
         for path in one.folder.rglob("*"):

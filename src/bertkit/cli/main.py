@@ -130,7 +130,7 @@ def _run(arguments: list[str], launch: Launch, interrupts: Interrupts) -> int:
     except BrokenPipeError:
         _drop_output()  # its reader has gone (`| head`)
         return 0
-    except (OSError, MemoryError, RecursionError, RuntimeError) as error:
+    except (OSError, MemoryError, RecursionError, RuntimeError, ImportError, SystemError) as error:
         if interrupts.received is not None or (known := _of_the_system(error)) is None:
             raise
         try:
@@ -151,9 +151,15 @@ def _interrupted(arguments: list[str], launch: Launch, number: int) -> int:
     return 128 + number
 
 
+_SAY_FULL_MEMORY = (
+    *("allocate memory", "not enough memory", "Cannot allocate", "failed to map segment", "can't start new thread"),
+    "error return without exception set",  # of a library in C that ran out of it
+)
+
+
 def _of_the_system(error: Exception) -> BertkitError | None:
     """What a program met that no part of bertkit has named: files, disks, memory; None for a mistake of bertkit's."""
-    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "not enough memory" in str(error):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _SAY_FULL_MEMORY):
         return ResourceError("the memory of this machine is full: use smaller sizes or less text")
     if isinstance(error, RecursionError):
         return InputError("the input is nested too deeply to be read: give lists and objects a few levels deep")

@@ -43,7 +43,7 @@ def finetune(
     tune_allocator()
     setup = FinetuneSetup.of(model, data, options)
     run = RunFolder(out)
-    with run.claim(setup.config(), resume):
+    with run.claim(setup.config(), resume, may_change=("model",)):
         note(setup.describe())
         for warning in setup.warnings():
             note(warning)

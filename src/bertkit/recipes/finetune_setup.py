@@ -214,11 +214,14 @@ class FinetuneSetup:
         return [0] * new + [epoch * self.steps_per_epoch for epoch in epochs]
 
     def config(self) -> dict[str, Any]:
-        """All that decides a seed's result; how many seeds there are does not, nor how many at a time."""
+        """All that decides a seed's result; how many seeds there are does not, nor how many at a time.
+
+        The model's name is as it was given; it may change with the working folder, its weights may not.
+        """
         options = asdict(self.options) | {"epochs": self.epochs}
         del options["seeds"], options["parallel_seeds"]
         return {
-            "model": self.folder.path.resolve(),
+            "model": str(self.folder.path),
             "weights": [sha256(part) for part in self.folder.weight_files],
             "task": {"name": self.name, **self.task.description(), "labels": self.task.classes},
             "data": _fingerprint(self.train, self.dev, *self.further_dev.values(), self.test),

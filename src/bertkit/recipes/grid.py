@@ -120,7 +120,7 @@ def finetune_grid(
     settings = list(grid.settings(options))
     setup = FinetuneSetup.of(model, data, options)
     run = RunFolder(out)
-    with run.claim(setup.config() | grid.tried(), resume):
+    with run.claim(setup.config() | grid.tried(), resume, may_change=("model",)):
         done: list[SettingResult] = []
         for number, setting in enumerate(settings, 1):
             description = f"setting {number} of {len(settings)}"

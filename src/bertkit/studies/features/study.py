@@ -55,7 +55,7 @@ def study_features(
     studied = StudyData.of(data, loaded, options)
     layers = tuple(sorted({layer for found in chosen.values() for layer in found}))
     run = RunFolder(out)
-    with run.claim(_config(loaded, studied, options), resume):
+    with run.claim(_config(loaded, studied, options), resume, may_change=("model",)):
         for warning in studied.warnings:
             note(warning)
         make: type[TagBench] | type[TextBench] = TagBench if isinstance(studied.task, Tagging) else TextBench
@@ -155,7 +155,7 @@ def _config(model: LoadedModel, data: StudyData, options: FeatureStudyOptions) -
         assert part.targets is not None
         digest.update(part.targets.numpy().tobytes())
     return {
-        "model": str(model.path.resolve()),
+        "model": str(model.path),
         "weights": [sha256(part) for part in model.folder.weight_files],
         "task": {"name": data.name, **data.task.description(), "labels": data.task.classes},
         "data": digest.hexdigest(),
