@@ -83,6 +83,16 @@ def make_case(seed: int, number: int, options: dict[str, list[str]], workshop: P
     return case
 
 
+def make_workshop(folder: Path) -> None:
+    """Fill the empty `folder` in a process of its own, which leaves this one without threads and small."""
+    script = "import sys, pathlib; sys.path.insert(0, sys.argv[1])\n"
+    script += "import workshop; workshop.build(pathlib.Path(sys.argv[2]))"
+    command = [sys.executable, "-c", script, str(Path(__file__).parent), str(folder.resolve())]
+    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(f"the workshop could not be made:\n{done.stderr}")
+
+
 def plain_case(number: int, template: Template, said: str) -> Case:
     """A case that spoils nothing."""
     return Case(number, template, list(template.arguments), [said])
@@ -335,10 +345,7 @@ class Fuzzer:
         """Make the workshop in a process of its own, and import all."""
         shutil.rmtree(self.out, ignore_errors=True)
         self.workshop.mkdir(parents=True)
-        script = "import sys, pathlib; sys.path.insert(0, sys.argv[1])\n"
-        script += "import workshop; workshop.build(pathlib.Path(sys.argv[2]))"
-        command = [sys.executable, "-c", script, str(Path(__file__).parent), str(self.workshop.resolve())]
-        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+        make_workshop(self.workshop)
         preload()
         self.options = {name: options_of(name) for name in {each.command for each in TEMPLATES}}
 
