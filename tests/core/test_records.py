@@ -156,3 +156,10 @@ class TestFiles:
         ):
             with pytest.raises(InputError, match=what):
                 read_foreign(path, Part, "mend it")
+
+
+@pytest.mark.parametrize("value", ["\ud800", "1\udfff", "fast\ud800"])
+def test_a_lone_surrogate_is_named(value: str):
+    for name in ("count", "mode", "near"):
+        with pytest.raises(InputError, match=r"count|mode|near|lone surrogate"):
+            from_json(Whole, {**WHOLE, name: value})

@@ -98,6 +98,8 @@ def from_json(kind: type[RecordT], value: Any, *, known_only: bool = True) -> Re
         record = msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise InputError(_fault(kind, value, str(error))) from None
+    except UnicodeEncodeError as error:  # a text where a number or a name of a few is asked for
+        raise InputError(f"a text has a lone surrogate, {error.object[error.start]!a}, not valid Unicode") from None
     if known_only and (unknown := next(_unknown(value, msgspec.to_builtins(record), ""), None)):
         raise InputError(f"{unknown} is unknown")
     return record
