@@ -2,6 +2,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
@@ -186,6 +187,24 @@ def test_a_fork_in_the_middle_of_other_threads_calls_encodes():
     for other in others:
         other.join()
     assert codes == [0] * 10
+
+
+@needs_native
+@pytest.mark.filterwarnings("ignore:.*fork.*")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system gives a process no core of its own")
+def test_what_a_helper_does_not_finish_in_time_is_computed_by_the_caller():
+    """On one core a helper runs only while the caller does not, and is taken off the core in the middle of its work."""
+    encoder, batch = _encoder("bert"), packed(LENGTHS)
+    expected = encoder.run(*batch, EVERY_LAYER)
+
+    def check() -> None:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        until = time.monotonic() + 1
+        while time.monotonic() < until:  # calls that met a late helper do without any for a while
+            for ours, exact in zip(encoder.run(*batch, EVERY_LAYER, threads=4), expected, strict=True):
+                np.testing.assert_array_equal(ours, exact)
+
+    assert _in_child(check) == 0
 
 
 @needs_native
