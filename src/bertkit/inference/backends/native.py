@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.core.errors import InputError
-from bertkit.core.machine import InferencePrecision
+from bertkit.core.machine import InferencePrecision, default_threads
 from bertkit.core.packing import PackedArrays
 from bertkit.inference.backends.base import (
     MASKED_LM,
@@ -72,7 +71,7 @@ class Native:
         weights = _EncoderArrays(folder)
         stored = weights.stored if kind == "int8" else {}
         self._encoder = NativeEncoder(_shape(self._config), weights, kind, stored=stored, isa=isa)
-        self._threads, self._stream = threads or len(os.sched_getaffinity(0)), threading.local()
+        self._threads, self._stream = threads or default_threads(), threading.local()
         self._has_task = has_task(folder)
         self._reads_tokens = folder.architecture in _TOKEN_HEADS
         self._masked_lm: Rows | None = None
