@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import platform
+from functools import cache
 from typing import TYPE_CHECKING, Self
 
 from bertkit.core.lazy import is_installed, lazy_module
@@ -42,6 +45,7 @@ class OnnxBackend(GraphBackend):
         return cls(folder, options)
 
     def _load(self, outputs: tuple[str, ...], threads: int) -> RunGraph:
+        _survive_forks()
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
         # Both keep what the largest shapes needed, for every shape that ever came.
@@ -58,6 +62,21 @@ class OnnxBackend(GraphBackend):
             return found
 
         return run
+
+
+@cache
+def _survive_forks() -> None:
+    os.register_at_fork(after_in_child=_skip_exit_handlers)
+
+
+def _skip_exit_handlers() -> None:
+    """End a forked child without those of C: the runtime's would wait for threads that its parent alone has.
+
+    Python's own have run by then.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "on_exit"):  # of glibc
+        library.on_exit(library._exit, None)
 
 
 def _has_exact_int8() -> bool:
