@@ -17,6 +17,7 @@ from bertkit.model.initialization import initialize
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.pretrained.int8 import encoder_linears
 from bertkit.pretrained.models import BertWithHeads
+from bertkit.recipes import quantize as recipe
 from bertkit.recipes.options import QuantizeOptions
 from bertkit.recipes.quantize import QuantizeResult
 from bertkit.recipes.quantize_check import VectorCheck
@@ -152,6 +153,18 @@ def test_without_a_check_vectors_of_built_in_sentences_are_compared_and_it_is_sa
     assert all(np.abs(weight.values).max() <= 63 for weight in folder.int8_weights().values())
     masked = [load(path, device="cpu").fill_mask("a good [MASK]", top_k=3) for path in (tiny_model, found.out)]
     assert len(masked[1][0]) == len(masked[0][0])
+
+
+def test_speeds_are_torchs_where_the_engine_is_not_installed(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def missing(*_: object) -> None:
+        raise InputError("not compiled")
+
+    monkeypatch.setattr(recipe, "Native", missing)
+    found = api.quantize(tiny_model, tmp_path / "int8", options=QuantizeOptions(max_loss=5))
+    assert found.backend == "torch"
+    assert found.rate_before > 0 and found.rate_after > 0
 
 
 def test_what_is_compared_of_vectors_is_perfect_where_nothing_changed():

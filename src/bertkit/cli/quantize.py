@@ -65,7 +65,7 @@ def quantize(
         say(f"{name}: {before} in float32, {after} in int8" if before else f"{name}: {after}")
     say(f"points lost: {result.quality.points_lost:.2f} of {options.max_loss:g} allowed")
     say(f"kept in float32: {', '.join(result.kept) or 'no layer'}")
-    rates = [result.examples / max(seconds, 1e-9) for seconds in (result.seconds_before, result.seconds_after)]
-    say(f"sequences/s here, with torch: {rates[0]:,.0f} in float32, {rates[1]:,.0f} in int8")
+    rates = f"{result.rate_before:,.0f} in float32, {result.rate_after:,.0f} in int8"
+    say(f"sequences/s here, backend {result.backend}: {rates}")
     say(f"size: {result.bytes_before / 2**20:,.1f} MB in float32, {result.bytes_after / 2**20:,.1f} MB in int8")
     say(f"model: {out}\nreport: {out / REPORT_FILE}")

@@ -23,6 +23,8 @@ from bertkit.core.errors import InputError
 from bertkit.core.files import write_json
 from bertkit.core.machine import WeightRange
 from bertkit.core.outputs import check_output_folder, output_folder
+from bertkit.inference.backends.base import Backend
+from bertkit.inference.backends.native import Native
 from bertkit.inference.backends.torch_int8 import QuantizedLinear, exact_weight_range, find_linear, put_linear
 from bertkit.inference.backends.torch_packed import TorchPacked
 from bertkit.inference.engine import Engine
@@ -74,9 +76,12 @@ class QuantizeResult:
     """In the order of the computation."""
     bytes_before: int
     bytes_after: int
-    seconds_before: float
-    """For all examples in float32, on this machine."""
-    seconds_after: float
+    backend: str
+    """The speeds' own."""
+    rate_before: float
+    """Sequences a second of a sample in float32, on this machine."""
+    rate_after: float
+    """The same in int8."""
     machine: str
 
     @property
@@ -102,7 +107,7 @@ class _SwitchedEncoder:
         depth = bert.config.num_hidden_layers
         sentences = tokenizer.encode_batch(SENTENCES, max_length=bert.config.max_length)
         check = VectorCheck.of(sentences, depth, "mean")
-        moments = observe_inputs(bert, encoder_linears(depth), _Runs(module, check, streams=1).whole)
+        moments = observe_inputs(bert, encoder_linears(depth), _Runs(TorchPacked(module), check, streams=1).whole)
         for name in encoder_linears(depth):
             linear = find_linear(bert, name)
             weight = round_weight(linear.weight, moments[name], weight_range)
@@ -140,16 +145,18 @@ def quantize(
     if folder.int8 is not None:
         raise InputError(f"{folder.path} is int8 already: give the float32 model that it came from")
     encoder = _SwitchedEncoder(module, tokenizer, options.weight_range)
-    runs = _Runs(module, check)
+    runs = _Runs(TorchPacked(module), check)
     with progress("Quantizing", total=2.0 + len(encoder.names), unit="passes") as bar:
-        before, seconds_before = runs.whole()
+        before = runs.whole()
         bar.advance()
         errors = _single_errors(encoder, runs, bar)
-        kept, quality, tried, seconds_after = _choose(encoder, runs, before, errors, options, folder, bar)
-    encoder.switch(())
+        kept, quality, tried = _choose(encoder, runs, before, errors, options, folder, bar)
     int8 = {name: weight for name, weight in encoder.weights.items() if name not in kept}
     with output_folder(out, **guard) as temporary:
+        encoder.switch(())
         _write(temporary, folder, module, tokenizer, int8, quality, data)
+        written = ModelFolder.open(temporary)
+        backend, rate_before, rate_after = _rates(folder, written, encoder, int8, runs)
         result = QuantizeResult(
             model=str(folder.path),
             out=out,
@@ -164,9 +171,10 @@ def quantize(
                 for name in encoder.names
             ),
             bytes_before=sum(parameter.numel() * 4 for parameter in module.parameters()),
-            bytes_after=ModelFolder.open(temporary).weights.stat().st_size,
-            seconds_before=seconds_before,
-            seconds_after=seconds_after,
+            bytes_after=written.weights.stat().st_size,
+            backend=backend,
+            rate_before=rate_before,
+            rate_after=rate_after,
             machine=describe_machine(),
         )
         write_json(temporary / RESULT_FILE, result.as_dict())
@@ -176,26 +184,53 @@ def quantize(
 class _Runs:
     """The model's outputs for the whole check, and for a sample of it."""
 
-    def __init__(self, module: BertWithHeads | TaskModel, check: Check, streams: int | None = None) -> None:
-        self._engine, self.check = Engine(TorchPacked(module), streams=streams), check
+    def __init__(self, backend: Backend, check: Check, streams: int | None = None) -> None:
+        self._engine, self.check = Engine(backend, streams=streams), check
         self._every = range(len(check.sequences))
         lengths = np.array([len(sequence) for sequence in check.sequences])
         spread = np.random.default_rng(0).permutation(len(lengths))
         count = max(1, int(np.searchsorted(np.cumsum(lengths[spread]), _SAMPLE_TOKENS)))
         self._sample = sorted(spread[:count].tolist())
 
-    def whole(self) -> tuple[Outputs, float]:
-        """Of all sequences (R, F), and the seconds that it took."""
-        start = time.monotonic()
-        return self._run(self._every), time.monotonic() - start
+    def whole(self) -> Outputs:
+        """Of all sequences (R, F)."""
+        return self._run(self._every)
 
     def sample(self) -> Outputs:
         """Of some."""
         return self._run(self._sample)
 
+    def rate(self) -> float:
+        """Sequences of the sample a second, the best of three after one to warm up."""
+        seconds = []
+        for _ in range(4):
+            start = time.monotonic()
+            self.sample()
+            seconds.append(time.monotonic() - start)
+        return len(self._sample) / max(min(seconds[1:]), 1e-9)
+
     def _run(self, places: Sequence[int]) -> Outputs:
         sequences = [self.check.sequences[place] for place in places]
         return self._engine.rows(sequences, self.check.want, self.check.rows_of(places))
+
+
+def _rates(
+    folder: ModelFolder,
+    quantized: ModelFolder,
+    encoder: _SwitchedEncoder,
+    int8: Collection[str],
+    runs: _Runs,
+) -> tuple[str, float, float]:
+    """A backend, and its sequences a second in float32 and in int8: bertkit's own engine where it is installed."""
+    try:
+        before, after = Native(folder, "float32"), Native(quantized, "int8")
+    except InputError:
+        rates = []
+        for names in ((), int8):
+            encoder.switch(names)
+            rates.append(runs.rate())
+        return TorchPacked.name, rates[0], rates[1]
+    return Native.name, _Runs(before, runs.check).rate(), _Runs(after, runs.check).rate()
 
 
 def _single_errors(encoder: _SwitchedEncoder, runs: _Runs, bar: ProgressBar) -> dict[str, float]:
@@ -218,20 +253,19 @@ def _choose(
     options: QuantizeOptions,
     folder: ModelFolder,
     bar: ProgressBar,
-) -> tuple[frozenset[str], Quality, tuple[tuple[int, float], ...], float]:
-    """The layers to keep in float32, the quality with them, what was tried, and the seconds of the last pass."""
+) -> tuple[frozenset[str], Quality, tuple[tuple[int, float], ...]]:
+    """The layers to keep in float32, the quality with them, and what was tried."""
     worst_first = sorted(errors, key=errors.__getitem__, reverse=True)
     tried: list[tuple[int, float]] = []
     for count in _counts(len(worst_first)):
         kept = frozenset(worst_first[:count])
         encoder.switch([name for name in encoder.names if name not in kept])
-        after, seconds = runs.whole()
-        quality = runs.check.compare(before, after)
+        quality = runs.check.compare(before, runs.whole())
         tried.append((count, quality.points_lost))
         bar.describe(f"{count} layers in float32: {quality.points_lost:.2f} points lost")
         bar.advance()
         if quality.points_lost <= options.max_loss:
-            return kept, quality, tuple(tried), seconds
+            return kept, quality, tuple(tried)
         bar.expect(len(errors) + 2 + len(tried))
     count, lost = min(tried, key=lambda one: one[1])
     raise InputError(

@@ -36,7 +36,7 @@ def quantization_page(result: QuantizeResult) -> Report:
     """Lay out what `bertkit quantize` found."""
     quality, options = result.quality, result.options
     kept = len(result.kept)
-    rates = [result.examples / max(seconds, 1e-9) for seconds in (result.seconds_before, result.seconds_after)]
+    rates = (result.rate_before, result.rate_after)
     given = shlex.quote(str(result.out))
     tried = [(f"{count}", f"{lost:.2f}") for count, lost in result.tried]
     layers = [(one.layer, f"{one.error:.5f}", "int8" if one.is_int8 else "float32") for one in result.layers]
@@ -50,7 +50,7 @@ def quantization_page(result: QuantizeResult) -> Report:
             Fact(value=f"{quality.points_lost:.2f}", label=f"points lost, of {options.max_loss:g} allowed"),
             Fact(value=f"{kept}", label="layers kept in float32"),
             Fact(value=f"{result.bytes_after / result.bytes_before:.0%}", label="of the float32 weights' size"),
-            Fact(value=f"{rates[1] / rates[0]:.1f}x", label="float32's speed with torch on this machine"),
+            Fact(value=f"{rates[1] / rates[0]:.1f}x", label=f"float32's speed here, backend {result.backend}"),
         ],
         sections=[
             Section(
@@ -81,6 +81,6 @@ def quantization_page(result: QuantizeResult) -> Report:
         ],
         footer=(
             f"Written by `bertkit quantize` on {result.machine}; {rates[0]:,.0f} and {rates[1]:,.0f} sequences/s in "
-            f"float32 and int8 there. All figures are in `{RESULT_FILE}`."
+            f"float32 and int8 there, by the backend {result.backend}. All figures are in `{RESULT_FILE}`."
         ),
     )
