@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bertkit.core.errors import InputError, MemoryLimitError, ResourceError
+from bertkit.core.files import atomic_path
 from bertkit.core.workers import CallProcesses, EngineOptions, process_engine
 
 
@@ -41,6 +43,13 @@ def speak(number):
     if number == 9:
         os.kill(os.getpid(), signal.SIGKILL)
     if number == 10:
+        time.sleep(60)
+
+
+def write_and_wait(path):
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        print("begun", file=sys.stderr, flush=True)
         time.sleep(60)
 
 
@@ -163,3 +172,27 @@ def test_an_address_without_ray_is_refused():
         EngineOptions(ray_address="auto")
     with pytest.raises(InputError, match="processes or ray"):
         EngineOptions(engine="spark")
+
+
+def test_a_call_that_is_ended_leaves_nothing_half_written(tmp_path):
+    processes = CallProcesses()
+    assert processes.call(write_and_wait, tmp_path / "a.txt", lambda line: processes.end()) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def tell_and_wait(path):
+    if "MainProcess" not in multiprocessing.current_process().name:
+        path.write_text(str(os.getpid()))
+    time.sleep(0.2)
+    return os.getpid()
+
+
+def test_a_termination_of_all_processes_leaves_what_workers_have_begun_to_the_parent(tmp_path):
+    with process_engine(2) as engine:
+        found = engine.map(tell_and_wait, [tmp_path / "pid"] * 12)
+        pids = {next(found)}
+        for pid in found:
+            if (tmp_path / "pid").exists():
+                os.kill(int((tmp_path / "pid").read_text()), signal.SIGTERM)
+            pids.add(pid)
+    assert len(pids) == 2
