@@ -79,7 +79,7 @@ def embed(
     predictor = loading()
     plan = predictor.embedding_plan(pooling, layer, normalize, max_length=max_length)
     written = write_features(
-        SharedModel(predictor, loading),
+        SharedModel(predictor, loading, bulk),
         rows,
         output,
         plan,
@@ -168,7 +168,7 @@ def features(
         max_length=max_length,
     )
     written = write_features(
-        SharedModel(predictor, loading),
+        SharedModel(predictor, loading, bulk),
         rows,
         output,
         plan,

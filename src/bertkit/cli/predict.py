@@ -98,7 +98,7 @@ def predict(
         _print_predictions(predictor, sources, read, max_length=max_length, as_json=json_output)
         return
     written = write_predictions(
-        SharedModel(predictor, loading),
+        SharedModel(predictor, loading, bulk),
         sources,
         output,
         max_length=max_length,

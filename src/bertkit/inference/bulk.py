@@ -74,6 +74,11 @@ class BulkOptions(EngineOptions):
         return (os.cpu_count() or 1) if self.engine == "ray" else 1
 
     @property
+    def worker_threads(self) -> int:
+        """Cores that each of several workers uses."""
+        return 1 if self.engine == "ray" else max(1, (os.cpu_count() or 1) // self.processes)
+
+    @property
     def is_alone(self) -> bool:
         """Whether this process does all of the work itself."""
         return self.engine == "processes" and self.processes == 1
@@ -346,10 +351,10 @@ def _raise_failed(failed: Mapping[str, BertkitError], count: int) -> None:
 class SharedModel:
     """A loaded model that other processes, which get this object, load for themselves, once each."""
 
-    def __init__(self, predictor: Predictor, load: partial[Predictor]) -> None:
+    def __init__(self, predictor: Predictor, load: partial[Predictor], options: BulkOptions = ALONE) -> None:
         self._predictor: Predictor | None = predictor
         backend = predictor.model.engine.backend  # another machine's own choice might have other bits
-        self._load = partial(load, backend=backend.name, precision=backend.precision)
+        self._load = partial(load, backend=backend.name, precision=backend.precision, threads=options.worker_threads)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_predictor": None, "_load": self._load}
