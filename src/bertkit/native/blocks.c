@@ -40,7 +40,7 @@ INLINE sums dot(sums c, vi a, vi b) { return _mm256_dpbusd_avx_epi32(c, a, b); }
 #else
 #define ZERO _mm256_setzero_si256()
 #define BLOCK block_int8_avx2
-#define PAIRS_IN_16_BITS /* exact as long as weights lie within 63: 2 * 255 * 63 < 2^15 */
+#define PAIRS_IN_16_BITS /* exact as long as weights are within 63: 2 * 255 * 63 < 2^15 */
 INLINE sums dot(sums c, vi a, vi b) {
     return _mm256_add_epi32(c, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1)));
 }

@@ -110,7 +110,7 @@ typedef struct {
     const char *name;
     Product products[3];
     const Steps *steps;
-    int most_weight; /* int8 weights lie in -most..most: without VNNI sums of two products have 16 bits */
+    int most_weight; /* int8 weights are within -most..most: without VNNI sums of two products have 16 bits */
 } Isa;
 
 extern const Steps steps_avx2, steps_avx512;

@@ -158,7 +158,7 @@ static void quantize_row(const float *x, int width, uint8_t *codes, RowScale *sc
         vi code = V(add_epi32)(V(cvtps_epi32)(V(mul_ps)(load_first(x + i, width - i), steps)), zero);
         store_bytes(codes + i, V(min_epi32)(V(max_epi32)(code, V(set1_epi32)(0)), V(set1_epi32)(255)));
     }
-    /* Weights behind the width are zeros, so what stands here does not count. */
+    /* Weights behind the width are zeros, so what these bytes are does not count. */
 }
 
 static void encode_row(const float *x, int width, char *codes, int kind, RowScale *scale) {
