@@ -35,6 +35,8 @@ from commands import COMMANDS, Command, Expected, contents, finish, leftovers, m
 _PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 _BEGIN, _END = "<!-- figures of make torture -->", "<!-- end of the figures of make torture -->"
 _RESOURCE_ERROR, _TERMINATED = 3, 143
+_PAGE_BYTES = 4096
+"""Of a tmpfs."""
 _ROOM = 1.3
 """Of the bytes that a finished command leaves, what is enough for it to work."""
 
@@ -90,28 +92,33 @@ def kill(command: Command, folder: Path, kills: int, rng: random.Random) -> Row:
     return row
 
 
-def fill(command: Command, folder: Path, disk: Path, times: int) -> Row:
-    """Run it on a disk of so many sizes, then again with room."""
+def fill(command: Command, folder: Path, disk: Path, times: int, rng: random.Random) -> Row:
+    """Run it on disks that are too small, until so many were full, each time once more with room."""
     row, said = Row(command.name), folder / "said"
     expected = Expected.of(command, folder)
     needed = _ROOM * sum(path.stat().st_size for path in (folder / "out").rglob("*") if path.is_file())
     shutil.rmtree(folder / "out")
     (folder / "out").symlink_to(disk)
-    for place in range(times):
+    while row.full_disks < times:
         for entry in disk.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         _resize(disk, 1 << 30)
         if command.before and finish(command.before, folder, said):
             raise SystemExit(said.read_text())
         used = shutil.disk_usage(disk).used
-        _resize(disk, used + max(4096, int(needed * (place + 1) / times)))
+        room = max(_PAGE_BYTES, int(needed * rng.random()))
+        _resize(disk, used + room)
         code = finish(command.arguments, folder, said)
         found = expected.problems(command, folder, text := said.read_text(), ended=code == 0)
         if code:
             row.full_disks += 1
             found += _one_line(text, "no space left")
             found += [f"exit code {code}"] if code != _RESOURCE_ERROR else []
-        row.note(f"on a disk with room for {place + 1}/{times}", found, text)
+        else:
+            needed = room  # that was enough: smaller ones from now on
+            if room == _PAGE_BYTES:
+                raise SystemExit(f"{command.name} writes less than a disk can be too small for")
+        row.note(f"on a disk with room for {room} bytes", found, text)
         _resize(disk, 1 << 30)
         if code:
             code = finish(command.arguments, folder, said)
@@ -205,7 +212,7 @@ def _task(task: tuple[str, str, int, int]) -> Row:
                 (folder / "disk").mkdir()
                 _resize(folder / "disk", 1 << 30)
                 try:
-                    row = fill(command, folder, folder / "disk", count)
+                    row = fill(command, folder, folder / "disk", count, rng)
                 finally:
                     subprocess.run(["umount", str(folder / "disk")], check=True)
         print(f"{kind} {name}: {time.monotonic() - begun:.0f} s, {len(row.problems)} problems", file=sys.stderr)
