@@ -14,6 +14,7 @@ from typing import Any, overload
 
 import torch
 
+from bertkit.core.arguments import checked
 from bertkit.core.console import note
 from bertkit.core.devices import default_device
 from bertkit.core.distributed import joined
@@ -54,6 +55,7 @@ from bertkit.tasks.task_folder import has_task
 from bertkit.text.tokenizer import Tokenizer
 
 
+@checked
 def pretrain(
     data: str | Path,
     out: str | Path,
@@ -85,6 +87,7 @@ def pretrain(
     return result
 
 
+@checked
 def read_tables(
     train: str | Path,
     dev: str | Path | None = None,
@@ -116,6 +119,7 @@ def read_tables(
     )
 
 
+@checked
 def read_benchmark(
     name: str, data: str | Path, *, options: TaskOptions | None = None, encoding_errors: EncodingErrors = "strict"
 ) -> TaskData:
@@ -143,6 +147,7 @@ def finetune(
     grid: GridOptions,
     resume: bool | None = None,
 ) -> GridResult: ...
+@checked
 def finetune(
     model: str | Path,
     data: TaskData,
@@ -166,6 +171,7 @@ def finetune(
     return replace(result, report=write_run_report(result))
 
 
+@checked
 def evaluate(
     model: str | Path,
     data: str | Path,
@@ -235,6 +241,7 @@ def _labelled(
     return its_task, instances
 
 
+@checked
 def quantize(
     model: str | Path,
     out: str | Path,
@@ -313,6 +320,7 @@ def _is_readable(task: Task[Any], data: str | Path, columns: Columns, split: str
     return True
 
 
+@checked
 def examine_corpus(
     data: str | Path,
     *,

@@ -27,6 +27,7 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
+from bertkit.core.arguments import checked
 from bertkit.core.errors import BertkitError, InputError, ResourceError
 from bertkit.core.interrupts import Interrupts, Terminated
 from bertkit.core.machine import tune_allocator
@@ -47,6 +48,7 @@ class Engine(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
     """Who does the work; the result is the same."""
@@ -69,6 +71,7 @@ class EngineOptions:
         return _ray_engine(workers, self.ray_address) if self.engine == "ray" else process_engine(workers)
 
 
+@checked
 @dataclass(frozen=True)
 class MachineShard:
     """One machine's share of the work: part `number` (from 1) of `of`, which is every `of`-th piece of it."""

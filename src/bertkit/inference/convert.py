@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
+from bertkit.core.arguments import checked
 from bertkit.core.checksums import write_sums
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
@@ -26,6 +27,7 @@ SentencePooling = Literal["mean", "cls"]
 _SOURCE_CARD = f"source-{CARD_FILE}"
 
 
+@checked
 def convert(
     source: str | Path,
     target: Path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bertkit.core.arguments import checked
 from bertkit.core.checksums import Verify
 from bertkit.core.machine import BackendName, InferencePrecision, tune_allocator
 from bertkit.inference.backends.choose import open_backend
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 
+@checked
 def load(
     path: str | Path,
     *,

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from bertkit.core.arguments import checked
 from bertkit.core.errors import InputError, not_finite
 from bertkit.core.packing import PackedArrays
 from bertkit.inference.backends.base import MASKED_LM, TASK, HeadLogits, Output, TokensWithId, find_positions
@@ -57,6 +58,7 @@ class Predictor:
     def fill_mask(
         self, texts: Sequence[str], top_k: int = 5, *, max_length: int | None = None
     ) -> list[list[list[Filling]]]: ...
+    @checked
     def fill_mask(
         self, texts: str | Sequence[str], top_k: int = 5, *, max_length: int | None = None
     ) -> list[list[Filling]] | list[list[list[Filling]]]:
@@ -115,6 +117,7 @@ class Predictor:
     ) -> Prediction: ...
     @overload
     def predict(self, texts: Sequence[TaskInput], *, max_length: int | None = None) -> list[Prediction]: ...
+    @checked
     def predict(
         self, texts: TaskInput | Sequence[TaskInput], *, max_length: int | None = None
     ) -> Prediction | list[Prediction]:
@@ -167,6 +170,7 @@ class Predictor:
             instances.check_finite(logits)
             yield from task.decode(logits, instances)
 
+    @checked
     def embed(
         self,
         texts: str | Sequence[str],
@@ -236,6 +240,7 @@ class Predictor:
         weights: Sequence[float] | None = None,
         max_length: int | None = None,
     ) -> list[TokenFeatures]: ...
+    @checked
     def features(
         self,
         texts: str | Sequence[str],

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from msgspec import Meta
 
+from bertkit.core.arguments import checked
 from bertkit.core.errors import InputError
 from bertkit.core.records import Count
 
@@ -27,6 +28,7 @@ Deviation = Annotated[float, Meta(ge=0, le=100)]
 Base = Annotated[float, Meta(gt=0, le=1e12)]
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class BertConfig:
     """Sizes and constants of one encoder (Devlin et al. 2019, section 3); the defaults are BERT-base.
@@ -172,6 +174,7 @@ class ElectraConfig(BertConfig):
             raise InputError(f"embedding_size must be a whole number of at least 1, got {self.embedding_size!r}")
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class ModernBertConfig(BertConfig):
     """Sizes and constants (Warner et al. 2024, section 2.1 and table 4); the defaults are ModernBERT-base.

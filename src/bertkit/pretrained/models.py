@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from bertkit.core.arguments import checked
 from bertkit.core.errors import InputError
 from bertkit.model.architectures import (
     architecture_of,
@@ -167,6 +168,7 @@ def new_head(architecture: str, config: BertConfig, num_labels: int) -> nn.Modul
 _MODERN = "modern-"
 
 
+@checked
 def describe_model(name: str) -> BertWithHeads:
     """Find a preset (with the heads of pre-training), a `config.json`, a folder or a hub name. Raises `InputError`."""
     path = Path(name)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bertkit.core.arguments import checked
 from bertkit.core.console import counted, format_duration, note
 from bertkit.core.distributed import ProcessGroup
 from bertkit.core.errors import MemoryLimitError
@@ -249,6 +250,7 @@ _BYTES_A_PARAMETER = 16
 """Weight, gradient and two moments in float32."""
 
 
+@checked
 def describe_run(data: Path, options: PretrainOptions) -> str:
     """Model, corpus, epochs, memory, the time or the steps that a few passes lead to expect, and all options."""
     tune_allocator()
@@ -275,6 +277,7 @@ _UPDATES = 4000
 _BATCH_POWERS = range(3, 13)
 
 
+@checked
 def plan_run(data: Path, options: PretrainOptions, sizes: Mapping[str, BertConfig]) -> list[Estimate]:
     """Estimates of the sizes that were tried, ascending; the last one is chosen.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
+from bertkit.core.arguments import checked
 from bertkit.core.errors import InputError
 from bertkit.core.machine import Precision, WeightRange
 from bertkit.data.instances.options import InstanceOptions, MaskingOptions, StageOptions
@@ -18,6 +19,7 @@ from bertkit.training.options import OptimizerOptions, Parallel, TrainingOptions
 InitialWeights = Literal["paper", "informed"]
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class PretrainOptions:
     """The model, its data and its training; `model.vocab_size` is taken from the corpus."""
@@ -86,6 +88,7 @@ class PretrainOptions:
 _EPOCHS, _MIN_STEPS = 3, 500
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class FinetuneOptions:
     """Rate, batch and epochs of the paper's grid (Devlin et al. 2019, appendix A.3)."""
@@ -196,6 +199,7 @@ class FinetuneOptions:
 _USUAL = FinetuneOptions()
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class GridOptions:
     """Batches, rates and epochs of the paper (Devlin et al. 2019, section 4.1 and appendix A.3)."""
@@ -238,6 +242,7 @@ PAPER_GRID = GridOptions()
 """The settings that the paper tried for every task (Devlin et al. 2019, appendix A.3)."""
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class MachineCost:
     """As far as it is known."""
@@ -261,6 +266,7 @@ class MachineCost:
         return None if self.price_per_hour is None else self.price_per_hour * seconds / 3600
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class QuantizeOptions:
     """What an int8 model may lose, and what its integers may be."""

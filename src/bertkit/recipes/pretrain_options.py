@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from bertkit.core.arguments import checked
 from bertkit.core.console import parse_duration
 from bertkit.core.errors import InputError
 from bertkit.core.yaml_files import read_yaml
@@ -30,6 +31,7 @@ _USUAL = {"spike_deviations": 6.0}
 """What pre-training has where the options of training in general have something else."""
 
 
+@checked
 def pretrain_options(
     size: Size = "base",
     *,

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from bertkit.core.arguments import checked
 from bertkit.core.errors import InputError
 from bertkit.data.readers.text import EncodingErrors
 
 Context = Literal["sentence", "document"]
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class TaskOptions:
     """Options of single kinds, which name those they heed in `known_options`."""
@@ -47,6 +49,7 @@ class TaskOptions:
                 raise InputError(f"{entry.name} has no meaning for {kind}: leave it out")
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
     """How a person names the columns of a labelled table, and how it is read.

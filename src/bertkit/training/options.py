@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bertkit.core.arguments import checked
 from bertkit.core.errors import InputError
 from bertkit.core.machine import Precision
 
@@ -14,6 +15,7 @@ Schedule = Literal["linear", "one-cycle", "trapezoidal"]
 DecayShape = Literal["linear", "1-sqrt"]
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class OptimizerOptions:
     """The optimiser and its schedule; the defaults are the paper's (Devlin et al. 2019, appendix A.2)."""
@@ -78,6 +80,7 @@ class OptimizerOptions:
         return self.optimizer != "adamw" if self.bias_correction is None else self.bias_correction
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
     """One run of the loop, of so many steps or so long; every interval is in steps."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
+from bertkit.core.arguments import checked
 from bertkit.core.errors import InputError
 from bertkit.core.workers import EngineOptions
 from bertkit.data.readers.text import EncodingErrors
@@ -15,6 +16,7 @@ from bertkit.data.readers.text import EncodingErrors
 Repeated = Literal["lines", "documents", "both"]
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class CorpusOptions:
     """How files are read as documents of sentences."""
@@ -39,6 +41,7 @@ class CorpusOptions:
             raise InputError(f"encoding_errors must be strict or replace, got {self.encoding_errors!r}")
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class DuplicateOptions:
     """Text of which only the first occurrence stays; it is compared by token ids."""
@@ -80,6 +83,7 @@ class DuplicateOptions:
         return cls(**{field.name: options.get(field.name) for field in fields(cls)})
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class PrepareOptions:
     """How a corpus is prepared."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bertkit.core.arguments import checked
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
 from bertkit.core.files import atomic_folder, exclusive, remove_leftovers
@@ -53,6 +54,7 @@ class PartRecord:
         return None
 
 
+@checked
 def prepare_part(
     sources: Names,
     tokenizer: Tokenizer | str | Path,
@@ -94,6 +96,7 @@ def prepare_part(
     return written.records
 
 
+@checked
 def merge_parts(out: str | Path, options: PrepareOptions | None = None) -> Manifest:
     """Finish a folder that holds all parts, with the bytes that one machine would have written.
 

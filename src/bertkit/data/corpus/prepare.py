@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bertkit.core.arguments import checked
 from bertkit.core.console import note
 from bertkit.core.errors import InputError
 from bertkit.core.workers import Engine, MachineShard
@@ -87,6 +88,7 @@ def _with_dropped(found: Duplicates, read: Sequence[ShardRecord], kept: Sequence
     return replace(found, dropped_documents=documents, dropped_sentences=sentences, dropped_tokens=tokens)
 
 
+@checked
 def prepare(
     sources: Names, tokenizer: Tokenizer | str | Path, out: str | Path, options: PrepareOptions | None = None
 ) -> Manifest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bertkit.core.arguments import checked
 from bertkit.core.console import progress
 from bertkit.core.outputs import output_folder
 from bertkit.data.corpus.documents import read_raw_documents
@@ -14,6 +15,7 @@ from bertkit.text.tokenizer_files import WORDPIECE_FILES
 from bertkit.text.wordpiece import Reference
 
 
+@checked
 def train_tokenizer(
     corpus: Names,
     out: str | Path,

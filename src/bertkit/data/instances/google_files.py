@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bertkit.core.arguments import checked
 from bertkit.core.arrays import NpyAppender
 from bertkit.core.console import progress
 from bertkit.core.errors import InputError
@@ -122,6 +123,7 @@ class InstanceManifest:
         return parse_manifest(folder, cls, value, damage)
 
 
+@checked
 def prepare_static(
     sources: Names,
     tokenizer: Tokenizer | str | Path,

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bertkit.core.arguments import checked
 from bertkit.core.errors import InputError
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class InstanceOptions:
     """How documents are cut into training sequences."""
@@ -40,6 +42,7 @@ class InstanceOptions:
         return self.seq_length - self.num_special_tokens
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class MaskingOptions:
     """Which tokens are hidden for masked-LM training, and how."""
@@ -72,6 +75,7 @@ class MaskingOptions:
             raise InputError(f"max_predictions must be at least 1, got {self.max_predictions}")
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class StageOptions:
     """How a run grows; by default it does not."""
@@ -97,6 +101,7 @@ class StageOptions:
             raise InputError(f"ramp_from must be at least 1, got {self.ramp_from}")
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class StaticOptions:
     """The options and defaults of google-research/bert's create_pretraining_data.py."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
+from bertkit.core.arguments import checked
 from bertkit.core.checksums import SUMS_FILE, write_sums
 from bertkit.core.errors import InputError
 from bertkit.core.files import write_json
@@ -73,6 +74,7 @@ def need(package: str, extra: str) -> None:
         raise InputError(f'the package {package} is missing: pip install "bertkit[{extra}]"')
 
 
+@checked
 def export(
     model: str | Path,
     out: str | Path,
