@@ -14,6 +14,7 @@ Other rooms import:
 - `arrays`: `run_starts`, `run_bounds`, `run_positions`, `padded_runs`, `softmax`, `NpyAppender`; `packing`:
   `PackedArrays`, `token_budget_batches`; `lazy`: `lazy_module`
 - `workers`: `EngineOptions`, `Engine`, `MachineShard`, `process_engine`, `CallProcesses`
+- `checksums`: `check_sums`, `write_sums`; `arguments`: `checked`
 - with torch: `batch` (`PackedBatch`, `pack`, `side_by_side`), `devices` (`default_device`,
   `token_budget`, `resolve_precision`, `autocast`, `seed_torch`, `full_memory_named`, `peak_memory`,
   `describe_machine`), `distributed` (`ProcessGroup`, `joined`)
