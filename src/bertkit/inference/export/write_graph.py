@@ -131,14 +131,6 @@ class _Writer:
             )
         )
         self._choices = False
-        self._makers: dict[str, Callable[[], tuple[str, list[str | int]]]] = {
-            LAST_HIDDEN_STATE: lambda: (self.hidden, [BATCH, SEQUENCE, self.config.hidden_size]),
-            SENTENCE_EMBEDDING: self._sentence_embedding,
-            POOLER_OUTPUT: self._pooler_output,
-            LOGITS: self._logits,
-            TASK_ROWS: self._task_rows,
-            MASKED_LM_ROWS: self._masked_lm_rows,
-        }
 
     def add_output(self, name: str) -> None:
         """Add an output with all that it needs."""
@@ -149,8 +141,15 @@ class _Writer:
         elif name in (START_LOGITS, END_LOGITS):
             self.graph.output(name, self._spans[name == END_LOGITS], [BATCH, SEQUENCE])
         else:
-            value, axes = self._makers[name]()
-            self.graph.output(name, value, axes)
+            makers: dict[str, Callable[[], tuple[str, list[str | int]]]] = {
+                LAST_HIDDEN_STATE: lambda: (self.hidden, [BATCH, SEQUENCE, self.config.hidden_size]),
+                SENTENCE_EMBEDDING: self._sentence_embedding,
+                POOLER_OUTPUT: self._pooler_output,
+                LOGITS: self._logits,
+                TASK_ROWS: self._task_rows,
+                MASKED_LM_ROWS: self._masked_lm_rows,
+            }
+            self.graph.output(name, *makers[name]())
 
     @cached_property
     def encoder(self) -> Encoder:
