@@ -20,6 +20,9 @@ class _Described:
     max_length: Length
 
 
+_WITHOUT_TASK = ("BertModel", "BertForMaskedLM", "BertForPreTraining", "BertForNextSentencePrediction")
+
+
 def has_task(folder: ModelFolder) -> bool:
     """Whether the folder's weights have a task's head."""
     return _kind(folder) is not None
@@ -46,8 +49,11 @@ def load_task(folder: ModelFolder) -> Task[Any]:
 
 
 def _kind(folder: ModelFolder) -> str | None:
-    """The first kind with the folder's head, None where no kind has it."""
-    for kind in KINDS:
+    """The kind that `task.json` names, else the first, that has the folder's head; None where no kind has it."""
+    if folder.architecture in _WITHOUT_TASK:
+        return None
+    named = folder.task.get("kind") if isinstance(folder.task, dict) else None
+    for kind in sorted(KINDS, key=lambda kind: kind != named):  # the right one first: each is a module to import
         family = task_family(kind)
         if (family.architecture, family.problem_type) == (folder.architecture, folder.problem_type):
             return kind
