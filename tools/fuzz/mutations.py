@@ -41,7 +41,7 @@ def mutate_file(path: Path, draw: random.Random) -> str:
         ways += [_npy] * 3
     try:
         return draw.choice(ways)(path, draw)
-    except (ValueError, KeyError, IndexError, AttributeError, TypeError, struct.error):  # it is spoilt already
+    except (ValueError, LookupError, AttributeError, TypeError, RuntimeError, OSError, struct.error):  # spoilt already
         return _bytes(path, draw)
 
 

@@ -109,7 +109,7 @@ def _spoil_file(case: Case, folder: Path, draw: random.Random) -> None:
     files = [folder / name]
     if files[0].is_dir():
         files = sorted(path for path in files[0].rglob("*") if path.is_file() and path.name != ".lock")
-    files = [path for path in files if path.is_file() and not path.is_symlink()]
+    files = [path for path in files if path.is_file() and not path.is_symlink() and os.access(path, os.R_OK | os.W_OK)]
     if files:
         path = draw.choice(files)
         case.spoilt.append(f"{path.relative_to(folder)}: {mutate_file(path, draw)}")
@@ -268,6 +268,8 @@ def snapshot(folder: Path) -> dict[str, str]:
         name = str(path.relative_to(folder))
         if path.is_symlink():
             found[name] = f"link {path.readlink()}"
+        elif path.is_file() and not os.access(path, os.R_OK):
+            found[name] = "unreadable"
         elif path.is_file():
             found[name] = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
         else:

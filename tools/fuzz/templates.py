@@ -100,5 +100,20 @@ TEMPLATES = (
         weight=3,
         changes="tuned",
     ),
+    _template("quantize model --out out", "model", "out", weight=3),
+    _template(
+        "quantize classes --check train.csv --text text --label label --json --out out",
+        "classes train.csv",
+        "out",
+        weight=3,
+    ),
+    _template("export classes --out out", "classes", "out", weight=3),
+    _template("export model --head embeddings --precision int8 --out out", "model", "out", weight=3),
+    _template(
+        "predict classes --input lines.txt --backend native --output out.csv", "classes lines.txt", "out.csv", weight=6
+    ),
+    _template(
+        "embed model --input lines.txt --backend native --output out.npy", "model lines.txt", "out.npy", weight=6
+    ),
     _template("glue-submission tuned --data data --out out.zip", "tuned data", "out.zip", weight=2),
 )

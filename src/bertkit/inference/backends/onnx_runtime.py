@@ -47,6 +47,7 @@ class OnnxBackend(GraphBackend):
     def _load(self, outputs: tuple[str, ...], threads: int) -> RunGraph:
         _survive_forks()
         settings = onnxruntime.SessionOptions()
+        settings.log_severity_level = 3  # errors: its warnings are coloured lines about shapes that it infers
         settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
         # Both keep what the largest shapes needed, for every shape that ever came.
         settings.enable_mem_pattern = settings.enable_cpu_mem_arena = False
