@@ -204,3 +204,10 @@ def test_a_bug_is_a_traceback_and_1():
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_an_error_is_said_where_memory_does_not_suffice_to_show_it(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "bertkit.core.console", None)  # an import of it fails
+    assert main.run(["convert", "a\x1bb"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("bertkit: error: ") and "\x1b" not in error

@@ -254,6 +254,9 @@ def _degrade_encoding() -> None:
 
 
 def _say(message: str) -> None:
-    from bertkit.core.console import error_line
-
-    error_line(message)
+    try:
+        from bertkit.core.console import error_line
+    except (MemoryError, OSError, ImportError):  # what shows it needs memory, too
+        sys.stderr.write(f"bertkit: error: {ascii(message)[1:-1]}\n")
+    else:
+        error_line(message)
