@@ -87,9 +87,10 @@ def _artefacts(folder: Path) -> Iterator[Artefact]:
         prepared = PreparedCorpus.open(folder / "data")
         return prepared.manifest, prepared.tokens(0, 50).tolist(), prepared.tokenizer.fingerprint
 
+    shapes = _empty_tensors(sorted(run.checkpoints.iterdir())[-1])
+
     def checkpoint() -> object:
-        newest = sorted(run.checkpoints.iterdir())[-1]
-        tensors = _empty_tensors(newest)
+        tensors = {name: torch.zeros_like(tensor) for name, tensor in shapes.items()}
         found = Checkpoints(run.checkpoints, 2, ProcessGroup()).load(tensors)
         assert found is not None
         return found.step, {name: tensor.tolist() for name, tensor in tensors.items()}
@@ -120,9 +121,9 @@ def _artefacts(folder: Path) -> Iterator[Artefact]:
     yield Artefact("config.yaml", run.config, claimed)
 
 
-def _empty_tensors(checkpoint: Path) -> dict[str, object]:
+def _empty_tensors(checkpoint: Path) -> dict[str, torch.Tensor]:
     """Empty tensors of the names and shapes of a checkpoint."""
-    tensors: dict[str, object] = {}
+    tensors: dict[str, torch.Tensor] = {}
     for path in checkpoint.glob("*.safetensors"):
         with contextlib.suppress(Exception), safe_open(path, "pt") as file:
             for name in file.keys():  # noqa: SIM118  # it is no dictionary
