@@ -165,3 +165,16 @@ def test_results_are_of_their_own_memory(tmp_path: Path):
         kept = first.copy()
         backend.run(PackedArrays(_batch().input_ids[::-1].copy(), _batch().token_type_ids, LENGTHS), TokenStates((3,)))
         np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_broken_graph_in_the_cache_is_made_again(tmp_path: Path, runtime: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    small_folder(tmp_path / "model", CONFIGS["bert"], "BertModel")
+    folder, want = ModelFolder.open(tmp_path / "model"), SequenceStates((3,))
+    (expected,) = RUNTIMES[runtime].open(folder, FLOAT32).run(_batch(), want)
+    (graph,) = (tmp_path / "cache").rglob("*.onnx")
+    graph.unlink()  # the runtime may have mapped it
+    graph.write_bytes(b"broken")
+    (found,) = RUNTIMES[runtime].open(folder, FLOAT32).run(_batch(), want)
+    np.testing.assert_array_equal(found, expected)

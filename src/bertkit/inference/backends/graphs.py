@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bertkit.core.errors import InputError
+from bertkit.core.errors import BertkitError, InputError
 from bertkit.core.packing import PackedArrays
 from bertkit.core.per_process import PerProcess
 from bertkit.inference.backends.base import (
@@ -25,6 +25,7 @@ from bertkit.inference.backends.base import (
     Want,
     find_positions,
 )
+from bertkit.inference.backends.graph_cache import forget_graphs
 from bertkit.inference.backends.table import BackendOptions
 from bertkit.inference.export.names import (
     ATTENTION_MASK,
@@ -60,7 +61,16 @@ class GraphBackend(ABC):
         self._folder, self._config, self.options = folder, folder.config, options
         self._is_task = has_task(folder)
         self._stream = threading.local()
-        self._graphs: PerProcess[tuple[tuple[str, ...], int], RunGraph] = PerProcess(lambda key: self._load(*key))
+        self._graphs: PerProcess[tuple[tuple[str, ...], int], RunGraph] = PerProcess(lambda key: self._ready(*key))
+
+    def _ready(self, outputs: tuple[str, ...], threads: int) -> RunGraph:
+        try:
+            return self._load(outputs, threads)
+        except BertkitError:
+            raise
+        except Exception:  # each runtime has errors of its own for a file that is broken, which is made again
+            forget_graphs(self._folder)
+            return self._load(outputs, threads)
 
     @abstractmethod
     def _load(self, outputs: tuple[str, ...], threads: int) -> RunGraph:
