@@ -164,7 +164,7 @@ def kill_job(name: str, parallel: str, folder: Path, kills: int, rng: random.Ran
     subprocess.run([*job, "whole"], check=True, capture_output=True, cwd=folder)
     seconds = time.monotonic() - begun
     expected, process = contents(folder / "whole" / "model"), None
-    while row.kills < kills or process is not None:
+    while row.kills < kills or process is not None or (folder / "killed").exists():
         process = process or subprocess.Popen(
             [*job, "killed"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
