@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ def read_yaml(path: str | Path, remedy: str) -> dict[str, Any]:
         raise InputError(f"{path} is nested too deeply to be read: {remedy}") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError of dates that there are not, and of endless numbers
         raise InputError(f"{path} is not valid YAML ({' '.join(str(error).split())}): {remedy}") from None
+    try:
+        json.dumps(options, default=str, skipkeys=True)
+    except ValueError:
+        raise InputError(f"{path} has a list or an object within itself: {remedy}") from None
     if not isinstance(options, dict):
         raise InputError(f"{path} holds no options, one a line such as seeds: 5: {remedy}")
     if wrong := next((name for name in options if not isinstance(name, str)), None):

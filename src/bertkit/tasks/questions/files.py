@@ -118,6 +118,8 @@ def _squad_json(source: str | Path, encoding_errors: EncodingErrors) -> Any | No
         if error.msg == "Extra data":  # an object a line
             return None
         raise InputError(f"{path} is not valid JSON ({error}): fetch it again") from None
+    except (ValueError, RecursionError) as error:  # of endless numbers, and of lists that never end
+        raise InputError(f"{path} is not valid JSON ({error}): fetch it again") from None
     if isinstance(content, dict) and isinstance(content.get("data"), list):
         return content["data"]
     if isinstance(content, dict) and "paragraphs" not in content:  # a table of one line
