@@ -8,6 +8,8 @@ import pytest
 
 from bertkit.cli import convert
 from bertkit.cli.main import _COMMANDS, run
+from bertkit.core.errors import InputError
+from bertkit.tasks.questions.files import is_squad_file
 
 
 @pytest.fixture
@@ -103,3 +105,15 @@ def test_whole_numbers_and_fractions_where_they_may_be_are_taken(numbered, tmp_p
 def test_an_error_shows_what_would_control_the_terminal(capsys):
     assert run(["convert", "a\x1b[2J\u202eb", "c"]) == 2
     assert r"a\x1b[2J\u202eb" in capsys.readouterr().err
+
+
+def test_a_file_of_options_with_a_list_within_itself_is_one_line(numbered, tmp_path: Path, capsys):
+    (tmp_path / "options.yaml").write_text("steps: &a [*a]\n")
+    assert run(["convert", "--config", str(tmp_path / "options.yaml")]) == 2
+    assert "within itself" in capsys.readouterr().err
+
+
+def test_an_endless_number_in_squads_json_is_one_line(tmp_path: Path):
+    (tmp_path / "a.json").write_text('{"data": [' + "9" * 5000 + "]}")
+    with pytest.raises(InputError, match="not valid JSON"):
+        is_squad_file(tmp_path / "a.json")
