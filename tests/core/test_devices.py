@@ -1,6 +1,8 @@
+import pytest
 import torch
 
-from bertkit.core.devices import token_budget
+from bertkit.core.devices import check_device, token_budget
+from bertkit.core.errors import InputError
 
 
 def test_a_gpu_takes_more_tokens_at_once_unless_told_otherwise():
@@ -12,3 +14,12 @@ def test_a_gpu_takes_more_tokens_at_once_unless_told_otherwise():
 
 def test_a_device_of_another_kind_takes_as_many_tokens_as_a_cpu():
     assert token_budget(torch.device("meta"), "evaluation") == token_budget(torch.device("cpu"), "evaluation")
+
+
+def test_a_device_that_the_machine_lacks_or_nobody_knows_is_one_line():
+    check_device("cpu")
+    for name in ("cuda:99", "gpu"):
+        with pytest.raises(
+            InputError, match=rf"^device '{name}' cannot be used \(.+\): torch finds \d+ CUDA device.*$"
+        ):
+            check_device(name)

@@ -112,7 +112,7 @@ def test_the_report_lies_in_the_folder_in_json_and_as_a_page(quantized: Quantize
     assert len(stored["layers"]) == 8
     page = (quantized.out / "quantization.html").read_text()
     assert "layers.0.output" in page
-    assert quantization_page(quantized).title == "model in int8"
+    assert quantization_page(quantized).title == f"{quantized.out.name}, an int8 model"
     card = (quantized.out / "README.md").read_text()
     assert "library_name: bertkit" in card
     assert "from transformers" not in card

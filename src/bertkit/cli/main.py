@@ -17,7 +17,7 @@ from cyclopts import App, ArgumentCollection, CycloptsError, Parameter
 from cyclopts.config import Yaml
 
 from bertkit import __version__
-from bertkit.core.errors import BertkitError, InputError, RankError, ResourceError
+from bertkit.core.errors import BertkitError, InputError, RankError, ResourceError, says_full_memory
 from bertkit.core.files import unreadable
 from bertkit.core.interrupts import Interrupts
 from bertkit.core.machine import Launch
@@ -151,15 +151,9 @@ def _interrupted(arguments: list[str], launch: Launch, number: int) -> int:
     return 128 + number
 
 
-_SAY_FULL_MEMORY = (
-    *("allocate memory", "not enough memory", "Cannot allocate", "failed to map segment", "can't start new thread"),
-    "error return without exception set",  # of a library in C that ran out of it
-)
-
-
 def _of_the_system(error: Exception) -> BertkitError | None:
     """What a program met that no part of bertkit has named: files, disks, memory; None for a mistake of bertkit's."""
-    if isinstance(error, MemoryError) or any(words in str(error) for words in _SAY_FULL_MEMORY):
+    if says_full_memory(error):
         return ResourceError("the memory of this machine is full: use smaller sizes or less text")
     if isinstance(error, RecursionError):
         return InputError("the input is nested too deeply to be read: give lists and objects a few levels deep")

@@ -29,6 +29,18 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def check_device(name: str) -> None:
+    """Raise `InputError` where torch does not know this device, has no support for it, or the machine has none."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without CUDA
+        said = str(error).partition("\n")[0]
+        raise InputError(
+            f"device {name!r} cannot be used ({said}): torch finds {counted(torch.cuda.device_count(), 'CUDA device')} "
+            "here; give cpu, cuda, or one of several such as cuda:1"
+        ) from error
+
+
 def has_fast_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":

@@ -52,6 +52,17 @@ class ResourceError(BertkitError):
     exit_code = 3
 
 
+_SAY_FULL_MEMORY = (
+    *("allocate memory", "not enough memory", "Cannot allocate", "failed to map segment", "can't start new thread"),
+    "error return without exception set",  # of a library in C that ran out of it
+)
+
+
+def says_full_memory(error: Exception) -> bool:
+    """Whether an error of Python or of a library means that the machine has no memory left."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _SAY_FULL_MEMORY)
+
+
 class MemoryLimitError(ResourceError):
     """The memory of a device does not hold what it would have to."""
 

@@ -41,9 +41,10 @@ def quantization_page(result: QuantizeResult) -> Report:
     tried = [(f"{count}", f"{lost:.2f}") for count, lost in result.tried]
     layers = [(one.layer, f"{one.error:.5f}", "int8" if one.is_int8 else "float32") for one in result.layers]
     return Report(
-        title=f"{Path(result.model).name} in int8",
+        title=f"{Path(result.out).resolve().name}, an int8 model",
         lead=(
-            f"{len(result.layers) - kept} of {len(result.layers)} linear layers are int8. Measured on {result.data}: "
+            f"Made from {result.model}: {len(result.layers) - kept} of {len(result.layers)} linear layers are int8. "
+            f"Measured on {result.data}: "
             f"{result.examples:,} sequences, {result.tokens:,} tokens."
         ),
         facts=[

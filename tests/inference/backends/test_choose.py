@@ -1,4 +1,5 @@
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -6,8 +7,9 @@ import numpy as np
 import pytest
 
 from bertkit.core.errors import InputError
+from bertkit.core.lazy import lazy_module
 from bertkit.core.machine import default_threads
-from bertkit.inference.backends import choose
+from bertkit.inference.backends import choose, onnx_runtime
 from bertkit.inference.backends.choose import open_backend
 from bertkit.pretrained.folder import ModelFolder
 from small_models import CONFIGS, small_folder
@@ -82,3 +84,22 @@ def test_threads_follow_the_quota_of_the_control_group(tmp_path: Path):
     (tmp_path / "sys/fs/cgroup/box/inner/cpu.max").write_text("max 100000\n")
     assert default_threads({}, tmp_path) == 1
     assert default_threads({"OMP_NUM_THREADS": "1"}) == 1
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu"])
+def test_a_device_that_is_not_there_is_one_line(folder: ModelFolder, device: str):
+    with pytest.raises(InputError, match=f"device '{device}' cannot be used"):
+        open_backend(folder, device=device)
+
+
+def test_auto_leaves_out_a_backend_whose_package_is_damaged(
+    folder: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("onnx")
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('libmissing.so: no such file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    monkeypatch.setattr(onnx_runtime, "onnxruntime", lazy_module("onnxruntime"))
+    monkeypatch.setattr(choose, "version", lambda name: "1")
+    monkeypatch.setattr(choose, "_candidates", lambda device: ["onnx", "torch"])
+    assert open_backend(folder, device="cpu", cache=tmp_path / "cache").name == "torch"

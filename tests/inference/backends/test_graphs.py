@@ -1,4 +1,5 @@
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,3 +179,14 @@ def test_a_broken_graph_in_the_cache_is_made_again(tmp_path: Path, runtime: str,
     graph.write_bytes(b"broken")
     (found,) = RUNTIMES[runtime].open(folder, FLOAT32).run(_batch(), want)
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "1"), ("0", "0")])
+def test_onnx_runtime_sends_nothing_unless_the_program_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, kept: str
+):
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "")
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY") if given is None else monkeypatch.setenv("ORT_DISABLE_TELEMETRY", given)
+    small_folder(tmp_path, CONFIGS["bert"], "BertModel")
+    OnnxBackend.open(ModelFolder.open(tmp_path), FLOAT32).run(_batch(), SequenceStates((3,)))
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == kept

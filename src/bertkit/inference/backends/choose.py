@@ -74,6 +74,8 @@ def open_backend(
         precision = "float32" if folder.int8 is None else "int8"
     if device is None:
         device = "cpu" if precision == "int8" else _default_device(name)
+    elif device != "cpu" and precision != "int8" and name in ("auto", "torch"):  # else the device itself is refused
+        devices.check_device(device)
     obstacles = []
     for one in _precisions(folder, precision, device):
         options = BackendOptions(precision=one, threads=threads or default_threads(), device=device)

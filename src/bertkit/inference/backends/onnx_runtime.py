@@ -46,6 +46,7 @@ class OnnxBackend(GraphBackend):
 
     def _load(self, outputs: tuple[str, ...], threads: int) -> RunGraph:
         _survive_forks()
+        _send_nothing()
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = 3  # errors: its warnings are coloured lines about shapes that it infers
         settings.intra_op_num_threads, settings.inter_op_num_threads = threads, 1
@@ -63,6 +64,15 @@ class OnnxBackend(GraphBackend):
             return found
 
         return run
+
+
+def _send_nothing() -> None:
+    """Keep the runtime from telling its makers of its use, and from keeping a number of this machine for that.
+
+    It reads the variable when it is imported: in a program that has done that before, and where the variable is set, it
+    is left as it is.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 @cache

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Literal, Protocol
 
+from bertkit.core.lazy import import_working
 from bertkit.inference.backends.base import Backend
 from bertkit.pretrained.folder import ModelFolder
 
@@ -47,5 +47,5 @@ class BackendFamily(Protocol):
 def backend_family(name: str) -> type[BackendFamily]:
     """The class of a backend, imported now; `KeyError` for a name that is not in the table."""
     module, _, kind = BACKENDS[name].partition(":")
-    family: type[BackendFamily] = getattr(import_module(module), kind)
+    family: type[BackendFamily] = getattr(import_working(module), kind)
     return family

@@ -16,7 +16,7 @@ from bertkit.core.arguments import checked
 from bertkit.core.checksums import SUMS_FILE, write_sums
 from bertkit.core.errors import InputError
 from bertkit.core.files import write_json
-from bertkit.core.lazy import is_installed
+from bertkit.core.lazy import import_working, is_installed
 from bertkit.core.outputs import output_folder
 from bertkit.inference.loaded_model import check_vocabulary_size
 from bertkit.pretrained.card import CARD_FILE
@@ -69,9 +69,10 @@ class ExportReport:
 
 
 def need(package: str, extra: str) -> None:
-    """Raise `InputError` where an optional package is missing."""
+    """Raise `InputError` where an optional package is missing or damaged."""
     if not is_installed(package):
         raise InputError(f'the package {package} is missing: pip install "bertkit[{extra}]"')
+    import_working(package)
 
 
 @checked
