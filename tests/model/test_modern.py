@@ -72,8 +72,8 @@ def test_old_and_new_words_for_windows_and_rotations_say_the_same(tmp_path: Path
         ({"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}, "rope_type is 'yarn'"),
         ({"hidden_size": 36, "num_attention_heads": 12}, "heads of 3"),
         ({"local_attention": 1}, "local_attention must be .* at least 2"),
-        ({"classifier_pooling": "max"}, "classifier_pooling 'max'"),
-        ({"classifier_dropout": 1.0}, r"classifier_dropout must lie in \[0, 1\)"),
+        ({"classifier_pooling": "max"}, r'classifier_pooling is "max", not one of "cls", "mean"'),
+        ({"classifier_dropout": 1.0}, "classifier_dropout is 1.0, not a number at least 0 and below 1"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

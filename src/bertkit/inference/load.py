@@ -10,7 +10,7 @@ from bertkit.core.checksums import Verify
 from bertkit.core.machine import BackendName, InferencePrecision, tune_allocator
 from bertkit.inference.backends.choose import open_backend
 from bertkit.inference.engine import Engine
-from bertkit.inference.loaded_model import LoadedModel
+from bertkit.inference.loaded_model import LoadedModel, check_vocabulary_size
 from bertkit.inference.predictor import Predictor
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.tasks.task_folder import has_task, load_task
@@ -46,6 +46,7 @@ def load(
     """
     folder = ModelFolder.open(path, verify)
     tokenizer = Tokenizer.from_pretrained(folder.path)
+    check_vocabulary_size(folder.path, tokenizer.vocab_size, folder.config.vocab_size)
     task = load_task(folder) if has_task(folder) else None
     place = None if device is None else str(device)
     opened = open_backend(folder, backend, precision, threads=threads, device=place)

@@ -43,9 +43,6 @@ class LoadedModel:
     task: Task[Any] | None = None
     """None for a model that was not fine-tuned; its logits are those of the backend's head `task`."""
 
-    def __post_init__(self) -> None:
-        check_vocabulary_size(self.path, self.tokenizer.vocab_size, self.config.vocab_size)
-
     @property
     def path(self) -> Path:
         """Of the folder."""

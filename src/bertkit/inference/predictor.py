@@ -167,6 +167,11 @@ class Predictor:
                 instances.sequence_rows,
                 advance=partial(_advance, advance, share),
             )
+            if task.classes is not None and logits.shape[1] != len(task.classes):
+                raise InputError(
+                    f"{self.model.path}: the weights have {logits.shape[1]} outputs but config.json names "
+                    f"{len(task.classes)} labels: the two files do not belong together"
+                )
             instances.check_finite(logits)
             yield from task.decode(logits, instances)
 

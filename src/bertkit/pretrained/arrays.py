@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertkit.core.errors import InputError
+from bertkit.model.config import BertConfig, ModernBertConfig
 from bertkit.pretrained.formats.name_table import NameTable
 from bertkit.pretrained.int8 import INT8_FILE, Int8Tensors
 from bertkit.pretrained.weights import is_tensorflow, read_tensors, weight_parts
@@ -29,23 +30,25 @@ _LONGEST_HEADER = 100 << 20
 class FolderArrays:
     """Looked up by our names, in which query, key and value are one matrix; each is read when it is asked for.
 
-    A safetensors file is mapped, and float32 arrays are views of it. Raises `InputError` for what is missing or broken.
+    A safetensors file is mapped, and float32 arrays are views of it. Raises `InputError` for what is missing or broken,
+    and for an encoder's tensor whose shape is not the configuration's.
     """
 
-    def __init__(self, weights: Path, names: NameTable, class_name: str) -> None:
+    def __init__(self, weights: Path, names: NameTable, class_name: str, config: BertConfig) -> None:
         self._weights, self._names, self._class_name = weights, names, class_name
+        self._shapes = {f"bert.{name}": shape for name, shape in encoder_shapes(config)}
 
     def __contains__(self, name: str) -> bool:
         return all(part in self._spelled for part in self._names.foreign(name))
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Of a tensor that is there."""
-        parts = [self._oriented(each) for each in self._names.foreign(name)]
-        return (sum(part.shape[0] for part in parts), *parts[0].shape[1:])
+        return self._shape(name, [self._oriented(each) for each in self._names.foreign(name)])
 
-    def read(self, name: str) -> NDArray[np.float32]:
-        """The tensor in float32, not to be written to."""
+    def read(self, name: str, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
+        """The tensor in float32, not to be written to; `shape` is what it has to have beside an encoder's own."""
         parts = [self._oriented(each) for each in self._names.foreign(name)]
+        self._shape(name, parts, shape)
         odd = next((part.dtype for part in parts if part.dtype.kind not in "fV"), None)
         if odd is not None:
             raise InputError(f"{self._weights}: {name} is {odd}, not floating-point: give plain weights")
@@ -67,6 +70,20 @@ class FolderArrays:
             first = spelled[standard]
             if first != name and not np.array_equal(self._stored[name], self._stored[first]):
                 raise InputError(f"{self._weights}: {name} is not tied to the word embeddings: load the encoder alone")
+
+    def _shape(
+        self, name: str, parts: Sequence[NDArray[Any]], wanted: tuple[int, ...] | None = None
+    ) -> tuple[int, ...]:
+        found = parts[0].shape
+        if len(parts) > 1 and found and all(part.shape[1:] == found[1:] for part in parts):
+            found = (sum(part.shape[0] for part in parts), *found[1:])
+        wanted = self._shapes.get(name, found) if wanted is None else wanted
+        if found != wanted:
+            raise InputError(
+                f"{self._weights}: {name} has shape {found} but config.json asks for {wanted}: the two files do not "
+                "belong together"
+            )
+        return found
 
     @cached_property
     def _stored(self) -> Mapping[str, NDArray[Any]]:
@@ -136,3 +153,39 @@ def _as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
     if array.dtype == _BF16:
         return (array.view("<u2").astype(np.uint32) << 16).view(np.float32)
     return np.asarray(array, np.float32)
+
+
+def encoder_shapes(config: BertConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of an encoder's tensors."""
+    hidden, inner, width = config.hidden_size, config.intermediate_size, config.embedding_size
+    modern = isinstance(config, ModernBertConfig)
+
+    def linear(name: str, outputs: int, inputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+        yield f"{name}.weight", (outputs, inputs)
+        if not modern:
+            yield f"{name}.bias", (outputs,)
+
+    def norm(name: str, size: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+        yield f"{name}.weight", (size,)
+        if not modern:
+            yield f"{name}.bias", (size,)
+
+    yield "embeddings.word_embeddings.weight", (config.vocab_size, width)
+    if not modern:
+        yield "embeddings.position_embeddings.weight", (config.max_position_embeddings, width)
+    if config.type_vocab_size:
+        yield "embeddings.token_type_embeddings.weight", (config.type_vocab_size, width)
+    yield from norm("embeddings.norm", width)
+    if width != hidden:
+        yield from linear("embeddings.projection", hidden, width)
+    for depth in range(config.num_hidden_layers):
+        place = f"layers.{depth}"
+        if depth or not modern:
+            yield from norm(f"{place}.attention_norm", hidden)
+        yield from linear(f"{place}.attention.query_key_value", 3 * hidden, hidden)
+        yield from linear(f"{place}.attention.output", hidden, hidden)
+        yield from norm(f"{place}.intermediate_norm" if modern else f"{place}.output_norm", hidden)
+        yield from linear(f"{place}.intermediate", 2 * inner if modern else inner, hidden)
+        yield from linear(f"{place}.output", hidden, inner)
+    if modern:
+        yield from norm("final_norm", hidden)

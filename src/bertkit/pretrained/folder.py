@@ -292,7 +292,7 @@ class ModelFolder:
     @cached_property
     def arrays(self) -> FolderArrays:
         """The weights in NumPy."""
-        return FolderArrays(self.weights, self._names, self.description.class_name)
+        return FolderArrays(self.weights, self._names, self.description.class_name, self.config)
 
     @property
     def has_pooler(self) -> bool:

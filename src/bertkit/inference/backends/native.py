@@ -29,6 +29,7 @@ from bertkit.model.config import REPLACED_TOKEN_DETECTION, BertConfig, ModernBer
 from bertkit.native.encoder import EncoderShape, NativeEncoder, Wanted
 from bertkit.native.library import Kind, find_isa, has_kind
 from bertkit.native.linear import Floats, Int8Weights, PackedLinear
+from bertkit.pretrained.arrays import encoder_shapes
 from bertkit.pretrained.folder import ModelFolder
 from bertkit.tasks.task_folder import has_task
 
@@ -184,7 +185,7 @@ class Native:
         return self._masked_lm(states, self._current_threads)
 
     def _read(self, name: str, shape: tuple[int, ...]) -> Floats:
-        return _checked(self._folder, name, shape)
+        return self._arrays.read(name, shape)
 
     def _dense(self, name: str, outputs: int, activation: str | None = None) -> PackedLinear:
         weight = self._read(f"{name}.weight", (outputs, self._config.hidden_size))
@@ -247,25 +248,14 @@ def _shape(config: BertConfig) -> EncoderShape:
     )
 
 
-def _checked(folder: ModelFolder, name: str, shape: tuple[int, ...]) -> Floats:
-    """A tensor of this shape; raises `InputError`."""
-    found = folder.arrays.shape(name)
-    if found != shape:
-        raise InputError(
-            f"{folder.weights}: {name} has shape {found} but config.json asks for {shape}: the two files do not "
-            "belong together"
-        )
-    return folder.arrays.read(name)
-
-
 class _EncoderArrays(Mapping[str, NDArray[np.float32]]):
     """The tensors that an encoder of the folder's architecture has; all of them must be there."""
 
     def __init__(self, folder: ModelFolder) -> None:
-        self._folder, self._shapes = folder, dict(_tensor_shapes(folder.config))
+        self._folder, self._shapes = folder, dict(encoder_shapes(folder.config))
 
     def __getitem__(self, name: str) -> Floats:
-        return _checked(self._folder, f"bert.{name}", self._shapes[name])
+        return self._folder.arrays.read(f"bert.{name}", self._shapes[name])
 
     def __contains__(self, name: object) -> bool:
         return name in self._shapes
@@ -289,39 +279,3 @@ class _EncoderArrays(Mapping[str, NDArray[np.float32]]):
                 )
             found[short] = Int8Weights(weight.values, weight.scales)
         return found
-
-
-def _tensor_shapes(config: BertConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of an encoder's tensors."""
-    hidden, inner, width = config.hidden_size, config.intermediate_size, config.embedding_size
-    modern = isinstance(config, ModernBertConfig)
-
-    def linear(name: str, outputs: int, inputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-        yield f"{name}.weight", (outputs, inputs)
-        if not modern:
-            yield f"{name}.bias", (outputs,)
-
-    def norm(name: str, size: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-        yield f"{name}.weight", (size,)
-        if not modern:
-            yield f"{name}.bias", (size,)
-
-    yield "embeddings.word_embeddings.weight", (config.vocab_size, width)
-    if not modern:
-        yield "embeddings.position_embeddings.weight", (config.max_position_embeddings, width)
-    if config.type_vocab_size:
-        yield "embeddings.token_type_embeddings.weight", (config.type_vocab_size, width)
-    yield from norm("embeddings.norm", width)
-    if width != hidden:
-        yield from linear("embeddings.projection", hidden, width)
-    for depth in range(config.num_hidden_layers):
-        place = f"layers.{depth}"
-        if depth or not modern:
-            yield from norm(f"{place}.attention_norm", hidden)
-        yield from linear(f"{place}.attention.query_key_value", 3 * hidden, hidden)
-        yield from linear(f"{place}.attention.output", hidden, hidden)
-        yield from norm(f"{place}.intermediate_norm" if modern else f"{place}.output_norm", hidden)
-        yield from linear(f"{place}.intermediate", 2 * inner if modern else inner, hidden)
-        yield from linear(f"{place}.output", hidden, inner)
-    if modern:
-        yield from norm("final_norm", hidden)
