@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -233,3 +234,21 @@ def test_a_place_that_a_file_takes_is_one_line(tmp_path: Path):
         with pytest.raises(InputError, match=r"a\.txt cannot be written"), atomic_path(path):
             pass
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("taken", "kept")]
+
+
+def test_a_copied_file_that_cannot_be_read_is_named(tmp_path: Path):
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "config.json").symlink_to(tmp_path / "nowhere")
+    with (
+        pytest.raises(InputError, match=r"from/config\.json cannot be copied"),
+        atomic_folder(tmp_path / "to") as folder,
+    ):
+        shutil.copytree(tmp_path / "from", folder, dirs_exist_ok=True)
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_refusal_leaves_no_lock_in_a_folder_of_others(tmp_path: Path):
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(InputError), exclusive(tmp_path):
+        raise InputError("not this one")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -58,3 +58,9 @@ def test_words_are_counted_after_cleaning_however_often_the_counts_are_folded(mo
 def test_an_option_below_one_is_refused(name):
     with pytest.raises(InputError, match=name):
         VocabularyOptions(**{name: 0})
+
+
+@pytest.mark.parametrize("name", ["vocab_size", "min_frequency"])
+def test_numbers_beyond_the_ids_of_a_vocabulary_are_refused(name: str):
+    with pytest.raises(InputError, match=f"{name} must be at most"):
+        VocabularyOptions(**{name: 10**30})

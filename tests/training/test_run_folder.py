@@ -138,7 +138,7 @@ def test_a_new_run_that_fails_before_its_first_step_leaves_nothing(tmp_path: Pat
     assert not (tmp_path / "new").exists()
     (tmp_path / "there").mkdir()
     _refused(RunFolder(tmp_path / "there"), error, has_begun=False)
-    assert [entry.name for entry in (tmp_path / "there").iterdir()] == [".lock"]
+    assert not [*(tmp_path / "there").iterdir()]
 
 
 def test_a_run_that_fails_later_or_is_resumed_leaves_all(tmp_path: Path) -> None:
@@ -156,4 +156,9 @@ def test_one_process_has_a_run(tmp_path: Path) -> None:
         pytest.raises(ResourceError, match="in use by another process"),
         RunFolder(tmp_path).claim({"seed": 0}),
     ):
+        pass
+
+
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="UTF-8"), RunFolder(tmp_path / "run\udc80").claim({"a": 1}):
         pass

@@ -34,7 +34,7 @@ from commands import COMMANDS, Command, Expected, contents, finish, leftovers, m
 
 _PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 _BEGIN, _END = "<!-- figures of make torture -->", "<!-- end of the figures of make torture -->"
-_RESOURCE_ERROR, _TERMINATED = 3, 143
+_INPUT_ERROR, _RESOURCE_ERROR, _TERMINATED = 2, 3, 143
 _PAGE_BYTES = 4096
 """Of a tmpfs."""
 _ROOM = 1.3
@@ -68,6 +68,7 @@ def kill(command: Command, folder: Path, kills: int, rng: random.Random) -> Row:
     while row.kills < kills:
         set_out(command, folder)
         for _ in range(rng.randint(1, 3)):
+            before = set(leftovers(folder))  # of a kill that no program hears of
             process = start(command.arguments, folder, said)
             code = wait(process, rng.uniform(0.02, 1.0) * expected.seconds)
             if code is None:
@@ -80,13 +81,18 @@ def kill(command: Command, folder: Path, kills: int, rng: random.Random) -> Row:
             found = expected.problems(command, folder, text := said.read_text(), ended=code == 0)
             if code == _TERMINATED:
                 found += _one_line(text, "terminated")
-                found += [f"left behind: {one}" for one in leftovers(folder) if not one.endswith(".parts")]
+                new = [one for one in leftovers(folder) if one not in before and not one.endswith(".parts")]
+                found += [f"left behind: {one}" for one in new]
             elif code not in (0, -signal.SIGKILL, -signal.SIGTERM):  # the last one in the moment before it is caught
                 found.append(f"exit code {code}")
             row.note("killed", found, text)
             if code == 0:
                 set_out(command, folder)
         code = finish(command.arguments, folder, said)
+        if code == _INPUT_ERROR and "is there already" in said.read_text():
+            code = 0  # the kill came when the output was whole, which `problems` looks at
+            for parts in [one for one in leftovers(folder) if one.endswith(".parts")]:
+                shutil.rmtree(folder / parts)
         found = expected.problems(command, folder, text := said.read_text(), ended=True)
         row.note("called again", [*found, *([f"exit code {code}"] if code else [])], text)
     return row
@@ -163,7 +169,7 @@ def kill_job(name: str, parallel: str, folder: Path, kills: int, rng: random.Ran
     begun = time.monotonic()
     subprocess.run([*job, "whole"], check=True, capture_output=True, cwd=folder)
     seconds = time.monotonic() - begun
-    expected, process = contents(folder / "whole" / "model"), None
+    expected, process, partners = contents(folder / "whole" / "model"), None, 0
     while row.kills < kills or process is not None or (folder / "killed").exists():
         process = process or subprocess.Popen(
             [*job, "killed"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -176,7 +182,7 @@ def kill_job(name: str, parallel: str, folder: Path, kills: int, rng: random.Ran
             found += [f"left behind: {one}" for one in leftovers(folder / "killed")]
             row.note("ended", found, said)
             shutil.rmtree(folder / "killed")
-            process = None
+            process, partners = None, 0
         except subprocess.TimeoutExpired:
             workers = _workers(process.pid)
             whole_job = rng.random() < 0.4 or not workers
@@ -189,8 +195,11 @@ def kill_job(name: str, parallel: str, folder: Path, kills: int, rng: random.Ran
             if whole_job:
                 said = process.communicate()[1]
                 mine = [line for line in said.splitlines() if line.startswith("bertkit: error: ")]
-                row.note("killed", [f"{len(mine)} lines"] if len(mine) > 1 else [], said)
-                process = None
+                # A process whose partner was killed before says so, and the job has started again since.
+                row.note("killed", [f"{len(mine)} lines"] if len(mine) > 1 + partners else [], said)
+                process, partners = None, 0
+            else:
+                partners += 1
     return row
 
 

@@ -66,7 +66,7 @@ def predict(
     max_length
         Tokens that a text is cut to, with special tokens; unless given, the length of fine-tuning.
     json_output
-        Print a JSON object per line, with all probabilities and positions.
+        Print a JSON object per line, with all probabilities and positions; with --output one of what was written.
     escape_formulas
         Put an apostrophe before texts in .csv and .tsv that a spreadsheet would run as a formula.
     overwrite
@@ -88,7 +88,7 @@ def predict(
     if bulk.merge:
         check_merge(model, texts, source)
         assert output is not None
-        _report(merge_predictions(output, overwrite=overwrite), output)
+        _report(merge_predictions(output, overwrite=overwrite), output, as_json=json_output)
         return
     loading = partial(load, check_model(model), **running.keywords())
     predictor = loading()
@@ -109,7 +109,7 @@ def predict(
         share_read=read.share_read,
     )
     if written is not None:
-        _report(written, output)
+        _report(written, output, as_json=json_output)
 
 
 def _print_predictions(
@@ -142,7 +142,7 @@ def _print_predictions(
         note(repeated)
 
 
-def _report(written: WrittenPredictions, output: Path) -> None:
+def _report(written: WrittenPredictions, output: Path, *, as_json: bool) -> None:
     from bertkit.core.console import note, say
 
     warnings = _Warnings()
@@ -151,7 +151,8 @@ def _report(written: WrittenPredictions, output: Path) -> None:
     warnings.close()
     if written.repeated_ids is not None:
         note(written.repeated_ids)
-    say(f"{written.count:,} predictions: {output}")
+    line = json.dumps({"predictions": written.count, "output": str(output)})
+    say(line if as_json else f"{written.count:,} predictions: {output}")
 
 
 def fill_mask(

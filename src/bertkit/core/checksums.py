@@ -84,7 +84,7 @@ def check_sums(folder: Path, names: Iterable[str] | None = None, verify: Verify 
     chosen = [name for name in (sums if names is None else names) if name in sums and (folder / name).is_file()]
     for name in chosen:
         path = folder / name
-        if _digest(path, remembered=verify == "auto") != sums[name]:
+        if file_digest(path, remembered=verify == "auto") != sums[name]:
             raise InputError(
                 f"{path} is not what was written (its SHA-256 is not the one in {SUMS_FILE}): copy the folder again, "
                 f"or remove {SUMS_FILE} if you changed the file yourself"
@@ -121,7 +121,7 @@ def _seen(path: Path) -> _Seen:
     return _Seen(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino)
 
 
-def _digest(path: Path, *, remembered: bool) -> str:
+def file_digest(path: Path, *, remembered: bool) -> str:
     """The SHA-256 of a file; what is `remembered` of a large one is taken where the file has not changed since."""
     try:
         seen = _seen(path)

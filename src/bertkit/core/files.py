@@ -53,6 +53,9 @@ def full_disk_named(path: Path) -> Iterator[None]:
     except Exception as error:
         if _says_full(error):
             raise ResourceError(f"no space left on the disk of {path}: free some or write elsewhere") from error
+        if isinstance(error, shutil.Error) and isinstance(error.args[0], list):  # of a copied folder, file by file
+            source, _, reason = error.args[0][0]
+            raise InputError(f"{source} cannot be copied ({reason}): mend or remove it") from error
         if isinstance(error, OSError) and _is_about(error, path):
             if error.errno in _UNWRITABLE:
                 raise InputError(f"{path} cannot be written ({error.strerror}): choose another place") from error
@@ -319,9 +322,10 @@ def exclusive(folder: str | Path, *, shared: bool = False) -> Iterator[None]:
     """Hold `folder` for this process; a second one gets a `ResourceError`. A killed process holds it no longer.
 
     Several processes may hold it `shared`; then none can hold it alone. A folder that is made here and stays empty goes
-    again at the end.
+    again at the end, and so does, after an error, a lock file that was made here in a folder of others.
     """
     folder = Path(folder)
+    is_new = not (folder / LOCK_FILE).exists()
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     with ExitStack() as stack:
         while True:
@@ -342,7 +346,18 @@ def exclusive(folder: str | Path, *, shared: bool = False) -> Iterator[None]:
             os.close(descriptor)  # its holder removed it meanwhile
         stack.callback(os.close, descriptor)
         stack.callback(_remove_empty, folder, descriptor, made)
-        yield
+        try:
+            yield
+        except BaseException:
+            if is_new and not made:
+                _remove_lock(folder, descriptor)
+            raise
+
+
+def _remove_lock(folder: Path, lock: int) -> None:
+    with suppress(OSError):  # another process holds it too
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (folder / LOCK_FILE).unlink()
 
 
 def _remove_empty(folder: Path, lock: int, made: list[Path]) -> None:

@@ -17,9 +17,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from bertkit.core.checksums import file_digest
 from bertkit.core.console import note, progress
 from bertkit.core.errors import BertkitError, InputError
-from bertkit.core.files import atomic_path, exclusive, read_json, remove_leftovers, sha256, write_json
+from bertkit.core.files import atomic_path, exclusive, read_json, remove_leftovers, write_json
 from bertkit.core.workers import EngineName, EngineOptions, MachineShard
 
 if TYPE_CHECKING:
@@ -373,7 +374,7 @@ class SharedModel:
         model = self.predictor.model
         backend = model.engine.backend
         return {
-            "model": [sha256(path) for path in model.folder.weight_files],
+            "model": [file_digest(path, remembered=True) for path in model.folder.weight_files],
             "tokenizer": model.tokenizer.fingerprint,
             "backend": backend.name,
             "precision": backend.precision,

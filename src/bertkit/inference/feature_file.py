@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from bertkit.core.errors import InputError
@@ -27,7 +28,7 @@ from bertkit.inference.bulk import (
 )
 from bertkit.inference.features import FeaturePlan, extract_features
 from bertkit.inference.seen_ids import SeenIds
-from bertkit.inference.vector_files import ID, check_vector_path, empty_and_cut, vector_table, vector_writer
+from bertkit.inference.vector_files import ID, check_vector_path, empty_and_cut, numbers, vector_table, vector_writer
 
 _PART_TEXTS = 8192
 _PART_CHARACTERS = 1 << 24
@@ -129,7 +130,7 @@ def _finish(output: Path, inputs: Collection[str | Path], *, overwrite: bool) ->
             for payload in payloads:
                 table = pa.ipc.open_file(pa.py_buffer(payload)).read_all()
                 if ID not in table.column_names:
-                    table = table.add_column(0, ID, pa.array(range(texts + 1, texts + len(table) + 1)))
+                    table = table.add_column(0, ID, numbers(np.arange(texts + 1, texts + len(table) + 1)))
                 else:
                     ids.add(table[ID].to_pylist())
                 writer.write(table)

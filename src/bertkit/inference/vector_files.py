@@ -31,16 +31,16 @@ def vector_table(rows: Sequence[TextRow], features: TextFeatures, vocabulary: Se
     With `vocabulary` every text has lists of its `tokens`, of their `offsets` and of their embeddings.
     """
     columns = {ID: pa.array([row.id for row in rows])} if rows[0].id is not None else {}
-    columns[TEXT] = pa.array([row.text for row in rows], pa.string())
+    columns[TEXT] = _strings([row.text for row in rows])
     embeddings = _fixed_lists(features.vectors)
     if vocabulary is None:
         columns[EMBEDDING] = embeddings
     else:
         examples = features.examples
         lengths = np.array([len(example) for example in examples], np.int64)
-        bounds = pa.array(np.append(run_starts(lengths), lengths.sum()), pa.int32())
+        bounds = numbers(np.append(run_starts(lengths), lengths.sum()).astype(np.int32))
         ids = np.concatenate([example.input_ids for example in examples])
-        tokens = pa.array(vocabulary, pa.string()).take(pa.array(ids))
+        tokens = _strings(vocabulary).take(numbers(ids))
         offsets = _fixed_lists(np.concatenate([example.offsets for example in examples]))
         for name, values in ((TOKENS, tokens), (OFFSETS, offsets), (EMBEDDING, embeddings)):
             columns[name] = pa.ListArray.from_arrays(bounds, values)
@@ -75,8 +75,21 @@ def _has_tokens(table: Any) -> bool:
     return TOKENS in table.column_names
 
 
+def numbers(values: np.ndarray[Any, Any]) -> Any:
+    """Numbers (N,) as Arrow's array over the same memory; `pyarrow.array` would import pandas, a third of a start."""
+    values = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def _strings(texts: Sequence[str]) -> Any:
+    encoded = [text.encode() for text in texts]
+    ends = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum([len(text) for text in encoded], out=ends[1:])
+    return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
+
+
 def _fixed_lists(values: np.ndarray[Any, Any]) -> Any:
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+    return pa.FixedSizeListArray.from_arrays(numbers(values.ravel()), values.shape[1])
 
 
 def _rows(table: Any, column: str) -> np.ndarray[Any, Any]:

@@ -142,14 +142,15 @@ def _with_unattended(tile: Tile, unattended: Tensor) -> Tile:
     return replace(tile, unattended=rows if tile.padding is None else rows | tile.padding)
 
 
-_STEP = 64
+_STEP, _FEW_STEP = 64, 16
 
 
 def pad_rows(rows: Tensor) -> Tensor:
-    """On a CPU append zero rows to (N, H) up to the next multiple of 64; callers cut them off again.
+    """On a CPU append zero rows to (N, H) up to the next multiple of 64, of 16 below 64; callers cut them off again.
 
     Its matrix library builds a kernel for every shape it meets, which costs more than running it: with a new number of
     tokens in every batch, a step takes several times as long. A GPU's does not, and its attention kernel would leave
     the rows of no sequence unwritten.
     """
-    return rows if rows.is_cuda else F.pad(rows, (0, 0, 0, -len(rows) % _STEP))
+    step = _STEP if len(rows) > _STEP else _FEW_STEP
+    return rows if rows.is_cuda else F.pad(rows, (0, 0, 0, -len(rows) % step))

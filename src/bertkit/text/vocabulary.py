@@ -22,6 +22,8 @@ from bertkit.text.wordpiece import CONTINUATION, SPECIAL_TOKENS, WordPieceRules
 _MAX_DISTINCT_CHUNKS = 500_000
 _TEXT_CHARS, _MAX_TEXT_CHARS = 2_000_000, 4_000_000
 _WORDS_PER_LINE = 1_000
+_MOST = 2**31 - 1
+"""Ids are 32 bits wide."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,9 @@ class VocabularyOptions:
         for name, value in (("min_frequency", self.min_frequency), ("limit_alphabet", self.limit_alphabet)):
             if value < 1:
                 raise InputError(f"{name} must be at least 1, got {value}")
+        for name, value in (("vocab_size", self.vocab_size), ("min_frequency", self.min_frequency)):
+            if value > _MOST:
+                raise InputError(f"{name} must be at most {_MOST:,}, got {value}")
 
 
 def train_vocabulary(lines: Iterable[str], rules: WordPieceRules, options: VocabularyOptions) -> list[str]:

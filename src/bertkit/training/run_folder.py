@@ -150,6 +150,10 @@ class RunFolder:
         the options that `may_change` the folder keeps the newest values. Where a `BertkitError` ends a new run before
         it `has_begun`, what it wrote is removed, so that the next one finds the folder as this one did.
         """
+        try:
+            str(self.path).encode()  # as TensorBoard does
+        except UnicodeEncodeError:
+            raise InputError(f"{self.path} is not a name in UTF-8: choose another") from None
         is_new_run = resume is False or not self.config.exists()
         with exclusive(self.path):
             self._settle(config, resume, may_change)

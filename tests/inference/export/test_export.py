@@ -130,3 +130,9 @@ def test_the_exported_folder_is_opened_as_what_it_was(classifier: Path, tmp_path
     assert [written["id2label"][key] for key in sorted(written["id2label"])] == list(source.labels or ())
     tokenizer = Tokenizer.from_pretrained(tmp_path / "out")
     assert tokenizer.fingerprint == Tokenizer.from_pretrained(classifier).fingerprint
+
+
+@pytest.mark.parametrize("chosen", [{"to": []}, {"to": "onnx", "precision": []}])
+def test_no_runtime_and_no_precision_is_one_line(tiny_model: Path, tmp_path: Path, chosen):
+    with pytest.raises(InputError, match="names nothing: give"):
+        export(tiny_model, tmp_path / "out", **chosen)

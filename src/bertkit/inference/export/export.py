@@ -135,6 +135,8 @@ ChoiceT = TypeVar("ChoiceT", bound=str)
 def _chosen(given: ChoiceT | Sequence[ChoiceT], what: str, known: tuple[ChoiceT, ...]) -> tuple[ChoiceT, ...]:
     """One or several of what is known, each once."""
     values: Sequence[ChoiceT] = [given] if isinstance(given, str) else given
+    if not values:
+        raise InputError(f"{what} names nothing: give {' or '.join(known)}")
     for value in values:
         if value not in known:
             raise InputError(f"{what} {value!r} is unknown: use {' or '.join(known)}")
