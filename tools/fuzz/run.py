@@ -50,7 +50,8 @@ _OUTPUTS = ("--out", "--output", "--html", "--report")
 _LONG_WORK = re.compile(
     r"--(epochs|steps|seeds|min-steps|budget|dupe-factor|workers|parallel-seeds|evaluations.*|patience)"
 )
-_TO_LEAVE = ("--help", "--version", "--engine", "--engine-address")
+_TO_LEAVE = ("--help", "--version", "--engine", "--engine-address", "--compile")
+"""`--compile` takes its minutes in a compiler."""
 
 
 @dataclass
@@ -309,6 +310,8 @@ def judged(case: Case, code: int, error: str, before: dict[str, str], after: dic
     named = any(argument.partition("=")[0] in _OUTPUTS for argument in case.arguments[len(case.template.arguments) :])
     named = named or case.arguments[: len(case.template.arguments)] != list(case.template.arguments)
     hidden = [name for name in new if name.startswith(".") or name.endswith(".partial")]
+    if any(argument.startswith("--shard") for argument in case.arguments):  # whose parts wait for those of others
+        hidden = [name for name in hidden if ".parts" not in name]
     if hidden and code != 3:
         return f"left behind with exit code {code}: {re.sub(r'[0-9a-f]{6,}|[0-9]+', 'N', hidden[0])}"
     if code == 2 and new and not named:
