@@ -68,9 +68,8 @@ def _write(path: Path, content: str | list[dict[str, Any]]) -> str:
 def _refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
     capsys.readouterr()
     assert run(arguments) == USER_ERROR
-    error = capsys.readouterr().err
-    assert error.startswith("bertkit: error: ")
-    assert error.count("\n") == 1
+    # Beside it may be what the trial of backends found.
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bertkit: error: ")]
     return error
 
 
