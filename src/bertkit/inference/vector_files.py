@@ -66,8 +66,7 @@ def _offsets_of(table: Any) -> np.ndarray[Any, np.dtype[np.int32]]:
 
 def _token_counts_of(table: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
     """(N,) tokens of each text."""
-    bounds: np.ndarray[Any, np.dtype[np.int32]] = table[OFFSETS].combine_chunks().offsets.to_numpy()
-    return np.diff(bounds).astype(np.int64)
+    return np.diff(_in_numpy(table[OFFSETS].combine_chunks().offsets)).astype(np.int64)
 
 
 def _has_tokens(table: Any) -> bool:
@@ -79,6 +78,12 @@ def numbers(values: np.ndarray[Any, Any]) -> Any:
     """Numbers (N,) as Arrow's array over the same memory; `pyarrow.array` would import pandas, a third of a start."""
     values = np.ascontiguousarray(values)
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def _in_numpy(array: Any) -> np.ndarray[Any, Any]:
+    """Numbers (N,) of Arrow over the same memory, without pandas too."""
+    values: np.ndarray[Any, Any] = np.frombuffer(array.buffers()[1], array.type.to_pandas_dtype())
+    return values[array.offset : array.offset + len(array)]
 
 
 def _strings(texts: Sequence[str]) -> Any:
@@ -97,8 +102,7 @@ def _rows(table: Any, column: str) -> np.ndarray[Any, Any]:
     lists = table[column].combine_chunks()
     if pa.types.is_list(lists.type):
         lists = lists.flatten()
-    values: np.ndarray[Any, Any] = lists.flatten().to_numpy()
-    return values.reshape(len(lists), lists.type.list_size)
+    return _in_numpy(lists.flatten()).reshape(len(lists), lists.type.list_size)
 
 
 class VectorWriter(ABC):
