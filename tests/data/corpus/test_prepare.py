@@ -127,7 +127,6 @@ def test_a_folder_with_files_that_would_be_replaced_is_refused_and_keeps_them(tm
     before = contents(tmp_path)
     with pytest.raises(InputError, match=r"holds tokenizer, which .* would be lost"):
         prepare([tmp_path / "shard-1.txt"], tokenizer, tmp_path, PrepareOptions(overwrite=overwrite))
-    (tmp_path / ".lock").unlink()
     assert contents(tmp_path) == before
 
 
@@ -231,7 +230,7 @@ def test_unreadable_text_leaves_nothing(tmp_path, text, tokenizer, small_shards,
     (tmp_path / "mine" / "shard-1.txt").write_text("keep")
     with pytest.raises(InputError, match="not UTF-8"):
         prepare([text], tokenizer, tmp_path / "mine", PrepareOptions(workers=workers))
-    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [".lock", "note", "shard-1.txt"]
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["note", "shard-1.txt"]
 
 
 @pytest.mark.parametrize("kind", ["killed", "damaged"])
