@@ -45,7 +45,7 @@ def test_hooks_on_query_key_and_value_are_called(config):
             lambda _, __, output: seen.append(output.shape)
         )
     model(torch.ones(2, 20, dtype=torch.long))
-    assert seen == [(64, 16)] * 3
+    assert seen == [(48, 16)] * 3
 
 
 def test_layers_that_are_computed_again_give_the_same_gradient(config, batch):
