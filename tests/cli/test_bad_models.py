@@ -85,8 +85,10 @@ def test_every_command_says_what_is_wrong(tiny_model: Path, tmp_path: Path, caps
         "convert": ["convert", str(folder), str(out)],
     }[command]
     assert run(arguments) == USER_ERROR
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bertkit: error: ")]
-    assert DAMAGES[damage][1] in line
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("bertkit: error: ")] == lines
+    assert len(lines) == 1
+    assert DAMAGES[damage][1] in lines[0]
     assert not out.exists()
     assert not (folder / "it-ran").exists()
 

@@ -19,6 +19,7 @@ from bertkit.tasks.questions.task import SpanExtraction
 from bertkit.tasks.regression import Regression
 from bertkit.tasks.tagging.task import Tagging
 from bertkit.text.tokenizer import Tokenizer
+from error_lines import the_error
 
 TASKS: dict[str, Task[Any]] = {
     "classification": Classification(classes=("bad", "good"), max_length=12),
@@ -68,9 +69,7 @@ def _write(path: Path, content: str | list[dict[str, Any]]) -> str:
 def _refused(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
     capsys.readouterr()
     assert run(arguments) == USER_ERROR
-    # Beside it may be what the trial of backends found.
-    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bertkit: error: ")]
-    return error
+    return the_error(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("kind", TASKS)

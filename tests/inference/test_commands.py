@@ -10,6 +10,7 @@ import pytest
 from bertkit.cli import inputs as texts_module
 from bertkit.cli.main import run
 from bertkit.inference.load import load
+from error_lines import the_error
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_mistakes_are_one_line_and_write_nothing(
     monkeypatch.chdir(folder)
     default = [] if "--output" in arguments else ["--output", "v.npy"]
     assert run(["embed", str(pretrained), *arguments, *default]) == 2
-    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bertkit: error: ")]
+    error = the_error(capsys.readouterr().err)
     assert words in error
     assert list(folder.iterdir()) == []
 

@@ -12,6 +12,7 @@ import pytest
 from bertkit.cli.main import run
 from bertkit.inference import feature_file
 from bertkit.inference.load import load
+from error_lines import the_error
 
 WORDS = ("the", "cat", "sat", "on", "a", "mat")
 LINES = [" ".join((*WORDS[: 1 + number % 6], str(number))) for number in range(25)]
@@ -144,6 +145,6 @@ def test_mistakes_are_one_line_and_write_nothing(
     for option, value in usual.items():
         arguments = arguments if option in arguments else [*arguments, option, value]
     assert run(["features", str(pretrained), *arguments]) == 2
-    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("bertkit: error: ")]
+    error = the_error(capsys.readouterr().err)
     assert words in error
     assert sorted(texts.parent.iterdir()) == before

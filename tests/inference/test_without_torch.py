@@ -2,20 +2,12 @@
 
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from native_isas import needs_native
+from backends import WITHOUT_TORCH
 
-BACKENDS = [
-    pytest.param("native", marks=needs_native),
-    *(
-        pytest.param(name, marks=pytest.mark.skipif(find_spec(package) is None, reason=f"needs the package {package}"))
-        for name, package in (("onnx", "onnxruntime"), ("openvino", "openvino"))
-    ),
-]
 SCRIPT = """
 import sys
 import bertkit
@@ -33,14 +25,14 @@ assert "torch" not in sys.modules
 """
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITHOUT_TORCH)
 def test_a_text_is_embedded_filled_and_labelled_without_torch(backend: str, pretrained: Path, classifier: Path):
     command = [sys.executable, "-c", SCRIPT, backend, str(pretrained), str(classifier)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", WITHOUT_TORCH)
 def test_commands_label_a_text_without_torch(backend: str, classifier: Path):
     script = (
         "import sys\n"

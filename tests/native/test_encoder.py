@@ -209,7 +209,7 @@ def test_what_a_helper_does_not_finish_in_time_is_computed_by_the_caller():
 
 @needs_native
 def test_lengths_at_random_do_not_grow_the_memory():
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip("resource", reason="this system does not tell the memory of a process")
     encoder, random = _encoder("bert"), np.random.default_rng(0)
     encoder.run(*packed([400]), [Wanted(3)], threads=2)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

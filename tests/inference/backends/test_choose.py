@@ -95,7 +95,7 @@ def test_a_device_that_is_not_there_is_one_line(folder: ModelFolder, device: str
 def test_auto_leaves_out_a_backend_whose_package_is_damaged(
     folder: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason="needs the package onnx")
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('libmissing.so: no such file')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
