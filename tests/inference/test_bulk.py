@@ -234,3 +234,41 @@ def test_a_prediction_that_was_killed_between_any_two_parts_ends_with_the_same_b
     assert _predict(classifier, folder, "out.jsonl") == 0 or (folder / "out.jsonl").exists()
     assert (folder / "out.jsonl").read_bytes() == (folder / "one.jsonl").read_bytes()
     assert sorted(path.name for path in folder.iterdir()) == ["one.jsonl", "out.jsonl", "texts"]
+
+
+def _killed_when_it_is_written(monkeypatch: pytest.MonkeyPatch, again: list[str]) -> None:
+    def stop(*given, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bulk.shutil, "rmtree", stop)
+        assert run(again) == 130
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "out.npy"])
+def test_a_call_that_was_killed_with_its_output_in_place_ends_well_when_it_is_made_again(
+    pretrained: Path, classifier: Path, folder: Path, output: str, monkeypatch: pytest.MonkeyPatch
+):
+    start = ["predict", str(classifier)] if output == "out.jsonl" else ["features", str(pretrained), "--layers", "all"]
+    command = [*start, "--input", str(folder / "texts"), "--output", str(folder / output)]
+    _killed_when_it_is_written(monkeypatch, command)
+    written = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert output in written
+    made = _made(monkeypatch)
+    assert run(command) == 0
+    assert not made
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == written
+    assert not [*folder.glob(".*")]
+
+
+def test_another_file_in_the_place_of_an_output_that_was_begun_is_kept(
+    classifier: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    command = ["predict", str(classifier), "--input", str(folder / "texts"), "--output", str(folder / "out.jsonl")]
+    _killed_when_it_is_written(monkeypatch, command)
+    (folder / "out.jsonl").write_text("mine")
+    assert run(command) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert (folder / "out.jsonl").read_text() == "mine"
+    assert run([*command, "--overwrite"]) == 0
+    assert not [*folder.glob(".*")]

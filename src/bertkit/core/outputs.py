@@ -9,6 +9,7 @@ of bertkit's own is kept like any other file.
 from __future__ import annotations
 
 import fcntl
+import filecmp
 import os
 import shutil
 import stat
@@ -27,10 +28,13 @@ _PATIENCE_SECONDS = 2.0
 """For which the folder of an output is waited for; nobody holds it for longer than it takes to look."""
 
 
-def check_output_file(path: str | Path, *, inputs: Iterable[str | Path] = (), overwrite: bool = False) -> None:
+def check_output_file(
+    path: str | Path, *, inputs: Iterable[str | Path] = (), overwrite: bool = False, resumed: bool = False
+) -> None:
     """Raise `InputError` unless the rule lets `path` be written; a command calls it before it does any work.
 
-    `inputs` are the files that are read; of a folder, its files.
+    `inputs` are the files that are read; of a folder, its files. A call that is `resumed` may find its own output,
+    which `output_file` compares.
     """
     path = Path(path)
     if _is_stream(path):
@@ -45,7 +49,7 @@ def check_output_file(path: str | Path, *, inputs: Iterable[str | Path] = (), ov
         for one in inputs:
             if _is_same(path, Path(one)):
                 raise InputError(f"{path} is one of the inputs and would be lost: choose another name for the output")
-        if path.stat().st_size and not overwrite:
+        if path.stat().st_size and not (overwrite or resumed):
             raise InputError(f"{path} is there already: choose another name, or replace it with --overwrite")
 
 
@@ -83,22 +87,26 @@ def check_output_folder(
 
 
 @contextmanager
-def output_file(path: str | Path, *, inputs: Collection[str | Path] = (), overwrite: bool = False) -> Iterator[Path]:
+def output_file(
+    path: str | Path, *, inputs: Collection[str | Path] = (), overwrite: bool = False, resumed: bool = False
+) -> Iterator[Path]:
     """A temporary file for the output `path`, which it becomes when all is well; see `check_output_file`.
 
-    What killed calls left beside `path` is removed. Raises `ResourceError` while another process writes the same.
+    What is there already when a call is `resumed` has to have the same bytes, or `InputError` is raised. What killed
+    calls left beside `path` is removed. Raises `ResourceError` while another process writes the same.
     """
     path = Path(path)
     if _is_stream(path):
         with _copied_to(path) as temporary:
             yield temporary
         return
-    check_output_file(path, inputs=inputs, overwrite=overwrite)
+    check_output_file(path, inputs=inputs, overwrite=overwrite, resumed=resumed)
     with ExitStack() as stack:
         with _first_of_all(path):
             temporary = stack.enter_context(atomic_path(path))
         yield temporary
-        check_output_file(path, inputs=inputs, overwrite=overwrite)  # it may have come meanwhile
+        is_mine = resumed and path.is_file() and filecmp.cmp(temporary, path, shallow=False)
+        check_output_file(path, inputs=inputs, overwrite=overwrite, resumed=is_mine)  # it may have come meanwhile
 
 
 @contextmanager

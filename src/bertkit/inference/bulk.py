@@ -212,6 +212,11 @@ def _difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
     return "text" if one["keys"] != other["keys"] else None
 
 
+def has_parts(output: Path) -> bool:
+    """Whether a call has begun `output`, whose parts it removes at its very end."""
+    return _folder(output).is_dir()
+
+
 def _folder(output: Path) -> Path:
     return output.with_name(f".{output.name}.parts")
 

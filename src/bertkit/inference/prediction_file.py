@@ -21,6 +21,7 @@ from bertkit.inference.bulk import (
     Finish,
     Payloads,
     SharedModel,
+    has_parts,
     merge_bulk,
     run_bulk,
 )
@@ -87,7 +88,7 @@ def check_prediction_path(path: Path, *, inputs: Collection[str | Path] = (), ov
     """Raise `InputError` where the suffix names no format or `core.outputs` refuses the file."""
     if path.suffix not in PREDICTION_FORMATS:
         raise InputError(f"{path} must end in {', '.join(PREDICTION_FORMATS)}: the suffix chooses the format")
-    check_output_file(path, inputs=inputs, overwrite=overwrite)
+    check_output_file(path, inputs=inputs, overwrite=overwrite, resumed=has_parts(path))
 
 
 def write_predictions(
@@ -169,7 +170,8 @@ def _finish(output: Path, inputs: Collection[str | Path], *, overwrite: bool) ->
     def write(made_with: Mapping[str, Any], payloads: Payloads) -> WrittenPredictions:
         count, warnings, ids = 0, [], SeenIds()
         first_names: bytes | None = None
-        with output_file(output, inputs=inputs, overwrite=overwrite) as temporary, temporary.open("wb") as file:
+        whole = output_file(output, inputs=inputs, overwrite=overwrite, resumed=has_parts(output))
+        with whole as temporary, temporary.open("wb") as file:
             for payload in payloads:
                 line, _, content = bytes(payload).partition(b"\n")
                 about = json.loads(line)

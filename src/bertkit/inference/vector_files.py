@@ -18,6 +18,7 @@ from bertkit.core.arrays import NpyAppender, run_starts
 from bertkit.core.errors import InputError
 from bertkit.core.outputs import check_output_file, output_file
 from bertkit.data.readers.text import TextRow
+from bertkit.inference.bulk import has_parts
 from bertkit.inference.features import TextFeatures
 
 ID, TEXT, TOKENS, OFFSETS, EMBEDDING = "id", "text", "tokens", "offsets", "embedding"
@@ -190,10 +191,11 @@ def check_vector_path(
         raise InputError(f"{path} must end in {' or '.join(_SUFFIXES)}: the suffix chooses the format")
     if path.is_dir():
         raise InputError(f"{path} is a folder: give a file's name")
-    check_output_file(path, inputs=inputs, overwrite=overwrite)
+    resumed = has_parts(path)
+    check_output_file(path, inputs=inputs, overwrite=overwrite, resumed=resumed)
     sides = [_IDS_SUFFIX] * with_ids + [_OFFSETS_SUFFIX, _BOUNDS_SUFFIX] * is_per_token
     for suffix in sides if path.suffix == ".npy" else ():
-        check_output_file(path.with_suffix(suffix), inputs=inputs, overwrite=overwrite)
+        check_output_file(path.with_suffix(suffix), inputs=inputs, overwrite=overwrite, resumed=resumed)
 
 
 @contextmanager
@@ -209,7 +211,7 @@ def vector_writer(
     with ExitStack() as files:
 
         def open_file(place: Path) -> Path:
-            return files.enter_context(output_file(place, inputs=inputs, overwrite=overwrite))
+            return files.enter_context(output_file(place, inputs=inputs, overwrite=overwrite, resumed=has_parts(path)))
 
         temporary = open_file(path)
         writer = (
