@@ -49,17 +49,25 @@ def _left_by_machine(root: Path) -> Iterator[int]:
             yield int(amount.split()[0]) << 10
 
 
-def _left_by_groups(root: Path) -> Iterator[int]:
-    """Of the process's control group and of those around it; a container's is the outermost."""
+def _groups(root: Path, controller: str) -> Iterator[tuple[Path, bool]]:
+    """The process's control group and those around it, a container's being the outermost.
+
+    With each, whether it is of the first version, where every controller has groups of its own.
+    """
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, group = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        top = root / "sys/fs/cgroup" / ("memory" if controllers else "")
+        top = root / "sys/fs/cgroup" / (controller if controllers else "")
         folder = top / group.lstrip("/")
         for place in (folder, *folder.parents):
             if place.is_relative_to(top):
-                yield from _left_by_group(place)
+                yield place, bool(controllers)
+
+
+def _left_by_groups(root: Path) -> Iterator[int]:
+    for group, _ in _groups(root, "memory"):
+        yield from _left_by_group(group)
 
 
 def _left_by_group(folder: Path) -> Iterator[int]:
@@ -112,19 +120,11 @@ def default_threads(environment: Mapping[str, str] = os.environ, root: Path = Pa
 
 def _quotas(root: Path) -> Iterator[int]:
     """CPUs that a control group around this process may use, rounded up: of the second and of the first version."""
-    for line in _lines(root / "proc/self/cgroup"):
-        _, controllers, group = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        top = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
-        folder = top / group.lstrip("/")
-        for place in (folder, *folder.parents):
-            if not place.is_relative_to(top):
-                break
-            files = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
-            numbers = " ".join(line for name in files for line in _lines(place / name)).split()
-            if len(numbers) == 2 and numbers[0].isdecimal():
-                yield max(1, math.ceil(int(numbers[0]) / int(numbers[1])))
+    for group, is_first in _groups(root, "cpu"):
+        files = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if is_first else ("cpu.max",)
+        numbers = " ".join(line for name in files for line in _lines(group / name)).split()
+        if len(numbers) == 2 and numbers[0].isdecimal():
+            yield max(1, math.ceil(int(numbers[0]) / int(numbers[1])))
 
 
 def has_cuda_device() -> bool:

@@ -15,7 +15,6 @@ from bertkit.core.packing import PackedArrays
 from bertkit.core.per_process import PerProcess
 from bertkit.inference.backends.base import (
     MASKED_LM,
-    TASK,
     HeadLogits,
     Output,
     PooledStates,
@@ -26,7 +25,7 @@ from bertkit.inference.backends.base import (
     find_positions,
 )
 from bertkit.inference.backends.graph_cache import forget_graphs
-from bertkit.inference.backends.table import BackendOptions
+from bertkit.inference.backends.table import BackendOptions, heads_of
 from bertkit.inference.export.names import (
     ATTENTION_MASK,
     INPUT_IDS,
@@ -39,7 +38,6 @@ from bertkit.inference.export.names import (
     hidden_state_output,
 )
 from bertkit.pretrained.folder import ModelFolder
-from bertkit.tasks.task_folder import has_task
 
 _BATCH_TOKENS = 2048
 """Of a batch, padding counted: what one core's cache holds."""
@@ -59,7 +57,6 @@ class GraphBackend(ABC):
 
     def __init__(self, folder: ModelFolder, options: BackendOptions) -> None:
         self._folder, self._config, self.options = folder, folder.config, options
-        self._is_task = has_task(folder)
         self._stream = threading.local()
         self._graphs: PerProcess[tuple[tuple[str, ...], int], RunGraph] = PerProcess(lambda key: self._ready(*key))
 
@@ -98,10 +95,8 @@ class GraphBackend(ABC):
 
     @property
     def heads(self) -> Collection[str]:
-        """The task's, or masked LM where the folder has its weights."""
-        if self._is_task:
-            return (TASK,)
-        return (MASKED_LM,) if self._folder.holds("masked_lm.bias") else ()
+        """The folder's."""
+        return heads_of(self._folder)
 
     def start_stream(self) -> None:
         """From now on the calling thread runs graphs that use one core."""

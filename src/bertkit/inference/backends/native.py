@@ -15,7 +15,6 @@ from bertkit.core.machine import InferencePrecision, default_threads
 from bertkit.core.packing import PackedArrays
 from bertkit.inference.backends.base import (
     MASKED_LM,
-    TASK,
     HeadLogits,
     Output,
     PooledStates,
@@ -24,7 +23,7 @@ from bertkit.inference.backends.base import (
     Want,
     find_positions,
 )
-from bertkit.inference.backends.table import BackendOptions
+from bertkit.inference.backends.table import BackendOptions, heads_of
 from bertkit.model.config import REPLACED_TOKEN_DETECTION, BertConfig, ModernBertConfig
 from bertkit.native.encoder import EncoderShape, NativeEncoder, Wanted
 from bertkit.native.library import Kind, find_isa, has_kind
@@ -73,10 +72,9 @@ class Native:
         stored = weights.stored if kind == "int8" else {}
         self._encoder = NativeEncoder(_shape(self._config), weights, kind, stored=stored, isa=isa)
         self._threads, self._stream = threads or default_threads(), threading.local()
-        self._has_task = has_task(folder)
         self._reads_tokens = folder.architecture in _TOKEN_HEADS
         self._masked_lm: Rows | None = None
-        if self._has_task:
+        if has_task(folder):
             self._pooler = None if self._reads_tokens else self._read_pooler()
             self._head = self._read_head()
         else:
@@ -124,10 +122,8 @@ class Native:
 
     @cached_property
     def heads(self) -> tuple[str, ...]:
-        """The task's, or masked LM where the folder has its weights."""
-        if self._has_task:
-            return (TASK,)
-        return (MASKED_LM,) if self._folder.holds("masked_lm.bias") else ()
+        """The folder's."""
+        return heads_of(self._folder)
 
     def start_stream(self) -> None:
         """Use one core in the calling thread."""

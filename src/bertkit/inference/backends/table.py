@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from bertkit.core.lazy import import_working
-from bertkit.inference.backends.base import Backend
+from bertkit.inference.backends.base import MASKED_LM, TASK, Backend
 from bertkit.pretrained.folder import ModelFolder
+from bertkit.tasks.task_folder import has_task
 
 BACKENDS = {
     "native": "bertkit.inference.backends.native:Native",
@@ -49,3 +50,10 @@ def backend_family(name: str) -> type[BackendFamily]:
     module, _, kind = BACKENDS[name].partition(":")
     family: type[BackendFamily] = getattr(import_working(module), kind)
     return family
+
+
+def heads_of(folder: ModelFolder) -> tuple[str, ...]:
+    """The head of the folder's task, or masked LM where the folder has its weights."""
+    if has_task(folder):
+        return (TASK,)
+    return (MASKED_LM,) if folder.holds("masked_lm.bias") else ()
