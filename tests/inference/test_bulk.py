@@ -129,6 +129,15 @@ def test_what_does_not_belong_together_is_not_merged(
     assert not (folder / "v.npy").exists()
 
 
+def test_the_last_shard_says_that_another_one_does_not_fit_it(pretrained: Path, folder: Path, capsys):
+    assert _embed(pretrained, folder, "v.npy", "--shard", "1/2") == 0
+    assert _embed(pretrained, folder, "v.npy", "--shard", "2/2", "--pooling", "cls") == 0
+    said = capsys.readouterr().err
+    assert "cannot be merged yet" in said and "another pooling" in said
+    assert _embed(pretrained, folder, "v.npy", "--shard", "2/2") == 0
+    assert "write it with --merge" in capsys.readouterr().err
+
+
 def test_a_damaged_part_of_a_shard_is_named(pretrained: Path, folder: Path, capsys):
     for number in (1, 2):
         assert _embed(pretrained, folder, "v.npy", "--shard", f"{number}/2") == 0

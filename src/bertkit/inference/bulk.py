@@ -149,8 +149,12 @@ def run_bulk(
     missing = [other for other in shard.all() if not _record_path(folder, other).is_file()]
     if missing:
         note(f"part {shard} of {output} is done; still to come: {', '.join(map(str, missing))}")
-    else:
+        return None
+    try:
+        _agreed(_folder(output), output)
         note(f"all {shard.of} parts of {output} are done: write it with --merge --output {output}")
+    except InputError as error:
+        note(f"part {shard} of {output} is done, but cannot be merged yet: {error}")
     return None
 
 
