@@ -184,7 +184,8 @@ def child(case: Case, folder: Path) -> None:
     os.dup2(err, 2)
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode) for number, mode in ((0, "r"), (1, "w"), (2, "w")))
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY_BYTES,) * 2)
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY_BYTES, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     code = 1
     try:
@@ -192,6 +193,7 @@ def child(case: Case, folder: Path) -> None:
 
         code = run(case.arguments)
         sys.stdout.flush()
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))  # what follows is the check's own
         if code == 0 and (problem := invalid(case, folder)):
             print(f"INVALID {problem}", file=sys.stderr)
             code = _INVALID
@@ -309,9 +311,9 @@ def judged(case: Case, code: int, error: str, before: dict[str, str], after: dic
     new = [name for name in after if name not in before and name.split("/")[0] not in mine]
     named = any(argument.partition("=")[0] in _OUTPUTS for argument in case.arguments[len(case.template.arguments) :])
     named = named or case.arguments[: len(case.template.arguments)] != list(case.template.arguments)
-    hidden = [name for name in new if name.startswith(".") or name.endswith(".partial")]
     if any(argument.startswith("--shard") for argument in case.arguments):  # whose parts wait for those of others
-        hidden = [name for name in hidden if ".parts" not in name]
+        new = [name for name in new if not name.split("/")[0].endswith(".parts")]
+    hidden = [name for name in new if name.startswith(".") or name.endswith(".partial")]
     if hidden and code != 3:
         return f"left behind with exit code {code}: {re.sub(r'[0-9a-f]{6,}|[0-9]+', 'N', hidden[0])}"
     if code == 2 and new and not named:

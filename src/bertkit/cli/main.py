@@ -130,7 +130,7 @@ def _run(arguments: list[str], launch: Launch, interrupts: Interrupts) -> int:
     except BrokenPipeError:
         _drop_output()  # its reader has gone (`| head`)
         return 0
-    except (OSError, MemoryError, RecursionError, RuntimeError, ImportError, SystemError) as error:
+    except Exception as error:  # memory that lacks has any type, as libraries go on without it
         if interrupts.received is not None or (known := _of_the_system(error)) is None:
             raise
         try:

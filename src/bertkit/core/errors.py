@@ -55,6 +55,7 @@ class ResourceError(BertkitError):
 _SAY_FULL_MEMORY = (
     *("allocate memory", "not enough memory", "Cannot allocate", "failed to map segment", "can't start new thread"),
     "error return without exception set",  # of a library in C that ran out of it
+    "could not create a primitive",  # of oneDNN, for shapes that it takes otherwise
 )
 
 
